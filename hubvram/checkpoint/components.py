@@ -1,0 +1,73 @@
+"""Tensor names -> what the tensor is for, by tables of the naming schemes in use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Final
+
+from hubvram.checkpoint.tensors import TensorInfo
+
+
+class Component(StrEnum):
+    """Parts of a model that a parameter belongs to."""
+
+    EMBEDDING = "embedding"
+    ATTENTION = "attention"
+    MLP = "mlp"
+    EXPERTS = "experts"
+    ROUTER = "router"
+    NORM = "norm"
+    HEAD = "head"
+    OTHER = "other"
+
+
+_COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
+    (component, re.compile(pattern))
+    for component, pattern in (
+        # The first match decides. q/k norms and biases belong to the attention that holds them.
+        (Component.ROUTER, r"\.(mlp|block_sparse_moe|feed_forward)\.(gate|router)\."),
+        (Component.EXPERTS, r"\.(experts|shared_experts?)\."),
+        (Component.ATTENTION, r"\.(self_attn|attn|attention|self_attention)\."),
+        (Component.MLP, r"\.(mlp|feed_forward|ffn)\."),
+        (Component.NORM, r"(^|[._])(layer_?norm|norm|ln_[\df]|ln)\.(weight|bias)$"),
+        (Component.NORM, r"(layernorm|_norm)\.(weight|bias)$"),
+        (Component.EMBEDDING, r"(^|\.)(embed_tokens|wte|wpe|embed_in|embed_positions|word_embeddings)\."),
+        (Component.HEAD, r"^(lm_head|embed_out|score|classifier)\."),
+    )
+)
+
+_BUFFERS: Final[Sequence[tuple[str, re.Pattern[str], int | None]]] = tuple(
+    (kind, re.compile(pattern), dimensions)
+    for kind, pattern, dimensions in (
+        # GPT-2 and GPT-NeoX files of old keep each layer's mask, (1, 1, n, n), beside real biases.
+        ("causal masks", r"\.(attn|attention)\.bias$", 4),
+        ("masked values", r"\.(attn|attention)\.masked_bias$", None),
+        ("rotary frequencies", r"\brotary_emb\.(inv_freq|cos_cached|sin_cached)$", None),
+        ("position ids", r"\bposition_ids$", None),
+    )
+)
+_DIGITS: Final = re.compile(r"\d+")
+
+
+def signature(name: str) -> str:
+    """`model.layers.17.mlp.up_proj.weight` -> `model.layers.0.mlp.up_proj.weight`: one name per kind."""
+    return _DIGITS.sub("0", name)
+
+
+def component_of(name: str) -> Component:
+    """The component a parameter belongs to, OTHER where no table knows its name."""
+    return next((component for component, pattern in _COMPONENTS if pattern.search(name)), Component.OTHER)
+
+
+def buffer_kind(tensor: TensorInfo) -> str | None:
+    """What a stored tensor is when it is no parameter (a mask, rotary frequencies), else None."""
+    return next(
+        (
+            kind
+            for kind, pattern, dimensions in _BUFFERS
+            if dimensions in (None, len(tensor.shape)) and pattern.search(tensor.name)
+        ),
+        None,
+    )

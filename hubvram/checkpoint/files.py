@@ -1,0 +1,95 @@
+"""Which of a repo's files are the model: one safetensors file, or a complete set of shards."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from hubvram.errors import CheckpointError, NoCheckpointError
+from hubvram.sources.interface import ModelSource
+
+SINGLE_FILE: Final = "model.safetensors"
+INDEX_FILE: Final = "model.safetensors.index.json"
+INDEX_LIMIT_BYTES: Final = 64 * 2**20  # DeepSeek-V3's index has 8.9 MB
+
+_SHARD: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.safetensors")
+
+# What a repo without a safetensors model is, by the files that give it away; the first match decides.
+_OTHER_KINDS: Final[Sequence[tuple[str, re.Pattern[str]]]] = tuple(
+    (kind, re.compile(pattern))
+    for kind, pattern in (
+        ("an adapter (LoRA), not a whole model", r"adapter_(config\.json|model\.\w+)"),
+        ("a diffusers pipeline of several models", r"model_index\.json"),
+        ("GGUF files", r".*\.gguf"),
+        ("PyTorch .bin files", r"(.*/)?(pytorch_model|consolidated|model).*\.(bin|pth?|ckpt)"),
+        ("TensorFlow or Flax weights", r".*\.(h5|msgpack)"),
+        ("several safetensors files that are no set of shards", r".*\.safetensors"),
+        ("files of no known model format", r".+"),
+    )
+)
+
+
+def weight_files(source: ModelSource) -> tuple[str, ...]:
+    """The files that hold the weights, each weight once.
+
+    Copies in other files (consolidated.safetensors, fp16 variants) are left alone, as transformers does.
+    Raises NoCheckpointError where there is no safetensors model, CheckpointError where a shard is missing.
+    """
+    names = [name for name in source.files if "/" not in name and name.endswith(".safetensors")]
+    if SINGLE_FILE in names:
+        return (SINGLE_FILE,)
+    sets = _shard_sets(names)
+    if INDEX_FILE in source.files:
+        # The names alone settle it in nearly every repo, and save reading megabytes of index.
+        return _complete(source, sets) if len(sets) == 1 else _indexed(source)
+    if len(sets) == 1:
+        return _complete(source, sets)
+    if len(names) == 1 and not names[0].startswith("adapter_"):
+        return (names[0],)
+    raise _no_checkpoint(source)
+
+
+def _shard_sets(names: Collection[str]) -> dict[tuple[str, str], list[str]]:
+    sets: dict[tuple[str, str], list[str]] = {}
+    for name in sorted(names):
+        if match := _SHARD.fullmatch(name):
+            sets.setdefault((match["stem"], match["total"]), []).append(name)
+    return sets
+
+
+def _complete(source: ModelSource, sets: dict[tuple[str, str], list[str]]) -> tuple[str, ...]:
+    (((stem, total), names),) = sets.items()
+    for number in range(1, int(total) + 1):
+        expected = f"{stem}-{number:05d}-of-{total}.safetensors"
+        if expected not in names:
+            raise CheckpointError(
+                source.model_id, expected, f"this shard is missing ({len(names)} of {total} are there)"
+            )
+    return tuple(names)
+
+
+def _indexed(source: ModelSource) -> tuple[str, ...]:
+    try:
+        index = json.loads(source.read(INDEX_FILE, INDEX_LIMIT_BYTES))
+        names = sorted(set(index["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise CheckpointError(
+            source.model_id, INDEX_FILE, "it has no weight_map of tensor names to files"
+        ) from None
+    for name in names:
+        if not isinstance(name, str) or name not in source.files or posixpath.normpath(name) != name:
+            raise CheckpointError(
+                source.model_id, INDEX_FILE, f"it names {name!r}, which is not among the files"
+            )
+    return tuple(names)
+
+
+def _no_checkpoint(source: ModelSource) -> NoCheckpointError:
+    for kind, pattern in _OTHER_KINDS:
+        found = [name for name in source.files if pattern.fullmatch(name)]
+        if found:
+            return NoCheckpointError(source.model_id, kind=kind, found=found)
+    return NoCheckpointError(source.model_id, kind="no files at all", found=())

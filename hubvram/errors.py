@@ -1,0 +1,152 @@
+"""Everything that can go wrong, as types that carry data; the command line turns them into sentences.
+
+HubvramError
+├── UsageError                   a value that cannot be used (exit 2)
+│   └── UnsupportedOptionError   a value that this model cannot run with
+└── ModelUnreadableError         the model could not be read (exit 3)
+    ├── RepoNotFoundError        no such repo, or a private one
+    ├── RevisionNotFoundError
+    ├── AccessError              the Hub knows us and says no
+    │   ├── GatedRepoError
+    │   ├── BadTokenError
+    │   └── DisabledRepoError
+    ├── UnreachableError         nothing was answered
+    │   ├── NetworkError
+    │   └── OfflineError
+    ├── HubResponseError         an answer that is not the Hub's protocol
+    ├── FileMissingError         a file the source does not have
+    ├── FileUnreadableError      a local file that cannot be opened
+    ├── NoCheckpointError        there is no safetensors model in it
+    └── MalformedFileError       a file that breaks its own format
+        ├── CheckpointError
+        └── ConfigError
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class HubvramError(Exception):
+    """The root: whoever catches this catches everything hubvram raises on purpose."""
+
+
+class UsageError(HubvramError):
+    """A value that hubvram cannot use; `hint` names what would be accepted."""
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.hint = hint
+
+
+class UnsupportedOptionError(UsageError):
+    """A value that is fine by itself, but that this model's code does not support."""
+
+
+class ModelUnreadableError(HubvramError):
+    """The model could not be read; `model_id` is what the user asked for."""
+
+    def __init__(self, model_id: str, detail: str = "") -> None:
+        super().__init__(f"{model_id}: {detail}" if detail else model_id)
+        self.model_id = model_id
+        self.detail = detail
+
+
+class RepoNotFoundError(ModelUnreadableError):
+    """The Hub has no such repo, or does not show it to us (a private one looks the same)."""
+
+    def __init__(self, model_id: str, *, token_sent: bool) -> None:
+        super().__init__(model_id, "not found")
+        self.token_sent = token_sent
+
+
+class RevisionNotFoundError(ModelUnreadableError):
+    """The repo exists, the branch, tag or commit does not."""
+
+    def __init__(self, model_id: str, revision: str) -> None:
+        super().__init__(model_id, f"no revision {revision!r}")
+        self.revision = revision
+
+
+class AccessError(ModelUnreadableError):
+    """The Hub understood the request and refuses it."""
+
+    def __init__(self, model_id: str, detail: str = "", *, token_sent: bool = False) -> None:
+        super().__init__(model_id, detail)
+        self.token_sent = token_sent
+
+
+class GatedRepoError(AccessError):
+    """The files are behind an access request; the listing is public."""
+
+
+class BadTokenError(AccessError):
+    """The Hub refused the token itself."""
+
+
+class DisabledRepoError(AccessError):
+    """The Hub disabled the repo."""
+
+
+class UnreachableError(ModelUnreadableError):
+    """Nothing was answered: another source may still know the model."""
+
+
+class NetworkError(UnreachableError):
+    """The connection failed or kept failing; `origin` is the host that was asked."""
+
+    def __init__(self, model_id: str, origin: str, detail: str) -> None:
+        super().__init__(model_id, detail)
+        self.origin = origin
+
+
+class OfflineError(UnreachableError):
+    """Offline mode is on, and no copy of the model is on this machine."""
+
+
+class HubResponseError(ModelUnreadableError):
+    """The server answered, but not as the Hub does (a proxy's page, a wrong range, a 4xx of no known kind)."""
+
+
+class FileMissingError(ModelUnreadableError):
+    """The source has no such file."""
+
+    def __init__(self, model_id: str, file: str) -> None:
+        super().__init__(model_id, f"no file {file}")
+        self.file = file
+
+
+class FileUnreadableError(ModelUnreadableError):
+    """A local file that is there and cannot be read."""
+
+    def __init__(self, model_id: str, file: str, reason: str) -> None:
+        super().__init__(model_id, f"{file}: {reason}")
+        self.file = file
+        self.reason = reason
+
+
+class NoCheckpointError(ModelUnreadableError):
+    """No safetensors model among the files; `found` names what is there instead, `kind` says what that is."""
+
+    def __init__(self, model_id: str, *, kind: str, found: Sequence[str]) -> None:
+        super().__init__(model_id, kind)
+        self.kind = kind
+        self.found = tuple(found)
+
+
+class MalformedFileError(ModelUnreadableError):
+    """A file that breaks its own format; `reason` says where and how."""
+
+    def __init__(self, model_id: str, file: str, reason: str) -> None:
+        super().__init__(model_id, f"{file}: {reason}")
+        self.file = file
+        self.reason = reason
+
+
+class CheckpointError(MalformedFileError):
+    """A safetensors header (or its index) that the format's own reader would refuse."""
+
+
+class ConfigError(MalformedFileError):
+    """A config.json that is not JSON, or holds a value of the wrong type or size."""

@@ -1,0 +1,26 @@
+"""A model that was downloaded before: its snapshot in the Hub cache, for when the Hub cannot be asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hubvram.sources.local import LocalSource
+
+
+def find_cached(repo_id: str, revision: str | None, reason: str) -> LocalSource | None:
+    """The cached snapshot of this revision, if its weights are there; `reason` says why it is used."""
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(repo_id, "config.json", revision=revision or "main")
+    if not isinstance(config, str):
+        return None
+    folder = Path(config).parent
+    if not any(path.suffix == ".safetensors" for path in folder.iterdir()):
+        return None
+    return LocalSource(
+        folder,
+        model_id=repo_id,
+        revision=folder.name,
+        requested_revision=revision or "main",
+        notes=(f"{reason}; read from the copy in this machine's Hub cache",),
+    )

@@ -1,0 +1,69 @@
+"""Find the source that answers: a folder, the Hub, and where the Hub does not answer, what is at hand."""
+
+from __future__ import annotations
+
+from hubvram.errors import FileMissingError, GatedRepoError, UnreachableError
+from hubvram.sources.cached import find_cached
+from hubvram.sources.hub import HubSource
+from hubvram.sources.interface import ModelSource
+from hubvram.sources.local import LocalSource
+from hubvram.sources.reference import HubReference, LocalReference, parse_reference
+from hubvram.sources.snapshot import find_snapshot
+
+CONFIG_FILE = "config.json"
+CONFIG_LIMIT_BYTES = 16 * 2**20
+
+
+def open_source(model: str, revision: str | None = None) -> ModelSource:
+    """The source for what the user wrote.
+
+    Raises UsageError, or a ModelUnreadableError where no source can answer.
+    """
+    reference = parse_reference(model, revision)
+    if isinstance(reference, LocalReference):
+        return LocalSource(reference.folder)
+    try:
+        hub = HubSource.open(reference.repo_id, reference.revision)
+    except UnreachableError as error:
+        source = _without_the_hub(reference, "the Hub could not be reached")
+        if source is None:
+            raise error
+        return source
+    return _opened(hub, reference)
+
+
+def _without_the_hub(reference: HubReference, reason: str) -> ModelSource | None:
+    return find_cached(reference.repo_id, reference.revision, reason) or find_snapshot(
+        reference.repo_id, reference.revision, reason
+    )
+
+
+def _opened(hub: HubSource, reference: HubReference) -> ModelSource:
+    """The Hub itself where it opens the files; else what stands in for them.
+
+    A gated repo without a stand-in is returned all the same: its listing and its summary are public.
+    """
+    if not hub.summary or not hub.summary.gated:
+        return hub
+    try:
+        hub.read(CONFIG_FILE, CONFIG_LIMIT_BYTES)
+    except GatedRepoError as error:
+        reason = "the repo is gated and " + (
+            "this token has no access" if error.token_sent else "no token was given"
+        )
+        return _stand_in(hub, reference, reason) or hub
+    except FileMissingError:
+        return hub
+    return hub
+
+
+def _stand_in(hub: HubSource, reference: HubReference, reason: str) -> ModelSource | None:
+    cached = find_cached(reference.repo_id, hub.revision, reason)
+    if cached is not None:
+        return cached
+    snapshot = find_snapshot(reference.repo_id, reference.revision, reason)
+    if snapshot is None:
+        return None
+    verdict = "agree with" if snapshot.agrees_with(hub.files) else "DIFFER from"
+    snapshot.notes += (f"its file sizes {verdict} what the Hub lists at {(hub.revision or '')[:7]}",)
+    return snapshot

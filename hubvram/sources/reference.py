@@ -1,0 +1,91 @@
+"""What a user may write for a model: a repo id, an id at a revision, a Hub URL, or a local folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from hubvram.errors import FileMissingError, UsageError
+
+_EXAMPLES: Final = "write org/name, org/name@revision, a https://huggingface.co/... address or a folder"
+_HOSTS: Final = ("huggingface.co", "www.huggingface.co", "hf.co")
+_NOT_MODELS: Final = {
+    "datasets": "a dataset",
+    "spaces": "a space",
+    "collections": "a collection",
+    "papers": "a paper",
+}
+_IN_REPO: Final = ("tree", "blob", "resolve", "raw", "commit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubReference:
+    """A repo on the Hub; `revision` None means its main branch."""
+
+    repo_id: str
+    revision: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalReference:
+    """A folder on this machine."""
+
+    folder: Path
+
+
+def parse_reference(text: str, revision: str | None = None) -> HubReference | LocalReference:
+    """Understand MODEL. A folder that exists wins over a repo of the same name, as in transformers.
+
+    Raises UsageError for what is none of these, FileMissingError for a path that does not exist.
+    """
+    if "://" in text:
+        return _merge(text, *_from_url(text), revision)
+    path = Path(text).expanduser() if text.startswith("~") else Path(text)
+    if path.is_dir():
+        if revision is not None:
+            raise UsageError(f"{text} is a local folder, which has no revisions", "leave --revision out")
+        return LocalReference(folder=path)
+    if path.is_file():
+        raise UsageError(f"{text} is a file, a model is a folder", f"try: hubvram {path.parent}")
+    if text.startswith((".", "/", "~")):
+        raise FileMissingError(text, text)
+    repo_id, _, inline = text.partition("@")
+    return _merge(text, repo_id, inline or None, revision)
+
+
+def _from_url(text: str) -> tuple[str, str | None]:
+    parts = urlsplit(text)
+    segments = [unquote(segment) for segment in parts.path.split("/") if segment]
+    if (
+        parts.scheme not in ("http", "https")
+        or not segments
+        or parts.netloc not in (*_HOSTS, _endpoint_host())
+    ):
+        raise UsageError(f"{text} is not an address of a model on the Hub", _EXAMPLES)
+    if segments[0] in _NOT_MODELS:
+        raise UsageError(f"{text} is {_NOT_MODELS[segments[0]]}, not a model", _EXAMPLES)
+    if len(segments) > 1 and segments[1] in _IN_REPO:  # a legacy id without an organisation
+        return segments[0], segments[2] if len(segments) > 2 else None
+    revision = segments[3] if len(segments) > 3 and segments[2] in _IN_REPO else None
+    return "/".join(segments[:2]), revision
+
+
+def _endpoint_host() -> str:
+    from huggingface_hub import constants
+
+    return urlsplit(constants.ENDPOINT).netloc
+
+
+def _merge(text: str, repo_id: str, inline: str | None, revision: str | None) -> HubReference:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError:
+        raise UsageError(f"{text!r} is neither a repo id nor a folder that exists", _EXAMPLES) from None
+    if inline and revision and inline != revision:
+        raise UsageError(f"two revisions: {inline} in {text}, and --revision {revision}", "give one of them")
+    return HubReference(repo_id=repo_id, revision=inline or revision)
