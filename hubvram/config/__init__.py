@@ -1,0 +1,1 @@
+"""What the author declared: config.json, read with types, and the defaults that it leaves out."""

@@ -1,0 +1,119 @@
+"""config.json with typed reads: after this edge nobody guesses at untyped JSON, and every error names its key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
+
+from hubvram.errors import ConfigError
+
+T = TypeVar("T", int, str, float, bool, list[Any])
+
+_NAMES: Final[Mapping[type, str]] = {
+    int: "an integer",
+    str: "a string",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
+_LARGEST: Final = 2**48
+"""No dimension of a model comes near; products of a few of them stay small enough to print."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigDocument:
+    """One level of a config: its own values, then the defaults of its model type.
+
+    `attribute_map` maps the usual name of a field to the name this model type gives it (hidden_size -> n_embd).
+    An explicit null is an answer, not a gap: it does not fall through to the default.
+    """
+
+    model_id: str
+    data: Mapping[str, Any]
+    file: str = "config.json"
+    path: str = ""
+    defaults: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    attribute_map: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def get(self, kind: type[T], key: str) -> T | None:
+        """The value of `key`, None where neither the file nor the defaults have one. Raises ConfigError."""
+        value = self._raw(key)
+        if value is None:
+            return None
+        accepted = (int, float) if kind is float else (kind,)
+        if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+            raise self._error(key, f"expected {_NAMES[kind]}, found {_shown(value)}")
+        return value  # type: ignore[return-value]  # an int is a number too
+
+    def require(self, kind: type[T], key: str) -> T:
+        """As `get`, but an absent value is a ConfigError."""
+        value = self.get(kind, key)
+        if value is None:
+            raise self._error(key, "it is missing, and its model type has no default for it")
+        return value
+
+    def size(self, key: str, *, largest: int = _LARGEST) -> int:
+        """A dimension: a positive integer of a credible size."""
+        value = self.require(int, key)
+        if not 0 < value <= largest:
+            raise self._error(key, f"{value} is not between 1 and {largest:,}")
+        return value
+
+    def size_or_none(self, key: str) -> int | None:
+        """As `size`, for a dimension that may be left out."""
+        return None if self._raw(key) is None else self.size(key)
+
+    def flag(self, key: str) -> bool:
+        """A switch; absent means off."""
+        return bool(self.get(bool, key))
+
+    def strings(self, key: str) -> tuple[str, ...]:
+        """A list of strings, empty where absent."""
+        return tuple(self._items(key, str))
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        """A list of integers, empty where absent."""
+        return tuple(self._items(key, int))
+
+    def section(self, key: str) -> Mapping[str, Any] | None:
+        """A nested object, as it stands in the file."""
+        value = self._raw(key)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise self._error(key, f"expected an object, found {_shown(value)}")
+        return value
+
+    def error(self, key: str, reason: str) -> ConfigError:
+        """A ConfigError about one of this document's keys, for rules that span several of them."""
+        return self._error(key, reason)
+
+    def _items(self, key: str, kind: type) -> list[Any]:
+        values: list[Any] = self.get(list, key) or []
+        for position, value in enumerate(values):
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise self._error(f"{key}[{position}]", f"expected {_NAMES[kind]}, found {_shown(value)}")
+        return values
+
+    def _raw(self, key: str) -> Any:
+        own = self.attribute_map.get(key, key)
+        for values in (self.data, self.defaults):
+            for name in (own, key):
+                if name in values:
+                    return values[name]
+        return None
+
+    def _error(self, key: str, reason: str) -> ConfigError:
+        return ConfigError(self.model_id, self.file, f"{self.path}{self._spelling(key)}: {reason}")
+
+    def _spelling(self, key: str) -> str:
+        own = self.attribute_map.get(key, key)
+        return own if own in self.data or key not in self.data else key
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

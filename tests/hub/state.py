@@ -1,0 +1,19 @@
+"""What the two origins share: the repositories, the addresses and the switches of behaviour."""
+
+from __future__ import annotations
+
+from .repos import RepoStore
+
+
+class HubState(RepoStore):
+    def __init__(self) -> None:
+        super().__init__()
+        self.endpoint = ""
+        self.cdn_endpoint = ""
+        self.latency_seconds = 0.0
+        """Waited before each answer, on both origins."""
+        self.ignore_range = False
+        """The CDN answers every range with 200 and the whole file."""
+        self.serve_safetensors_metadata = True
+        """False: 404, as on a mirror that does not know that endpoint."""
+        self.tree_page_size = 1000
