@@ -20,13 +20,20 @@ class Component(StrEnum):
     ROUTER = "router"
     NORM = "norm"
     HEAD = "head"
+    VISION = "vision"
+    AUDIO = "audio"
+    PROJECTOR = "projector"
     OTHER = "other"
 
 
 _COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
     (component, re.compile(pattern))
     for component, pattern in (
-        # The first match decides. q/k norms and biases belong to the attention that holds them.
+        # The first match decides. A tower has layers like a text model's, so it is told apart first.
+        (Component.PROJECTOR, r"(^|\.)(multi_modal_projector|mm_projector|projector|connector)\."),
+        (Component.VISION, r"(^|\.)(vision_tower|vision_model|visual|vision_encoder)\."),
+        (Component.AUDIO, r"(^|\.)(audio_tower|audio_model|audio_encoder)\."),
+        # q/k norms and biases belong to the attention that holds them.
         (Component.ROUTER, r"\.(mlp|block_sparse_moe|feed_forward)\.(gate|router)\."),
         (Component.EXPERTS, r"\.(experts|shared_experts?)\."),
         (Component.ATTENTION, r"\.(self_attn|attn|attention|self_attention)\."),
@@ -34,7 +41,7 @@ _COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
         (Component.NORM, r"(^|[._])(layer_?norm|norm|ln_[\df]|ln)\.(weight|bias)$"),
         (Component.NORM, r"(layernorm|_norm)\.(weight|bias)$"),
         (Component.EMBEDDING, r"(^|\.)(embed_tokens|wte|wpe|embed_in|embed_positions|word_embeddings)\."),
-        (Component.HEAD, r"^(lm_head|embed_out|score|classifier)\."),
+        (Component.HEAD, r"(^|\.)(lm_head|embed_out)\.|^(score|classifier)\."),
     )
 )
 

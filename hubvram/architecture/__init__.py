@@ -1,0 +1,1 @@
+"""What the model is: typed layers that know their dimensions and their parameter counts."""

@@ -1,0 +1,254 @@
+"""Decoders of the usual shape (attention, MLP, norms around both) and the model types that differ in details only.
+
+A model type of this shape is one line in FAMILIES. The details were read from each model's
+`modeling_*.py` in transformers 5.23 and are proven by reconciliation with published files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from hubvram.architecture import patterns
+from hubvram.architecture.layers import (
+    Architecture,
+    ChannelMixer,
+    DenseMLP,
+    FullAttention,
+    Layer,
+    Linear,
+    MoEMLP,
+    Norms,
+    SlidingAttention,
+    TokenMixer,
+)
+from hubvram.config.document import ConfigDocument
+
+LAYERS_LIMIT: Final = 10_000
+
+ReadMLP = Callable[[ConfigDocument, "Traits", int], ChannelMixer]
+"""(config, traits, index of the layer) -> its MLP."""
+
+Switch = bool | str
+"""Fixed by the model's code, or the config field that decides."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """In what a model type differs from llama."""
+
+    read_mlp: ReadMLP
+    windows: patterns.WindowRule = patterns.never
+    qkv_bias: Switch = False
+    o_bias: Switch = False
+    mlp_bias: Switch = False
+    qk_norm: bool = False
+    norms_per_layer: int = 2
+    norm_bias: bool = False
+    gated: bool = True
+    fused_mlp: bool = False
+    activation: str = "hidden_act"
+    learned_positions: bool = False
+    partial_rotary_key: str | None = None
+    partial_rotary_default: float = 1.0
+    rotary_tables: int = 1
+
+
+def read_decoder(config: ConfigDocument, architectures: tuple[str, ...], traits: Traits) -> Architecture:
+    """The architecture of one model of this shape. Raises ConfigError."""
+    hidden_size = config.size("hidden_size")
+    number = config.size("num_hidden_layers", largest=LAYERS_LIMIT)
+    vocab_size = config.size("vocab_size")
+    positions = config.size_or_none("max_position_embeddings")
+    norms = Norms(count=traits.norms_per_layer, hidden_size=hidden_size, bias=traits.norm_bias)
+    mixers = [
+        _mixer(config, traits, window) for window in patterns.windows_of(config, number, traits.windows)
+    ]
+    return Architecture(
+        model_type=config.require(str, "model_type"),
+        hidden_size=hidden_size,
+        vocab_size=vocab_size,
+        max_position_embeddings=positions,
+        tie_word_embeddings=config.flag("tie_word_embeddings"),
+        layers=tuple(
+            Layer(mixer=mixer, mlp=traits.read_mlp(config, traits, index), norms=norms)
+            for index, mixer in enumerate(mixers)
+        ),
+        final_norm=Norms(count=1, hidden_size=hidden_size, bias=traits.norm_bias),
+        head=read_head(config, architectures, hidden_size, vocab_size),
+        learned_positions=(positions or 0) if traits.learned_positions else 0,
+        rotary_dim=0 if traits.learned_positions else _rotary_dim(config, traits, mixers[0].head_dim),
+        rotary_tables=traits.rotary_tables,
+    )
+
+
+def _mixer(config: ConfigDocument, traits: Traits, window: int | None) -> TokenMixer:
+    hidden_size, heads = config.size("hidden_size"), config.size("num_attention_heads")
+    head_dim = config.size_or_none("head_dim")
+    if head_dim is None:
+        if hidden_size % heads:
+            raise config.error(
+                "num_attention_heads", f"{heads} heads do not divide hidden_size {hidden_size}"
+            )
+        head_dim = hidden_size // heads
+    key_value_heads = config.size_or_none("num_key_value_heads") or heads
+    if heads % key_value_heads:
+        raise config.error(
+            "num_key_value_heads", f"{key_value_heads} does not divide the {heads} attention heads"
+        )
+    make = FullAttention if window is None else partial(SlidingAttention, sliding_window=window)
+    return make(
+        hidden_size=hidden_size,
+        num_attention_heads=heads,
+        num_key_value_heads=key_value_heads,
+        head_dim=head_dim,
+        qkv_bias=_switch(config, traits.qkv_bias),
+        o_bias=_switch(config, traits.o_bias),
+        qk_norm=traits.qk_norm,
+    )
+
+
+def _switch(config: ConfigDocument, switch: Switch) -> bool:
+    return config.flag(switch) if isinstance(switch, str) else switch
+
+
+def _rotary_dim(config: ConfigDocument, traits: Traits, head_dim: int) -> int:
+    if traits.partial_rotary_key is None:
+        return head_dim
+    share = config.get(float, traits.partial_rotary_key)
+    share = traits.partial_rotary_default if share is None else share
+    return int(head_dim * share)
+
+
+def read_head(
+    config: ConfigDocument, architectures: tuple[str, ...], hidden_size: int, vocab_size: int
+) -> Linear | None:
+    """What the model class puts on top: by the end of its name, a language-model head where nothing is said."""
+    name = architectures[0] if architectures else ""
+    if name.endswith("Model") and not name.endswith("LMHeadModel"):
+        return None
+    if name.endswith("ForSequenceClassification"):
+        labels = len(config.section("id2label") or {}) or config.size_or_none("num_labels") or 2
+        return Linear(name="head", out_features=labels, in_features=hidden_size)
+    return Linear(name="head", out_features=vocab_size, in_features=hidden_size)
+
+
+def dense(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP:
+    """The same MLP in every layer."""
+    return DenseMLP(
+        hidden_size=config.size("hidden_size"),
+        intermediate_size=config.size("intermediate_size"),
+        hidden_act=config.require(str, traits.activation),
+        gated=traits.gated,
+        bias=_switch(config, traits.mlp_bias),
+        fused=traits.fused_mlp,
+    )
+
+
+def four_times_hidden(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP:
+    """`n_inner`, or four times the hidden size where that is null (gpt2)."""
+    hidden_size = config.size("hidden_size")
+    return DenseMLP(
+        hidden_size=hidden_size,
+        intermediate_size=config.size_or_none("n_inner") or 4 * hidden_size,
+        hidden_act=config.require(str, traits.activation),
+        gated=traits.gated,
+        bias=_switch(config, traits.mlp_bias),
+    )
+
+
+def experts(config: ConfigDocument, traits: Traits, index: int, *, width: str) -> MoEMLP:
+    """Experts in every layer; `width` is the field with their intermediate size."""
+    number, chosen = config.size("num_experts"), config.size("num_experts_per_tok")
+    if chosen > number:
+        raise config.error("num_experts_per_tok", f"{chosen} of {number} experts cannot be chosen")
+    return MoEMLP(
+        hidden_size=config.size("hidden_size"),
+        num_experts=number,
+        num_experts_per_tok=chosen,
+        moe_intermediate_size=config.size(width),
+        hidden_act=config.require(str, traits.activation),
+    )
+
+
+def some_experts(config: ConfigDocument, traits: Traits, index: int) -> ChannelMixer:
+    """Experts in each `decoder_sparse_step`-th layer that is not among `mlp_only_layers` (qwen3_moe)."""
+    sparse = (index + 1) % config.size("decoder_sparse_step") == 0
+    if sparse and index not in config.integers("mlp_only_layers"):
+        return experts(config, traits, index, width="moe_intermediate_size")
+    return dense(config, traits, index)
+
+
+_LLAMA: Final = Traits(
+    read_mlp=dense, qkv_bias="attention_bias", o_bias="attention_bias", mlp_bias="mlp_bias"
+)
+
+_TRAITS: Final[Mapping[str, Traits]] = {
+    "llama": _LLAMA,
+    "mistral": Traits(read_mlp=dense, windows=patterns.wherever_set),
+    "mixtral": Traits(read_mlp=partial(experts, width="intermediate_size"), windows=patterns.wherever_set),
+    "qwen2": Traits(read_mlp=dense, windows=patterns.from_max_window_layers, qkv_bias=True),
+    "qwen3": Traits(
+        read_mlp=dense,
+        windows=patterns.from_max_window_layers,
+        qkv_bias="attention_bias",
+        o_bias="attention_bias",
+        qk_norm=True,
+    ),
+    "qwen3_moe": Traits(
+        read_mlp=some_experts,
+        windows=patterns.if_used,
+        qkv_bias="attention_bias",
+        o_bias="attention_bias",
+        qk_norm=True,
+    ),
+    "gemma": Traits(read_mlp=dense, qkv_bias="attention_bias", o_bias="attention_bias"),
+    "gemma2": Traits(
+        read_mlp=dense,
+        windows=patterns.every_other,
+        qkv_bias="attention_bias",
+        o_bias="attention_bias",
+        norms_per_layer=4,
+        activation="hidden_activation",
+    ),
+    "gemma3_text": Traits(
+        read_mlp=dense,
+        windows=patterns.all_but_every_sixth,
+        qkv_bias="attention_bias",
+        o_bias="attention_bias",
+        qk_norm=True,
+        norms_per_layer=4,
+        activation="hidden_activation",
+        rotary_tables=2,
+    ),
+    "phi3": Traits(
+        read_mlp=dense,
+        windows=patterns.wherever_set,
+        fused_mlp=True,
+        partial_rotary_key="partial_rotary_factor",
+    ),
+    "gpt2": Traits(
+        read_mlp=four_times_hidden,
+        qkv_bias=True,
+        o_bias=True,
+        mlp_bias=True,
+        norm_bias=True,
+        gated=False,
+        activation="activation_function",
+        learned_positions=True,
+    ),
+    "gpt_neox": Traits(
+        read_mlp=dense,
+        qkv_bias="attention_bias",
+        o_bias="attention_bias",
+        mlp_bias=True,
+        norm_bias=True,
+        gated=False,
+        partial_rotary_key="rotary_pct",
+        partial_rotary_default=0.25,
+    ),
+}
+
+FAMILIES: Final = {model_type: partial(read_decoder, traits=traits) for model_type, traits in _TRAITS.items()}

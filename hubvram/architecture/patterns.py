@@ -1,0 +1,79 @@
+"""Which layers look at a window only: the rules by which model types turn a few fields into one kind per layer.
+
+Each rule follows the `__post_init__` of the config class in transformers 5.23, or, where that sets no
+`layer_types`, what `cache_utils.get_layer_types_and_kwargs` infers. An explicit `layer_types` always wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from hubvram.config.document import ConfigDocument
+
+Windows = Sequence[int | None]
+"""Per layer: the sliding window in tokens, None for full attention."""
+
+WindowRule = Callable[[ConfigDocument, int], Windows]
+"""(config, number of layers) -> windows."""
+
+_FULL: Final = "full_attention"
+_SLIDING: Final = "sliding_attention"
+
+
+def never(config: ConfigDocument, layers: int) -> Windows:
+    """Full attention everywhere (llama, gemma)."""
+    return [None] * layers
+
+
+def wherever_set(config: ConfigDocument, layers: int) -> Windows:
+    """A `sliding_window` that is not null holds for every layer (mistral, mixtral, phi3)."""
+    return [config.size_or_none("sliding_window")] * layers
+
+
+def if_used(config: ConfigDocument, layers: int) -> Windows:
+    """As above, but only with `use_sliding_window` (qwen3_moe)."""
+    return wherever_set(config, layers) if config.flag("use_sliding_window") else never(config, layers)
+
+
+def from_max_window_layers(config: ConfigDocument, layers: int) -> Windows:
+    """With `use_sliding_window`, the layers from `max_window_layers` on (qwen2, qwen3)."""
+    first = config.require(int, "max_window_layers")
+    windows = if_used(config, layers)
+    return [window if index >= first else None for index, window in enumerate(windows)]
+
+
+def every_other(config: ConfigDocument, layers: int) -> Windows:
+    """Sliding, full, sliding, full... (gemma2)."""
+    return _every_nth_is_full(config, layers, 2)
+
+
+def all_but_every_sixth(config: ConfigDocument, layers: int) -> Windows:
+    """Each `sliding_window_pattern`-th layer is full, by default each sixth (gemma3_text)."""
+    pattern = (
+        6 if config.get(int, "sliding_window_pattern") is None else config.size("sliding_window_pattern")
+    )
+    windows = _every_nth_is_full(config, layers, pattern)
+    if config.flag("use_bidirectional_attention"):
+        # The window then reaches both ways; transformers halves it.
+        return [None if window is None else window // 2 + 1 for window in windows]
+    return windows
+
+
+def _every_nth_is_full(config: ConfigDocument, layers: int, pattern: int) -> Windows:
+    window = config.size_or_none("sliding_window")
+    return [window if (index + 1) % pattern else None for index in range(layers)]
+
+
+def windows_of(config: ConfigDocument, layers: int, rule: WindowRule) -> Windows:
+    """The windows of all layers, by `layer_types` where the config has it, else by the model type's rule."""
+    kinds = config.strings("layer_types")
+    if not kinds:
+        return rule(config, layers)
+    if len(kinds) != layers:
+        raise config.error("layer_types", f"it names {len(kinds)} layers, num_hidden_layers is {layers}")
+    unknown = sorted(set(kinds) - {_FULL, _SLIDING})
+    if unknown:
+        raise config.error("layer_types", f"{unknown[0]!r} is no kind of layer that this model type has")
+    window = config.size("sliding_window") if _SLIDING in kinds else None
+    return [window if kind == _SLIDING else None for kind in kinds]

@@ -1,0 +1,235 @@
+"""Reconciliation: what config.json derives against what the files store, to the last parameter.
+
+Reconciled means that total = derived + accounted in every component. `total` is logical: buffers, and a head
+that repeats its tied embedding, are stored but are not parameters. What is in the files beyond the
+architecture is accounted for by a rule with a name, or the model is not reconciled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+from hubvram.architecture.layers import Architecture
+from hubvram.checkpoint.components import Component, buffer_kind, component_of, signature
+from hubvram.checkpoint.tensors import Checkpoint, TensorInfo
+from hubvram.dtypes import COMPUTE_DTYPES
+
+
+class Status(StrEnum):
+    """On which ground the parameter count stands."""
+
+    RECONCILED = "reconciled"
+    UNRECONCILED = "unreconciled"
+    QUANTIZED = "quantized"
+    """Packed tensors: the count is the architecture's, not yet compared with the files."""
+    UNKNOWN_ARCHITECTURE = "unknown-architecture"
+    """Stored elements, counted; no family derives them."""
+    NO_HEADERS = "no-headers"
+    """The Hub's own totals: the files could not be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A group of tensors that needs a word: what it is, how much, by which rule."""
+
+    what: str
+    parameters: int
+    tensors: int
+    stored_bytes: int
+    rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciliation:
+    """The comparison, and the architecture as the files hold it (without a head that is not there)."""
+
+    status: Status
+    total: int
+    by_component: Mapping[Component, int]
+    architecture: Architecture | None = None
+    derived: int | None = None
+    accounted: tuple[Item, ...] = ()
+    """Beyond the architecture, and counted; negative for what the config announces and the files lack."""
+    not_counted: tuple[Item, ...] = ()
+    """Stored, but no parameters."""
+    differences: Mapping[Component, int] = field(default_factory=dict)
+    """Component -> stored minus derived and accounted, where that is not zero."""
+    scope: str = "all"
+
+    @property
+    def difference(self) -> int | None:
+        """total - derived - accounted; None where nothing was compared."""
+        if self.derived is None or self.status is Status.QUANTIZED:
+            return None
+        return self.total - self.derived - sum(item.parameters for item in self.accounted)
+
+    @property
+    def not_counted_bytes(self) -> int:
+        return sum(item.stored_bytes for item in self.not_counted)
+
+
+TOWERS: Final = (Component.VISION, Component.AUDIO, Component.PROJECTOR)
+
+
+def reconcile(
+    checkpoint: Checkpoint, architecture: Architecture | None, *, quantized: bool, is_nested: bool
+) -> Reconciliation:
+    """Compare. `is_nested`: the architecture is the text part of a larger model."""
+    parameters, not_counted = _split(checkpoint, architecture)
+    stored = _by_component(parameters)
+    if architecture is None:
+        return Reconciliation(
+            status=Status.UNKNOWN_ARCHITECTURE,
+            total=sum(stored.values()),
+            by_component=stored,
+            not_counted=not_counted,
+        )
+    accounted: list[Item] = []
+    if is_nested:
+        accounted += _towers(parameters)
+    scope = "text" if is_nested else "all"
+    if quantized or any(tensor.dtype not in COMPUTE_DTYPES for tensor in parameters):
+        return _quantized(architecture, stored, not_counted, scope, accounted)
+    derived = architecture.parameters_by_component
+    explained = {item_component: stored.get(item_component, 0) for item_component in TOWERS if is_nested}
+    if _head_is_absent(architecture, parameters):
+        accounted.append(_absent_head(architecture))
+        explained[Component.HEAD] = -architecture.head_parameters
+        architecture = replace(architecture, head=None)
+    differences = {
+        component: difference
+        for component in Component
+        if (difference := stored.get(component, 0) - derived.get(component, 0) - explained.get(component, 0))
+    }
+    return Reconciliation(
+        status=Status.UNRECONCILED if differences else Status.RECONCILED,
+        total=sum(stored.values()),
+        by_component=stored,
+        architecture=architecture,
+        derived=sum(derived.values()),
+        accounted=tuple(accounted),
+        not_counted=not_counted,
+        differences=differences,
+        scope=scope,
+    )
+
+
+def _quantized(
+    architecture: Architecture,
+    stored: Mapping[Component, int],
+    not_counted: tuple[Item, ...],
+    scope: str,
+    accounted: list[Item],
+) -> Reconciliation:
+    derived = architecture.parameters_by_component
+    by_component = derived | {tower: stored[tower] for tower in TOWERS if tower in stored and accounted}
+    return Reconciliation(
+        status=Status.QUANTIZED,
+        total=sum(by_component.values()),
+        by_component=by_component,
+        architecture=architecture,
+        derived=sum(derived.values()),
+        accounted=tuple(accounted),
+        not_counted=not_counted,
+        scope=scope,
+    )
+
+
+def _split(
+    checkpoint: Checkpoint, architecture: Architecture | None
+) -> tuple[list[TensorInfo], tuple[Item, ...]]:
+    """(parameters, what is stored beside them)."""
+    tied = architecture is not None and architecture.has_tied_head
+    parameters: list[TensorInfo] = []
+    others: dict[str, list[TensorInfo]] = {}
+    for tensor in checkpoint.tensors:
+        kind = buffer_kind(tensor)
+        if kind is None and tied and _repeats_embedding(tensor, architecture):
+            kind = _TIED_HEAD
+        if kind is None:
+            parameters.append(tensor)
+        else:
+            others.setdefault(kind, []).append(tensor)
+    rules = {_TIED_HEAD: "tie_word_embeddings: the head is the embedding, once"}
+    items = tuple(
+        _item(kind, tensors, rules.get(kind, "a buffer that the model's code rebuilds"))
+        for kind, tensors in others.items()
+    )
+    return parameters, items
+
+
+_TIED_HEAD: Final = "tied head, stored again"
+
+
+def _repeats_embedding(tensor: TensorInfo, architecture: Architecture | None) -> bool:
+    return (
+        architecture is not None
+        and tensor.shape == (architecture.vocab_size, architecture.hidden_size)
+        and component_of(tensor.name) is Component.HEAD
+    )
+
+
+def _item(what: str, tensors: list[TensorInfo], rule: str) -> Item:
+    return Item(
+        what=what,
+        parameters=sum(tensor.elements for tensor in tensors),
+        tensors=len(tensors),
+        stored_bytes=sum(tensor.stored_bytes for tensor in tensors),
+        rule=rule,
+    )
+
+
+def _by_component(tensors: list[TensorInfo]) -> dict[Component, int]:
+    """Component -> elements, without those that have none. Names repeat over layers: each kind is matched once."""
+    known: dict[str, Component] = {}
+    found: dict[Component, int] = {}
+    for tensor in tensors:
+        kind = signature(tensor.name)
+        component = known.get(kind)
+        if component is None:
+            component = known[kind] = component_of(tensor.name)
+        found[component] = found.get(component, 0) + tensor.elements
+    return found
+
+
+def _towers(parameters: list[TensorInfo]) -> list[Item]:
+    found: dict[Component, list[TensorInfo]] = {}
+    for tensor in parameters:
+        component = component_of(tensor.name)
+        if component in TOWERS:
+            found.setdefault(component, []).append(tensor)
+    return [
+        _item(
+            f"{component} tower" if component is not Component.PROJECTOR else "projector",
+            tensors,
+            "beside the text model, counted as stored",
+        )
+        for component, tensors in found.items()
+    ]
+
+
+def _head_is_absent(architecture: Architecture, parameters: list[TensorInfo]) -> bool:
+    """Saved from the base model: no head, although the class has one of its own.
+
+    Base models save their tensors without the prefix that a model with a head puts before them.
+    """
+    if architecture.head_parameters == 0:
+        return False
+    return not any(
+        tensor.name.startswith(("model.", "transformer.", "gpt_neox."))
+        or component_of(tensor.name) is Component.HEAD
+        for tensor in parameters
+    )
+
+
+def _absent_head(architecture: Architecture) -> Item:
+    return Item(
+        what="head, announced by the config and not in the files",
+        parameters=-architecture.head_parameters,
+        tensors=0,
+        stored_bytes=0,
+        rule="the files hold the base model: no head, and names without its prefix",
+    )

@@ -1,0 +1,1 @@
+"""How weights are packed, and what they would take if they were."""
