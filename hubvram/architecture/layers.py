@@ -54,6 +54,8 @@ class FullAttention:
     o_bias: bool = False
     qk_norm: bool = False
     """Whether Q and K are normalized head by head, with one weight of head_dim each."""
+    fused_qkv: bool = False
+    """Whether one matrix makes Q, K and V: the same parameters, other activations."""
 
     @property
     def q_size(self) -> int:

@@ -27,13 +27,17 @@ class QuantizationScheme:
     everything: bool = False
     """Whether all parameters take `weight_bits`, the embedding and the norms too."""
 
-    def linear_bytes(self, linear: Linear) -> int:
-        """Bytes of the weights of one Linear, biases apart: packed weights, scales, zeros."""
-        groups = linear.out_features
+    def matrix_bytes(self, out_features: int, in_features: int) -> int:
+        """Bytes of one weight matrix: packed weights, scales, zeros."""
+        groups = out_features
         if self.group_size is not None:
-            groups *= -(-linear.in_features // self.group_size)
-        weights = _bytes(linear.out_features * linear.in_features * self.weight_bits)
-        return linear.count * (weights + _bytes(groups * self.scale_bits) + _bytes(groups * self.zero_bits))
+            groups *= -(-in_features // self.group_size)
+        weights = _bytes(out_features * in_features * self.weight_bits)
+        return weights + _bytes(groups * self.scale_bits) + _bytes(groups * self.zero_bits)
+
+    def linear_bytes(self, linear: Linear) -> int:
+        """Bytes of all weights of a Linear, biases apart."""
+        return linear.count * self.matrix_bytes(linear.out_features, linear.in_features)
 
     def weight_bytes(self, architecture: Architecture, parameters: int) -> int:
         """Bytes of a whole model of `parameters`: its layers' matrices packed, the rest at 16 bit."""

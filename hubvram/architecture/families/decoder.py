@@ -45,6 +45,7 @@ class Traits:
     o_bias: Switch = False
     mlp_bias: Switch = False
     qk_norm: bool = False
+    fused_qkv: bool = False
     norms_per_layer: int = 2
     norm_bias: bool = False
     gated: bool = True
@@ -107,6 +108,7 @@ def _mixer(config: ConfigDocument, traits: Traits, window: int | None) -> TokenM
         qkv_bias=_switch(config, traits.qkv_bias),
         o_bias=_switch(config, traits.o_bias),
         qk_norm=traits.qk_norm,
+        fused_qkv=traits.fused_qkv,
     )
 
 
@@ -226,6 +228,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
     "phi3": Traits(
         read_mlp=dense,
         windows=patterns.wherever_set,
+        fused_qkv=True,
         fused_mlp=True,
         partial_rotary_key="partial_rotary_factor",
     ),
@@ -237,6 +240,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         norm_bias=True,
         gated=False,
         activation="activation_function",
+        fused_qkv=True,
         learned_positions=True,
     ),
     "gpt_neox": Traits(
@@ -246,6 +250,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         mlp_bias=True,
         norm_bias=True,
         gated=False,
+        fused_qkv=True,
         partial_rotary_key="rotary_pct",
         partial_rotary_default=0.25,
     ),

@@ -1,0 +1,1 @@
+"""Where it runs: accelerators, and what fits them."""

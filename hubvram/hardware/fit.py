@@ -1,0 +1,27 @@
+"""Whether an estimate fits an accelerator: by the high end of its range, so that a yes is a yes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hubvram.hardware.accelerators import Accelerator
+from hubvram.memory.estimate import MemoryEstimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """The verdict for one accelerator; `fits` is None where caches are unknown and the rest would fit."""
+
+    accelerator: Accelerator
+    fits: bool | None
+    headroom_bytes: int
+    """What remains, at the high end of the range; negative is what is missing."""
+
+
+def fit(estimate: MemoryEstimate, accelerator: Accelerator) -> Fit:
+    """Compare the high end of the estimate with what can be allocated."""
+    headroom = accelerator.usable_bytes - estimate.total_high_bytes
+    fits: bool | None = headroom >= 0
+    if not estimate.is_complete and headroom >= 0:
+        fits = None
+    return Fit(accelerator=accelerator, fits=fits, headroom_bytes=headroom)

@@ -1,0 +1,354 @@
+"""One model, from what the user wrote to facts and estimates: the only module that knows the whole pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from hubvram.architecture.families import FAMILIES
+from hubvram.architecture.layers import Architecture
+from hubvram.architecture.reconcile import Reconciliation, Status, reconcile
+from hubvram.checkpoint.components import Component
+from hubvram.checkpoint.reader import read_checkpoint
+from hubvram.checkpoint.tensors import Checkpoint
+from hubvram.config.reader import CONFIG_FILE, CONFIG_LIMIT_BYTES, ModelConfig, parse_config
+from hubvram.dtypes import COMPUTE_DTYPES, KV_CACHE_BYTES, SAFETENSORS_BITS
+from hubvram.errors import FileMissingError, GatedRepoError, UsageError
+from hubvram.hardware.accelerators import Accelerator
+from hubvram.hardware.fit import Fit, fit
+from hubvram.memory.engines import transformers as engine
+from hubvram.memory.estimate import Basis, MemoryEstimate, exact
+from hubvram.memory.estimator import estimate_memory
+from hubvram.memory.weights import STORED, Weights, deployed_weights, stored_compute_dtype, stored_weights
+from hubvram.memory.workload import Attention, Workload
+from hubvram.sources.interface import ModelSource, OnProgress, PublicSummary
+from hubvram.sources.open import open_source
+from hubvram.units import parse_tokens
+
+DEFAULT_PRECISIONS: Final = (STORED, "fp32", "bf16", "int8", "int4")
+DEFAULT_CONTEXT_TOKENS: Final = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What a model is: everything that does not depend on how it is run."""
+
+    model_id: str
+    revision: str | None
+    requested_revision: str | None
+    model_type: str | None
+    architectures: tuple[str, ...]
+    library: str | None
+    quantization_method: str | None
+    checkpoint: Checkpoint | None
+    """None where the files could not be read (a gated repo)."""
+    listed_bytes: int | None
+    """Size of the weight files by the listing, where headers could not be read."""
+    reconciliation: Reconciliation
+    stored: Weights
+    notes: tuple[str, ...]
+
+    @property
+    def architecture(self) -> Architecture | None:
+        return self.reconciliation.architecture
+
+    @property
+    def active_parameters(self) -> int:
+        """Parameters that one token uses, the input embedding included."""
+        architecture = self.architecture
+        return self.reconciliation.total - (architecture.inactive_parameters if architecture else 0)
+
+    @property
+    def active_without_input_embedding(self) -> int:
+        """The same without the embedding, which a token only looks up; a head tied to it is used."""
+        embedding = self.reconciliation.by_component.get(Component.EMBEDDING, 0)
+        if self.architecture is not None and self.architecture.has_tied_head:
+            embedding -= self.architecture.vocab_size * self.architecture.hidden_size
+        return self.active_parameters - embedding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """A model, a workload, and the memory of each precision asked for."""
+
+    model: Model
+    workload: Workload
+    attention: Attention | None
+    """The attention that runs; None where the model's code is unknown."""
+    estimates: tuple[MemoryEstimate, ...]
+    fits: tuple[tuple[Fit, ...], ...]
+    """For each estimate: the accelerators asked for."""
+    requested_precisions: tuple[str, ...]
+    accelerators: tuple[Accelerator, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.model.notes + _workload_notes(self.model, self.workload)
+
+    @property
+    def gate(self) -> bool | None:
+        """Whether everything asked for fits: True, False, or None where that cannot be said (or was not asked)."""
+        deciding = self.requested_precisions or (STORED,)
+        verdicts = [
+            verdict.fits
+            for estimate, verdicts in zip(self.estimates, self.fits, strict=True)
+            if estimate.precision in deciding
+            for verdict in verdicts
+        ]
+        if False in verdicts:
+            return False
+        return None if None in verdicts or not verdicts else True
+
+
+def inspect(
+    model: str,
+    *,
+    revision: str | None = None,
+    precisions: Sequence[str] = (),
+    context: int | str | None = None,
+    input_tokens: int | None = None,
+    batch_size: int = 1,
+    kv_cache_dtype: str | None = None,
+    attention: Attention = Attention.AUTO,
+    accelerators: Sequence[Accelerator] = (),
+    on_progress: OnProgress | None = None,
+) -> Inspection:
+    """Look inside a model without downloading it, and say what it takes to run.
+
+    `model` is a repo id, `org/name@revision`, a Hub URL or a local folder. `context` is in tokens, or "max"
+    (the model's maximum) or "fit" (the longest that fits the first accelerator at the first precision).
+    Raises UsageError or ModelUnreadableError.
+
+    >>> inspect("meta-llama/Llama-3.1-8B").model.reconciliation.total  # doctest: +SKIP
+    8030261248
+    """
+    wanted = tuple(dict.fromkeys(precision.lower() for precision in precisions))
+    if kv_cache_dtype is not None and kv_cache_dtype not in KV_CACHE_BYTES:
+        raise UsageError(
+            f"{kv_cache_dtype!r} is no KV cache precision", f"choose from {', '.join(KV_CACHE_BYTES)}"
+        )
+    facts = read_model(open_source(model, revision), on_progress)
+
+    def workload_of(tokens: int) -> Workload:
+        return Workload(
+            context_tokens=tokens,
+            input_tokens=tokens if input_tokens is None else input_tokens,
+            batch_size=batch_size,
+            kv_cache_dtype=kv_cache_dtype,
+            attention=attention,
+        )
+
+    asked = wanted or DEFAULT_PRECISIONS
+    tokens = _context_tokens(facts, context, asked[0], accelerators, workload_of)
+    return inspect_model(facts, workload_of(tokens), wanted, accelerators)
+
+
+def inspect_model(
+    model: Model, workload: Workload, precisions: Sequence[str] = (), accelerators: Sequence[Accelerator] = ()
+) -> Inspection:
+    """The second half: estimates of a model that was read before. Raises UsageError."""
+    workspace = {accelerator.workspace_bytes for accelerator in accelerators}
+    estimates = tuple(
+        estimate_memory(
+            weights,
+            model.architecture,
+            workload,
+            workspace_bytes=workspace.pop() if len(workspace) == 1 else None,
+        )
+        for precision in precisions or DEFAULT_PRECISIONS
+        if (weights := weights_of(model, precision)) is not None
+    )
+    return Inspection(
+        model=model,
+        workload=workload,
+        attention=engine.resolve_attention(model.architecture, workload.attention)
+        if model.architecture
+        else None,
+        estimates=estimates,
+        fits=tuple(tuple(fit(estimate, accelerator) for accelerator in accelerators) for estimate in estimates),
+        requested_precisions=tuple(precisions),
+        accelerators=tuple(accelerators),
+    )
+
+
+def weights_of(model: Model, precision: str) -> Weights | None:
+    """The weights at `stored` or at a `--dtype`; None where they cannot be known."""
+    if precision == STORED:
+        return model.stored
+    return deployed_weights(
+        precision, model.reconciliation, model.checkpoint, model.architecture, model.stored.compute_dtype
+    )
+
+
+# ------------------------------------------------------------------------------- reading a model
+
+
+def read_model(source: ModelSource, on_progress: OnProgress | None = None) -> Model:
+    """Config, headers and their comparison. Raises ModelUnreadableError."""
+    try:
+        config = _read_config(source)
+        checkpoint = read_checkpoint(source, on_progress)
+    except GatedRepoError:
+        if source.summary is None or not source.summary.elements_by_dtype:
+            raise
+        return _from_summary(source, source.summary)
+    architecture, notes = _architecture(config)
+    compared = reconcile(
+        checkpoint,
+        architecture,
+        quantized=config is not None and config.quantization_method is not None,
+        is_nested=config is not None and config.is_nested,
+    )
+    return Model(
+        model_id=source.model_id,
+        revision=source.revision,
+        requested_revision=source.requested_revision,
+        model_type=config.model_type if config else None,
+        architectures=config.architectures if config else (),
+        library=source.summary.library if source.summary else None,
+        quantization_method=config.quantization_method if config else None,
+        checkpoint=checkpoint,
+        listed_bytes=checkpoint.file_bytes,
+        reconciliation=compared,
+        stored=stored_weights(checkpoint, compared),
+        notes=(*source.notes, *checkpoint.notes, *notes, *_reconciliation_notes(config, compared)),
+    )
+
+
+def _read_config(source: ModelSource) -> ModelConfig | None:
+    try:
+        return parse_config(source.read(CONFIG_FILE, CONFIG_LIMIT_BYTES), source.model_id)
+    except FileMissingError:
+        return None
+
+
+def _architecture(config: ModelConfig | None) -> tuple[Architecture | None, tuple[str, ...]]:
+    if config is None:
+        return None, (f"there is no {CONFIG_FILE}: weights are exact, dimensions and caches unknown",)
+    model_type = config.text_model_type
+    read = FAMILIES.get(model_type or "")
+    if read is None:
+        name = f"model type {model_type!r} is" if model_type else "the config names no model type; it is"
+        return None, (f"{name} not one that hubvram understands yet: weights are exact, KV cache and activations unknown",)
+    return read(config.text, config.architectures), ()
+
+
+def _reconciliation_notes(config: ModelConfig | None, compared: Reconciliation) -> tuple[str, ...]:
+    notes = [
+        f"stored, but not counted: {item.what}, {item.parameters:,} elements in {item.tensors} tensor"
+        f"{'s' if item.tensors != 1 else ''} ({item.rule})"
+        for item in compared.not_counted
+    ]
+    notes += [f"accounted for: {item.what}, {item.parameters:+,} ({item.rule})" for item in compared.accounted]
+    if compared.scope == "text":
+        notes.append("dimensions, KV cache and activations are the text model's; images and sound would add to them")
+    if compared.status is Status.UNRECONCILED:
+        parts = ", ".join(f"{component} {number:+,}" for component, number in compared.differences.items())
+        notes.append(f"NOT reconciled: the files hold {parts} compared with config.json; dimensions may be wrong")
+    if compared.status is Status.QUANTIZED:
+        method = (config.quantization_method if config else None) or "packed tensors"
+        notes.append(
+            f"quantized ({method}): stored bytes are exact; the parameter count is derived from config.json, "
+            "not compared with the packed tensors"
+        )
+    return tuple(notes)
+
+
+def _from_summary(source: ModelSource, summary: PublicSummary) -> Model:
+    """What is public about a gated repo: sizes of its files, and the Hub's own totals."""
+    elements = summary.elements_by_dtype
+    known = {dtype: number for dtype, number in elements.items() if dtype in SAFETENSORS_BITS}
+    stored_bytes = sum(number * SAFETENSORS_BITS[dtype] // 8 for dtype, number in known.items())
+    largest = max(known, key=lambda dtype: known[dtype] * SAFETENSORS_BITS[dtype], default="")
+    listed = [
+        file.size_bytes for path, file in source.files.items() if path.endswith(".safetensors") and file.size_bytes
+    ]
+    total = sum(elements.values())
+    return Model(
+        model_id=source.model_id,
+        revision=source.revision,
+        requested_revision=source.requested_revision,
+        model_type=summary.model_type,
+        architectures=summary.architectures,
+        library=summary.library,
+        quantization_method=None,
+        checkpoint=None,
+        listed_bytes=sum(listed) if listed else None,
+        reconciliation=Reconciliation(status=Status.NO_HEADERS, total=total, by_component={}),
+        stored=Weights(
+            precision=STORED,
+            scheme="+".join(elements).lower(),
+            description="by the totals that the Hub publishes",
+            compute_dtype=COMPUTE_DTYPES.get(largest),
+            nominal_bytes=stored_bytes,
+            component=exact("weights", stored_bytes, Basis.READ, "the Hub's totals for its main branch"),
+        ),
+        notes=(
+            *source.notes,
+            "the repo is gated: this is what is public; layers, KV cache and activations need access to its files "
+            f"(ask for it at https://huggingface.co/{source.model_id}, then `hf auth login`)",
+        ),
+    )
+
+
+# ------------------------------------------------------------------------------------ the context
+
+
+def _context_tokens(
+    model: Model,
+    context: int | str | None,
+    precision: str,
+    accelerators: Sequence[Accelerator],
+    workload_of: Callable[[int], Workload],
+) -> int:
+    largest = model.architecture.max_position_embeddings if model.architecture else None
+    if context is None:
+        return min(DEFAULT_CONTEXT_TOKENS, largest or DEFAULT_CONTEXT_TOKENS)
+    if context == "fit":
+        return _longest_fit(model, precision, accelerators, workload_of, largest)
+    if context == "max":
+        if largest is None:
+            raise UsageError("--context max: the config does not say how long a context may be", "give a number")
+        return largest
+    return parse_tokens(context) if isinstance(context, str) else context
+
+
+def _longest_fit(
+    model: Model,
+    precision: str,
+    accelerators: Sequence[Accelerator],
+    workload_of: Callable[[int], Workload],
+    largest: int | None,
+) -> int:
+    """The longest context that fits, by bisection: memory never shrinks as a context grows."""
+    if not accelerators:
+        raise UsageError("--context fit needs a GPU to fit", "add --gpu or --max-vram")
+    if largest is None:
+        raise UsageError("--context fit: the KV cache of this model is unknown", "give a number")
+
+    def fits(tokens: int) -> bool:
+        (verdicts,) = inspect_model(model, workload_of(tokens), (precision,), accelerators[:1]).fits
+        return bool(verdicts[0].fits)
+
+    if not fits(1):
+        return 1
+    low, high = 1, largest
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def _workload_notes(model: Model, workload: Workload) -> tuple[str, ...]:
+    largest = model.architecture.max_position_embeddings if model.architecture else None
+    if largest is None or workload.context_tokens <= largest:
+        return ()
+    return (f"{workload.context_tokens:,} tokens are more than the {largest:,} that the model was made for",)
+
+
+def stored_dtype_name(model: Model) -> str:
+    """`BF16`, or `F32+BF16` for several: what most bytes are stored in first."""
+    if model.checkpoint is not None and stored_compute_dtype(model.checkpoint) is not None:
+        return "+".join(model.checkpoint.by_dtype())
+    return model.stored.scheme.upper()

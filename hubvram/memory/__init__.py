@@ -1,0 +1,1 @@
+"""How much memory it takes: weights, caches, activations, buffers, runtime."""

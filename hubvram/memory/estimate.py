@@ -1,0 +1,95 @@
+"""The answer: named components, each with its ground, that are alive together at one instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hubvram.dtypes import rule_of_thumb_bytes
+
+
+class Basis(StrEnum):
+    """Where a figure comes from."""
+
+    READ = "read"
+    """In the files' headers."""
+    DERIVED = "derived"
+    """From config.json and the workload, by a formula."""
+    ASSUMED = "assumed"
+    """Depends on the machine: a sourced range."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryComponent:
+    """One part of the whole; low and high differ only where the figure is assumed."""
+
+    name: str
+    size_bytes: int
+    basis: Basis
+    low_bytes: int
+    high_bytes: int
+    note: str = ""
+
+
+def exact(name: str, size_bytes: int, basis: Basis, note: str = "") -> MemoryComponent:
+    """A component without a range."""
+    return MemoryComponent(
+        name=name, size_bytes=size_bytes, basis=basis, low_bytes=size_bytes, high_bytes=size_bytes, note=note
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instant:
+    """What sequences hold at one moment of a generation, in bytes."""
+
+    name: str
+    kv_cache_bytes: int
+    activations_bytes: int
+    outputs_bytes: int
+    explanation: str
+
+    @property
+    def total_bytes(self) -> int:
+        return self.kv_cache_bytes + self.activations_bytes + self.outputs_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryEstimate:
+    """One precision's memory. Without `instants` the cache is unknown and the total a lower bound."""
+
+    precision: str
+    scheme: str
+    scheme_description: str
+    compute_dtype: str | None
+    kv_cache_dtype: str | None
+    nominal_weight_bytes: int | None
+    components: tuple[MemoryComponent, ...]
+    instants: tuple[Instant, ...] = ()
+    peak: str | None = None
+    """Name of the instant that the components describe."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether caches and activations are known."""
+        return bool(self.instants)
+
+    @property
+    def rule_of_thumb_bytes(self) -> int | None:
+        """Nominal weights x 1.2: what people usually calculate."""
+        return None if self.nominal_weight_bytes is None else rule_of_thumb_bytes(self.nominal_weight_bytes)
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(component.size_bytes for component in self.components)
+
+    @property
+    def total_low_bytes(self) -> int:
+        return sum(component.low_bytes for component in self.components)
+
+    @property
+    def total_high_bytes(self) -> int:
+        return sum(component.high_bytes for component in self.components)
+
+    def size_of(self, name: str) -> int:
+        """Bytes of a component, 0 where it has none."""
+        return sum(component.size_bytes for component in self.components if component.name == name)

@@ -1,0 +1,57 @@
+"""Put an estimate together: weights at a precision, caches and activations at the peak, buffers, runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hubvram.architecture.layers import Architecture
+from hubvram.dtypes import COMPUTE_BYTES, KV_CACHE_BYTES
+from hubvram.memory.engines import transformers as engine
+from hubvram.memory.estimate import Basis, Instant, MemoryComponent, MemoryEstimate, exact
+from hubvram.memory.runtime import runtime_component
+from hubvram.memory.weights import Weights
+from hubvram.memory.workload import Workload
+
+
+def estimate_memory(
+    weights: Weights,
+    architecture: Architecture | None,
+    workload: Workload,
+    *,
+    workspace_bytes: int | None = None,
+) -> MemoryEstimate:
+    """The memory of one precision. Without an architecture: weights and runtime, and nothing invented.
+
+    Raises UnsupportedOptionError for an attention that the model class does not have.
+    """
+    components = [weights.component]
+    moments: tuple[Instant, ...] = ()
+    cache_dtype = None
+    if architecture is not None and weights.compute_dtype is not None:
+        element_bytes = COMPUTE_BYTES[weights.compute_dtype]
+        cache_dtype = workload.kv_cache_dtype or weights.compute_dtype
+        cache_element_bytes = KV_CACHE_BYTES.get(cache_dtype, element_bytes)
+        moments = engine.instants(
+            architecture, workload, element_bytes=element_bytes, cache_element_bytes=cache_element_bytes
+        )
+        components += _sequences(engine.peak_of(moments))
+        buffers = engine.buffers_bytes(architecture, workload, element_bytes=element_bytes)
+        components.append(exact("buffers", buffers, Basis.DERIVED, "position ids, rotary tables, shared masks"))
+    components.append(runtime_component(workspace_bytes=workspace_bytes))
+    return MemoryEstimate(
+        precision=weights.precision,
+        scheme=weights.scheme,
+        scheme_description=weights.description,
+        compute_dtype=weights.compute_dtype,
+        kv_cache_dtype=cache_dtype,
+        nominal_weight_bytes=weights.nominal_bytes,
+        components=tuple(component for component in components if component.high_bytes),
+        instants=moments,
+        peak=engine.peak_of(moments).name if moments else None,
+    )
+
+
+def _sequences(peak: Instant) -> Iterator[MemoryComponent]:
+    yield exact("kv_cache", peak.kv_cache_bytes, Basis.DERIVED)
+    yield exact("activations", peak.activations_bytes, Basis.DERIVED, peak.explanation)
+    yield exact("outputs", peak.outputs_bytes, Basis.DERIVED, "the last token's logits and their 32-bit copy")

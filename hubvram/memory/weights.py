@@ -1,0 +1,101 @@
+"""What the weights take: as stored, or as they would be at another precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hubvram.architecture.layers import Architecture
+from hubvram.architecture.reconcile import Reconciliation
+from hubvram.checkpoint.components import Component, component_of
+from hubvram.checkpoint.tensors import Checkpoint
+from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, PRECISION_BITS, nominal_weight_bytes
+from hubvram.memory.estimate import Basis, MemoryComponent, exact
+from hubvram.quantization.scheme import KEPT_BITS, QuantizationScheme, scheme_of
+from hubvram.units import size
+
+STORED = "stored"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """The weights at one precision."""
+
+    precision: str
+    scheme: str
+    description: str
+    compute_dtype: str | None
+    nominal_bytes: int | None
+    component: MemoryComponent
+
+
+def stored_weights(checkpoint: Checkpoint, reconciliation: Reconciliation) -> Weights:
+    """The files' tensors, minus what transformers does not keep (buffers, a head that repeats its embedding)."""
+    dtypes = list(checkpoint.by_dtype())
+    note = "; ".join(f"without {item.what}, {size(item.stored_bytes)}" for item in reconciliation.not_counted)
+    compute = stored_compute_dtype(checkpoint)
+    nominal = None
+    if compute is not None and dtypes[0] in COMPUTE_DTYPES:
+        nominal = nominal_weight_bytes(reconciliation.total, 8 * COMPUTE_BYTES[compute])
+    resident = checkpoint.stored_bytes - reconciliation.not_counted_bytes
+    return Weights(
+        precision=STORED,
+        scheme="+".join(dtypes).lower(),
+        description="as the files store them",
+        compute_dtype=compute,
+        nominal_bytes=nominal,
+        component=exact("weights", resident, Basis.READ, note),
+    )
+
+
+def stored_compute_dtype(checkpoint: Checkpoint) -> str | None:
+    """The type that most of what is stored as floating point has; packed weights compute in what stands beside them."""
+    return next((COMPUTE_DTYPES[dtype] for dtype in checkpoint.by_dtype() if dtype in COMPUTE_DTYPES), None)
+
+
+def deployed_weights(
+    precision: str,
+    reconciliation: Reconciliation,
+    checkpoint: Checkpoint | None,
+    architecture: Architecture | None,
+    compute_dtype: str | None,
+) -> Weights | None:
+    """The weights as a tool would deploy them at `precision`; None where they cannot be known.
+
+    With an architecture, its layers' matrices are packed; without one, matrices are told by name and shape.
+    """
+    scheme = scheme_of(precision)
+    total = reconciliation.total
+    note = ""
+    if scheme.everything or architecture is not None:
+        weight_bytes = scheme.weight_bytes(architecture, total) if architecture else -(-total * scheme.weight_bits // 8)
+    elif checkpoint is not None:
+        weight_bytes = _by_shape(scheme, checkpoint, total)
+        note = "which tensors are matrices was judged by their names and shapes"
+    else:
+        return None
+    return Weights(
+        precision=precision,
+        scheme=scheme.name,
+        description=scheme.description,
+        compute_dtype=precision if precision in COMPUTE_BYTES else _sixteen_bit(compute_dtype),
+        nominal_bytes=nominal_weight_bytes(total, PRECISION_BITS[precision]),
+        component=exact("weights", weight_bytes, Basis.DERIVED, note),
+    )
+
+
+def _sixteen_bit(compute_dtype: str | None) -> str:
+    """What stays 16 bit beside quantized weights computes in: fp16 where the files say so, else bf16."""
+    return "fp16" if compute_dtype == "fp16" else "bf16"
+
+
+_KEPT = frozenset({Component.EMBEDDING, Component.HEAD, Component.NORM, Component.ROUTER})
+
+
+def _by_shape(scheme: QuantizationScheme, checkpoint: Checkpoint, parameters: int) -> int:
+    """A generic reading of the headers: each matrix (last dimension in, the ones before it out) is packed."""
+    packed_parameters = packed_bytes = 0
+    for tensor in checkpoint.tensors:
+        if len(tensor.shape) >= 2 and tensor.elements and component_of(tensor.name) not in _KEPT:
+            packed_parameters += tensor.elements
+            packed_bytes += scheme.matrix_bytes(tensor.elements // tensor.shape[-1], tensor.shape[-1])
+    return packed_bytes + max(0, parameters - packed_parameters) * KEPT_BITS // 8

@@ -1,0 +1,40 @@
+"""What is asked of the model: how long, how many at once, at which cache precision, by which attention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hubvram.errors import UsageError
+
+
+class Attention(StrEnum):
+    """Which attention code runs; AUTO is what the model class takes by itself."""
+
+    AUTO = "auto"
+    EAGER = "eager"
+    SDPA = "sdpa"
+    FLASH = "flash"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """`context_tokens` is the whole length of one sequence, of which `input_tokens` are its prompt."""
+
+    context_tokens: int
+    input_tokens: int
+    batch_size: int = 1
+    kv_cache_dtype: str | None = None
+    """None: as the model computes."""
+    attention: Attention = Attention.AUTO
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise UsageError(f"a batch of {self.batch_size} is not possible", "--batch takes 1 or more")
+        if self.context_tokens < 1 or self.input_tokens < 1:
+            raise UsageError("a context needs at least one token", "--context and --input take 1 or more")
+        if self.input_tokens > self.context_tokens:
+            raise UsageError(
+                f"an input of {self.input_tokens:,} tokens does not fit a context of {self.context_tokens:,}",
+                "--input is the part of --context that is prompt",
+            )
