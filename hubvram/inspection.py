@@ -15,13 +15,14 @@ from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.config.reader import CONFIG_FILE, CONFIG_LIMIT_BYTES, ModelConfig, parse_config
 from hubvram.dtypes import COMPUTE_DTYPES, KV_CACHE_BYTES, SAFETENSORS_BITS
 from hubvram.errors import FileMissingError, GatedRepoError, UsageError
-from hubvram.hardware.accelerators import Accelerator
+from hubvram.hardware.accelerators import ACCELERATORS, Accelerator
 from hubvram.hardware.fit import Fit, fit
 from hubvram.memory.engines import transformers as engine
 from hubvram.memory.estimate import Basis, MemoryEstimate, exact
 from hubvram.memory.estimator import estimate_memory
-from hubvram.memory.weights import STORED, Weights, deployed_weights, stored_compute_dtype, stored_weights
+from hubvram.memory.weights import STORED, Weights, deployed_weights, scheme_name, stored_weights
 from hubvram.memory.workload import Attention, Workload
+from hubvram.quantization.scheme import scheme_of
 from hubvram.sources.interface import ModelSource, OnProgress, PublicSummary
 from hubvram.sources.open import open_source
 from hubvram.units import parse_tokens
@@ -77,8 +78,10 @@ class Inspection:
     attention: Attention | None
     """The attention that runs; None where the model's code is unknown."""
     estimates: tuple[MemoryEstimate, ...]
+    stored_estimate: MemoryEstimate
+    """The files as they are, for comparison, whether or not it was asked for."""
     fits: tuple[tuple[Fit, ...], ...]
-    """For each estimate: the accelerators asked for."""
+    """For each estimate: the accelerators asked for, or all in the table."""
     requested_precisions: tuple[str, ...]
     accelerators: tuple[Accelerator, ...]
 
@@ -88,7 +91,9 @@ class Inspection:
 
     @property
     def gate(self) -> bool | None:
-        """Whether everything asked for fits: True, False, or None where that cannot be said (or was not asked)."""
+        """Whether everything asked for fits: True, False, or None where that cannot be said."""
+        if not self.accelerators:
+            return True
         deciding = self.requested_precisions or (STORED,)
         verdicts = [
             verdict.fits
@@ -124,10 +129,11 @@ def inspect(
     8030261248
     """
     wanted = tuple(dict.fromkeys(precision.lower() for precision in precisions))
+    for precision in wanted:
+        if precision != STORED:
+            scheme_of(precision)  # A wrong name is said before anything is read.
     if kv_cache_dtype is not None and kv_cache_dtype not in KV_CACHE_BYTES:
-        raise UsageError(
-            f"{kv_cache_dtype!r} is no KV cache precision", f"choose from {', '.join(KV_CACHE_BYTES)}"
-        )
+        raise UsageError(f"{kv_cache_dtype!r} is no KV cache precision", f"choose from {', '.join(KV_CACHE_BYTES)}")
     facts = read_model(open_source(model, revision), on_progress)
 
     def workload_of(tokens: int) -> Workload:
@@ -140,7 +146,7 @@ def inspect(
         )
 
     asked = wanted or DEFAULT_PRECISIONS
-    tokens = _context_tokens(facts, context, asked[0], accelerators, workload_of)
+    tokens = _context_tokens(facts, context, asked[0], accelerators, workload_of, input_tokens or 1)
     return inspect_model(facts, workload_of(tokens), wanted, accelerators)
 
 
@@ -148,25 +154,27 @@ def inspect_model(
     model: Model, workload: Workload, precisions: Sequence[str] = (), accelerators: Sequence[Accelerator] = ()
 ) -> Inspection:
     """The second half: estimates of a model that was read before. Raises UsageError."""
-    workspace = {accelerator.workspace_bytes for accelerator in accelerators}
+    # The workspace is a range unless one GPU is asked for.
+    workspace_bytes = accelerators[0].workspace_bytes if len(accelerators) == 1 else None
+
+    def estimate_of(weights: Weights) -> MemoryEstimate:
+        return estimate_memory(weights, model.architecture, workload, workspace_bytes=workspace_bytes)
+
     estimates = tuple(
-        estimate_memory(
-            weights,
-            model.architecture,
-            workload,
-            workspace_bytes=workspace.pop() if len(workspace) == 1 else None,
-        )
+        estimate_of(weights)
         for precision in precisions or DEFAULT_PRECISIONS
         if (weights := weights_of(model, precision)) is not None
     )
     return Inspection(
         model=model,
         workload=workload,
-        attention=engine.resolve_attention(model.architecture, workload.attention)
-        if model.architecture
-        else None,
+        attention=engine.resolve_attention(model.architecture, workload.attention) if model.architecture else None,
         estimates=estimates,
-        fits=tuple(tuple(fit(estimate, accelerator) for accelerator in accelerators) for estimate in estimates),
+        stored_estimate=estimate_of(model.stored),
+        fits=tuple(
+            tuple(fit(estimate, accelerator) for accelerator in accelerators or ACCELERATORS.values())
+            for estimate in estimates
+        ),
         requested_precisions=tuple(precisions),
         accelerators=tuple(accelerators),
     )
@@ -230,7 +238,9 @@ def _architecture(config: ModelConfig | None) -> tuple[Architecture | None, tupl
     read = FAMILIES.get(model_type or "")
     if read is None:
         name = f"model type {model_type!r} is" if model_type else "the config names no model type; it is"
-        return None, (f"{name} not one that hubvram understands yet: weights are exact, KV cache and activations unknown",)
+        return None, (
+            f"{name} not one that hubvram understands yet: weights are exact, KV cache and activations unknown",
+        )
     return read(config.text, config.architectures), ()
 
 
@@ -278,7 +288,7 @@ def _from_summary(source: ModelSource, summary: PublicSummary) -> Model:
         reconciliation=Reconciliation(status=Status.NO_HEADERS, total=total, by_component={}),
         stored=Weights(
             precision=STORED,
-            scheme="+".join(elements).lower(),
+            scheme=scheme_name(elements),
             description="by the totals that the Hub publishes",
             compute_dtype=COMPUTE_DTYPES.get(largest),
             nominal_bytes=stored_bytes,
@@ -301,12 +311,13 @@ def _context_tokens(
     precision: str,
     accelerators: Sequence[Accelerator],
     workload_of: Callable[[int], Workload],
+    shortest: int,
 ) -> int:
     largest = model.architecture.max_position_embeddings if model.architecture else None
     if context is None:
         return min(DEFAULT_CONTEXT_TOKENS, largest or DEFAULT_CONTEXT_TOKENS)
     if context == "fit":
-        return _longest_fit(model, precision, accelerators, workload_of, largest)
+        return _longest_fit(model, precision, accelerators, workload_of, shortest, largest)
     if context == "max":
         if largest is None:
             raise UsageError("--context max: the config does not say how long a context may be", "give a number")
@@ -319,6 +330,7 @@ def _longest_fit(
     precision: str,
     accelerators: Sequence[Accelerator],
     workload_of: Callable[[int], Workload],
+    shortest: int,
     largest: int | None,
 ) -> int:
     """The longest context that fits, by bisection: memory never shrinks as a context grows."""
@@ -331,9 +343,9 @@ def _longest_fit(
         (verdicts,) = inspect_model(model, workload_of(tokens), (precision,), accelerators[:1]).fits
         return bool(verdicts[0].fits)
 
-    if not fits(1):
-        return 1
-    low, high = 1, largest
+    low, high = shortest, max(shortest, largest)
+    if not fits(low):
+        return low
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
@@ -345,10 +357,3 @@ def _workload_notes(model: Model, workload: Workload) -> tuple[str, ...]:
     if largest is None or workload.context_tokens <= largest:
         return ()
     return (f"{workload.context_tokens:,} tokens are more than the {largest:,} that the model was made for",)
-
-
-def stored_dtype_name(model: Model) -> str:
-    """`BF16`, or `F32+BF16` for several: what most bytes are stored in first."""
-    if model.checkpoint is not None and stored_compute_dtype(model.checkpoint) is not None:
-        return "+".join(model.checkpoint.by_dtype())
-    return model.stored.scheme.upper()

@@ -35,7 +35,7 @@ def _parse(text: str, units: dict[str, int], what: str, examples: str) -> int:
         raise UsageError(f"{text!r} is not {what}", f"write it like {examples}")
     # Whole and decimal parts are kept apart so that no byte is lost to a float.
     whole, _, decimals = match[1].partition(".")
-    value = int(whole) * scale + int(decimals or 0) * scale // 10 ** len(decimals)
+    value: int = int(whole) * scale + int(decimals or 0) * scale // 10 ** len(decimals)
     if not 0 < value < _LARGEST:
         raise UsageError(f"{text!r} is out of range for {what}", f"write it like {examples}")
     return value
@@ -66,11 +66,11 @@ def size(size_bytes: int) -> str:
 
 
 def count(number: int) -> str:
-    """`70553706496` -> `70.55 B`, `855654400` -> `855.65 M`: a number of parameters for reading."""
-    for scale, letter in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "K")):
+    """`70553706496` -> `70.55 B`, `855654400` -> `855.65 M`, `16384` -> `16,384`: parameters for reading."""
+    for scale, letter in ((10**12, "T"), (10**9, "B"), (10**6, "M")):
         if number >= scale:
             return f"{number / scale:.2f} {letter}"
-    return str(number)
+    return f"{number:,}"
 
 
 def ranges(indices: Iterable[int]) -> tuple[tuple[int, int], ...]:

@@ -17,7 +17,8 @@ from typing import Any, Final
 TABLE: Final = Path(__file__).parents[1] / "hubvram" / "config" / "defaults.json"
 
 MODEL_TYPES: Final = (
-    "gemma gemma2 gemma3_text gpt2 gpt_neox llama mistral mixtral phi3 qwen2 qwen3 qwen3_moe".split()
+    *("gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "llama"),
+    *("mistral", "mixtral", "phi3", "qwen2", "qwen3", "qwen3_moe"),
 )
 
 # Fields that say nothing about a model's size: tokens, training, what generation does.

@@ -34,13 +34,13 @@ CONFIG_KEYS: Final = frozenset(
     use_sliding_window max_window_layers num_local_experts num_experts num_experts_per_tok
     moe_intermediate_size decoder_sparse_step mlp_only_layers n_ctx n_embd n_head n_inner n_layer n_positions
     rotary_pct use_parallel_residual attn_logit_softcapping final_logit_softcapping transformers_version
-    """.split()
+    """.split()  # noqa: SIM905  (thirty names read better as text)
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What others say about a repo: the commit, the size of its files, its parameters where they are not what is stored."""
+    """What others say about a repo: the commit, the size of its files, its parameters."""
 
     repo: str
     revision: str
@@ -78,9 +78,7 @@ PUBLISHED: Final = (
         parameters_at="model card: 0.6B, 0.44B without embedding; the published head repeats the tied embedding",
     ),
     Published(repo="Qwen/Qwen3-30B-A3B", revision="ad44e777bcd18fa416d9da3bd8f70d33ebb85d39"),
-    Published(
-        repo="google/gemma-7b", revision="ff6768d9368919a1f025a54f9f5aa0ee591730bb", file_bytes=17_075_391_360
-    ),
+    Published(repo="google/gemma-7b", revision="ff6768d9368919a1f025a54f9f5aa0ee591730bb", file_bytes=17_075_391_360),
     Published(
         repo="google/gemma-2-2b",
         revision="c5ebcd40d208330abc697524c919956e692655cf",
@@ -113,9 +111,7 @@ PUBLISHED: Final = (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True, help="the folder with repos/ and manifest.json")
     parser.add_argument("--output", type=Path, default=FIXTURES)
     options = parser.parse_args(arguments)
@@ -128,7 +124,7 @@ def write_fixture(published: Published, row: Mapping[str, Any], corpus: Path, ou
     """config.json, headers.json and expected.json of one repo."""
     folder = corpus / "repos" / published.repo.replace("/", "__")
     config = json.loads((folder / "config.json").read_text())
-    headers = json.loads(lzma.open(folder / "headers.json.xz").read())
+    headers = json.loads(lzma.decompress((folder / "headers.json.xz").read_bytes()))
     layout = compact(headers)
     if expand(layout) != _as_tensors(headers, layout):
         raise SystemExit(f"{published.repo}: the compact layout does not expand to the published headers")
@@ -145,9 +141,7 @@ def write_fixture(published: Published, row: Mapping[str, Any], corpus: Path, ou
     }
     target = output / published.repo.replace("/", "--")
     target.mkdir(parents=True, exist_ok=True)
-    _write(
-        target / "config.json", json.dumps({k: v for k, v in config.items() if k in CONFIG_KEYS}, indent=1)
-    )
+    _write(target / "config.json", json.dumps({k: v for k, v in config.items() if k in CONFIG_KEYS}, indent=1))
     _write(target / "headers.json", _dump_layout(layout))
     _write(target / "expected.json", json.dumps(expected, indent=1))
 
@@ -191,10 +185,7 @@ def _order(entries: Mapping[str, Any], shard_of: Mapping[str, int]) -> list[str]
     outer = _spans(entries, shard_of, depth=0)
     inner = {depth: _spans(entries, shard_of, depth=depth) for depth in (1, 2)}
     rank = {key: place for place, key in enumerate(_sorted_by_cuts(outer))}
-    ranks = {
-        depth: {key: place for place, key in enumerate(_sorted_by_cuts(spans))}
-        for depth, spans in inner.items()
-    }
+    ranks = {depth: {key: place for place, key in enumerate(_sorted_by_cuts(spans))} for depth, spans in inner.items()}
 
     def key(name: str) -> tuple[Any, ...]:
         template, indices = _template(name)
@@ -212,17 +203,13 @@ def _group(template: str, depth: int) -> str:
     return "{}".join(pieces[: depth + 1]) + ("{}" if len(pieces) > depth + 1 else "")
 
 
-def _spans(
-    entries: Mapping[str, Any], shard_of: Mapping[str, int], depth: int
-) -> dict[str, dict[Any, list[int]]]:
+def _spans(entries: Mapping[str, Any], shard_of: Mapping[str, int], depth: int) -> dict[str, dict[Any, list[int]]]:
     """Group -> the repetition it stands in -> the shards it is stored in."""
     spans: dict[str, dict[Any, list[int]]] = {}
     for name in entries:
         template, indices = _template(name)
         if len(indices) >= depth:
-            spans.setdefault(_group(template, depth), {}).setdefault(indices[:depth], []).append(
-                shard_of[name]
-            )
+            spans.setdefault(_group(template, depth), {}).setdefault(indices[:depth], []).append(shard_of[name])
     return spans
 
 
@@ -266,9 +253,7 @@ def _fold_level(rows: Sequence[tuple[tuple[str, tuple[int, ...]], list[Any]]], d
 
 def _repeat(rows: Sequence[tuple[tuple[str, tuple[int, ...]], list[Any]]], depth: int) -> dict[str, Any]:
     number = rows[-1][0][1][depth] + 1
-    bodies = [
-        _fold_level([row for row in rows if row[0][1][depth] == index], depth + 1) for index in range(number)
-    ]
+    bodies = [_fold_level([row for row in rows if row[0][1][depth] == index], depth + 1) for index in range(number)]
     if any(body != bodies[0] for body in bodies):
         raise SystemExit(f"{rows[0][0][0]}: the repetitions differ")
     return {"repeat": number, "tensors": bodies[0]}
@@ -276,9 +261,7 @@ def _repeat(rows: Sequence[tuple[tuple[str, tuple[int, ...]], list[Any]]], depth
 
 def _as_tensors(headers: Headers, layout: Mapping[str, Any]) -> dict[str, tuple[StoredTensor, ...]]:
     """The headers in the layout's order within each file: what `expand` must give."""
-    order = {
-        tensor.name: place for tensors in expand(layout).values() for place, tensor in enumerate(tensors)
-    }
+    order = {tensor.name: place for tensors in expand(layout).values() for place, tensor in enumerate(tensors)}
     return {
         file: tuple(
             StoredTensor(name=name, dtype=tensors[name][0], shape=tuple(tensors[name][1]))

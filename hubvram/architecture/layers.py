@@ -271,9 +271,7 @@ class Architecture:
     @property
     def has_tied_head(self) -> bool:
         """Whether the head is the embedding, used a second time."""
-        return (
-            self.head is not None and self.tie_word_embeddings and self.head.out_features == self.vocab_size
-        )
+        return self.head is not None and self.tie_word_embeddings and self.head.out_features == self.vocab_size
 
     @property
     def head_parameters(self) -> int:

@@ -50,9 +50,7 @@ def every_other(config: ConfigDocument, layers: int) -> Windows:
 
 def all_but_every_sixth(config: ConfigDocument, layers: int) -> Windows:
     """Each `sliding_window_pattern`-th layer is full, by default each sixth (gemma3_text)."""
-    pattern = (
-        6 if config.get(int, "sliding_window_pattern") is None else config.size("sliding_window_pattern")
-    )
+    pattern = 6 if config.get(int, "sliding_window_pattern") is None else config.size("sliding_window_pattern")
     windows = _every_nth_is_full(config, layers, pattern)
     if config.flag("use_bidirectional_attention"):
         # The window then reaches both ways; transformers halves it.

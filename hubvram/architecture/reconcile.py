@@ -138,9 +138,7 @@ def _quantized(
     )
 
 
-def _split(
-    checkpoint: Checkpoint, architecture: Architecture | None
-) -> tuple[list[TensorInfo], tuple[Item, ...]]:
+def _split(checkpoint: Checkpoint, architecture: Architecture | None) -> tuple[list[TensorInfo], tuple[Item, ...]]:
     """(parameters, what is stored beside them)."""
     tied = architecture is not None and architecture.has_tied_head
     parameters: list[TensorInfo] = []
@@ -219,8 +217,7 @@ def _head_is_absent(architecture: Architecture, parameters: list[TensorInfo]) ->
     if architecture.head_parameters == 0:
         return False
     return not any(
-        tensor.name.startswith(("model.", "transformer.", "gpt_neox."))
-        or component_of(tensor.name) is Component.HEAD
+        tensor.name.startswith(("model.", "transformer.", "gpt_neox.")) or component_of(tensor.name) is Component.HEAD
         for tensor in parameters
     )
 

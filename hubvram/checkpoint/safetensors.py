@@ -48,9 +48,7 @@ def header_length(prefix: bytes, file_bytes: int | None = None) -> int:
         raise HeaderError("the file is shorter than the 8 bytes that announce the header")
     length = int.from_bytes(prefix[:LENGTH_BYTES], "little")
     if length > HEADER_LIMIT_BYTES:
-        raise HeaderError(
-            f"it announces a header of {length:,} bytes; the format allows {HEADER_LIMIT_BYTES:,}"
-        )
+        raise HeaderError(f"it announces a header of {length:,} bytes; the format allows {HEADER_LIMIT_BYTES:,}")
     if file_bytes is not None and length > file_bytes - LENGTH_BYTES:
         raise HeaderError(f"it announces a header of {length:,} bytes in a file of {file_bytes:,}")
     return length

@@ -50,9 +50,7 @@ def parse_config(content: bytes, model_id: str) -> ModelConfig:
     whole = ConfigDocument(model_id=model_id, data=data)
     text = whole.section(_TEXT_SECTION)
     nested = text is not None and "hidden_size" not in data
-    document = (
-        _document(model_id, text or {}, f"{_TEXT_SECTION}.") if nested else _document(model_id, data, "")
-    )
+    document = _document(model_id, text or {}, f"{_TEXT_SECTION}.") if nested else _document(model_id, data, "")
     return ModelConfig(
         model_type=whole.get(str, "model_type"),
         architectures=whole.strings("architectures"),

@@ -57,7 +57,11 @@ ACCELERATORS: Final[Mapping[str, Accelerator]] = {
         _gpu("l40s-48gb", "L40S 48GB", "44.42GiB", _GITHUB + "stepfun-ai/Step-Video-T2V/issues/8"),
         _gpu("a100-80gb", "A100 80GB", "79.14GiB", _GITHUB + "lianqi1008/Control-GIC/issues/6"),
         _gpu(
-            "h100-80gb", "H100 80GB", "79.11GiB", _GITHUB + "vllm-project/vllm/issues/27508", hopper_or_later=True
+            "h100-80gb",
+            "H100 80GB",
+            "79.11GiB",
+            _GITHUB + "vllm-project/vllm/issues/27508",
+            hopper_or_later=True,
         ),
         _gpu(
             "h200-141gb",

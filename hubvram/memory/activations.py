@@ -129,9 +129,7 @@ def attention_decode_bytes(mixer: FullAttention, shape: Shape, held_tokens: int,
     phase = copies * mixer.k_size * held_tokens * shape.element_bytes * shape.batch_size
     if shape.attention is Attention.EAGER:
         behind = replace(shape, tokens=held_tokens)
-        scores = eager_score_bytes(
-            mixer.num_attention_heads, behind, softmax_in_fp32=softmax_in_fp32, queries=1
-        )
+        scores = eager_score_bytes(mixer.num_attention_heads, behind, softmax_in_fp32=softmax_in_fp32, queries=1)
         repeated = behind.element_bytes * behind.batch_tokens * _repeated_width(mixer)
         phase = max(phase, scores + repeated)
     token = 3 * mixer.hidden_size + mixer.q_size + 2 * mixer.k_size
@@ -165,10 +163,7 @@ def prefill_phases(architecture: Architecture, shape: Shape, *, softmax_in_fp32:
     return {
         "mlp": common + max(_mlp(layer, shape, _MLP_PREFILL) + _kept_scores(layer, shape) for layer in layers),
         "attention": common
-        + max(
-            attention_bytes(layer.mixer, shape, softmax_in_fp32=softmax_in_fp32, rotary=rotary)
-            for layer in layers
-        ),
+        + max(attention_bytes(layer.mixer, shape, softmax_in_fp32=softmax_in_fp32, rotary=rotary) for layer in layers),
     }
 
 

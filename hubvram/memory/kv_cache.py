@@ -22,7 +22,7 @@ def _window(mixer: SlidingAttention, tokens: int) -> int:
 
 
 _TOKENS_HELD: Final[Mapping[type, Callable[..., int]]] = {FullAttention: _all, SlidingAttention: _window}
-"""Kind of layer -> how many of a sequence's tokens it holds once decoding runs (DynamicLayer, DynamicSlidingWindowLayer)."""
+"""Kind of layer -> how many of a sequence's tokens it holds (DynamicLayer, DynamicSlidingWindowLayer)."""
 
 
 def held_tokens(mixer: TokenMixer, tokens: int) -> int:
@@ -33,9 +33,7 @@ def held_tokens(mixer: TokenMixer, tokens: int) -> int:
 def kv_cache_bytes(architecture: Architecture, *, tokens: int, batch_size: int, element_bytes: int) -> int:
     """Bytes of all layers' caches once decoding runs; exactly linear in the batch."""
     return batch_size * sum(
-        group.count
-        * held_tokens(group.layer.mixer, tokens)
-        * token_bytes(group.layer.mixer, element_bytes)
+        group.count * held_tokens(group.layer.mixer, tokens) * token_bytes(group.layer.mixer, element_bytes)
         for group in architecture.groups()
     )
 
@@ -47,8 +45,6 @@ def prefill_excess_bytes(architecture: Architecture, *, tokens: int, batch_size:
     decode step (cache_utils.py, DynamicSlidingWindowLayer.update).
     """
     return batch_size * sum(
-        group.count
-        * (tokens - held_tokens(group.layer.mixer, tokens))
-        * token_bytes(group.layer.mixer, element_bytes)
+        group.count * (tokens - held_tokens(group.layer.mixer, tokens)) * token_bytes(group.layer.mixer, element_bytes)
         for group in architecture.groups()
     )

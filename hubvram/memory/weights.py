@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hubvram.architecture.layers import Architecture
@@ -39,12 +40,17 @@ def stored_weights(checkpoint: Checkpoint, reconciliation: Reconciliation) -> We
     resident = checkpoint.stored_bytes - reconciliation.not_counted_bytes
     return Weights(
         precision=STORED,
-        scheme="+".join(dtypes).lower(),
+        scheme=scheme_name(dtypes),
         description="as the files store them",
         compute_dtype=compute,
         nominal_bytes=nominal,
         component=exact("weights", resident, Basis.READ, note),
     )
+
+
+def scheme_name(dtypes: Iterable[str]) -> str:
+    """`bf16`, or `fp32+bf16` for several stored types."""
+    return "+".join(COMPUTE_DTYPES.get(dtype, dtype.lower()) for dtype in dtypes)
 
 
 def stored_compute_dtype(checkpoint: Checkpoint) -> str | None:

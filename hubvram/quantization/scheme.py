@@ -14,6 +14,9 @@ KEPT_BITS: Final = 16
 """Embeddings, head, norms, routers and biases beside quantized weights."""
 
 
+_KEPT: Final = "embedding, head and norms stay 16 bit"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizationScheme:
     """Bytes of one weight matrix; `group_size` None means one group per output channel."""
@@ -64,7 +67,7 @@ def _per_channel(name: str) -> QuantizationScheme:
         name=f"{name}-channel",
         weight_bits=8,
         scale_bits=32,
-        description=f"{name} with a 4-byte scale per output channel in the layers; embedding, head and norms stay 16 bit",
+        description=f"{name} with a 4-byte scale per output channel in the layers; {_KEPT}",
     )
 
 
@@ -81,7 +84,7 @@ SCHEMES: Final[Mapping[str, QuantizationScheme]] = {
         group_size=128,
         scale_bits=16,
         zero_bits=4,
-        description="int4 in groups of 128 in the layers; embedding, head and norms stay 16 bit",
+        description=f"int4 in groups of 128 in the layers; {_KEPT}",
     ),
 }
 """What `--dtype` accepts -> what it does."""
@@ -91,7 +94,5 @@ def scheme_of(precision: str) -> QuantizationScheme:
     """The scheme of a `--dtype`. Raises UsageError."""
     scheme = SCHEMES.get(precision.lower())
     if scheme is None:
-        raise UsageError(
-            f"{precision!r} is no precision that hubvram knows", f"choose from {', '.join(SCHEMES)}"
-        )
+        raise UsageError(f"{precision!r} is no precision that hubvram knows", f"choose from {', '.join(SCHEMES)}")
     return scheme

@@ -126,9 +126,7 @@ class HubClient:
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
             raise NetworkError(target.model_id, origin, str(error) or "no connection") from None
         except (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError) as error:
-            detail = (
-                "no answer in time" if isinstance(error, httpx2.TimeoutException) else "the connection broke"
-            )
+            detail = "no answer in time" if isinstance(error, httpx2.TimeoutException) else "the connection broke"
             raise _Transient(origin, detail) from None
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise HubResponseError(target.model_id, f"{origin}: {error}") from None

@@ -54,9 +54,7 @@ class HubSource:
         try:
             return cls(client, listing, target.revision)
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise HubResponseError(
-                repo_id, f"{client.endpoint} did not answer like a Hugging Face Hub"
-            ) from None
+            raise HubResponseError(repo_id, f"{client.endpoint} did not answer like a Hugging Face Hub") from None
 
     def read(self, path: str, limit_bytes: int) -> bytes:
         if path not in self._read:
@@ -90,9 +88,7 @@ class HubSource:
             # One more request brings the rest; a server that keeps answering short makes no progress and fails.
             rest, _, _ = self._read_range(path, len(data), total, needed)
             if not rest:
-                raise HubResponseError(
-                    self.model_id, f"{path}: the server sends fewer bytes than it announces"
-                )
+                raise HubResponseError(self.model_id, f"{path}: the server sends fewer bytes than it announces")
             data += rest
         return Beginning(data=data[:total], file_bytes=file_bytes)
 
@@ -130,9 +126,7 @@ class HubSource:
             return start, int(length) if length.isdecimal() else None
         match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
         if response.status_code != 206 or match is None or int(match[1]) != start:
-            raise HubResponseError(
-                self.model_id, f"{path}: the server answers with another range than was asked for"
-            )
+            raise HubResponseError(self.model_id, f"{path}: the server answers with another range than was asked for")
         return 0, None if match[2] == "*" else int(match[2])
 
     def _first_guess(self, path: str) -> int:

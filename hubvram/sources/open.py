@@ -48,9 +48,7 @@ def _opened(hub: HubSource, reference: HubReference) -> ModelSource:
     try:
         hub.read(CONFIG_FILE, CONFIG_LIMIT_BYTES)
     except GatedRepoError as error:
-        reason = "the repo is gated and " + (
-            "this token has no access" if error.token_sent else "no token was given"
-        )
+        reason = "the repo is gated and " + ("this token has no access" if error.token_sent else "no token was given")
         return _stand_in(hub, reference, reason) or hub
     except FileMissingError:
         return hub

@@ -58,11 +58,7 @@ def parse_reference(text: str, revision: str | None = None) -> HubReference | Lo
 def _from_url(text: str) -> tuple[str, str | None]:
     parts = urlsplit(text)
     segments = [unquote(segment) for segment in parts.path.split("/") if segment]
-    if (
-        parts.scheme not in ("http", "https")
-        or not segments
-        or parts.netloc not in (*_HOSTS, _endpoint_host())
-    ):
+    if parts.scheme not in ("http", "https") or not segments or parts.netloc not in (*_HOSTS, _endpoint_host()):
         raise UsageError(f"{text} is not an address of a model on the Hub", _EXAMPLES)
     if segments[0] in _NOT_MODELS:
         raise UsageError(f"{text} is {_NOT_MODELS[segments[0]]}, not a model", _EXAMPLES)

@@ -78,11 +78,7 @@ def header_bytes(tensors: Sequence[StoredTensor], metadata: Mapping[str, str]) -
 def snapshot_folders() -> dict[str, Path]:
     """Repo id -> the folder of its snapshot."""
     root = _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
-    return (
-        {folder.name.replace("--", "/", 1): folder for folder in sorted(root.iterdir())}
-        if root.is_dir()
-        else {}
-    )
+    return {folder.name.replace("--", "/", 1): folder for folder in sorted(root.iterdir())} if root.is_dir() else {}
 
 
 class SnapshotSource:

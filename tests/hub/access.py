@@ -12,8 +12,7 @@ from .repos import Repo, RepoStore
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="Authentication required", charset="UTF-8"'}
 _BAD_TOKEN = "Invalid credentials in Authorization header"
 _LOG_IN = (
-    "Access to model {id} is restricted. "
-    "You must have access to it and be authenticated to access it. Please log in."
+    "Access to model {id} is restricted. You must have access to it and be authenticated to access it. Please log in."
 )
 _ASK = (
     "Access to model {id} is restricted and you are not in the authorized list. "

@@ -55,8 +55,5 @@ class Cdn:
 
 
 def _xml_error(status: int, code: str, message: str) -> Reply:
-    xml = (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
-    )
+    xml = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
     return Reply(status, {"Content-Type": "application/xml"}, Span.whole(xml.encode()))

@@ -25,9 +25,7 @@ class HubFile:
 
     def __post_init__(self) -> None:
         if self.size_bytes is not None and self.size_bytes < len(self.data):
-            raise ValueError(
-                f"size_bytes={self.size_bytes} is less than the data, {len(self.data)}"
-            )
+            raise ValueError(f"size_bytes={self.size_bytes} is less than the data, {len(self.data)}")
 
     @property
     def size(self) -> int:

@@ -57,9 +57,7 @@ def redirect(status: int, location: str, headers: Mapping[str, str] | None = Non
     return text_reply(f"{text}. Redirecting to {location}", status, headers)
 
 
-def file_reply(
-    file: HubFile, request: Request, headers: Mapping[str, str], *, ignore_range: bool = False
-) -> Reply:
+def file_reply(file: HubFile, request: Request, headers: Mapping[str, str], *, ignore_range: bool = False) -> Reply:
     """200, 206, 304 or 416; malformed and multiple ranges are ignored, as RFC 9110 allows."""
     headers = {"Accept-Ranges": "bytes"} | dict(headers)
     etag = headers.get("ETag")

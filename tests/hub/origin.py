@@ -47,9 +47,7 @@ class OriginServer(ThreadingHTTPServer):
         self._open: set[Any] = set()
         self._resets: set[Any] = set()
         self._changed = threading.Condition()
-        self._thread = threading.Thread(
-            target=self.serve_forever, kwargs={"poll_interval": _POLL_SECONDS}, daemon=True
-        )
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": _POLL_SECONDS}, daemon=True)
 
     def server_bind(self) -> None:
         # The base class looks up the host's full name, which can take seconds without a network.

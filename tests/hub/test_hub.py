@@ -110,9 +110,7 @@ class TestOfficialClient:
         assert info.siblings is not None and {s.size for s in info.siblings} == {None}
         assert api.model_info(SINGLE, expand=["gated"]).siblings is None
 
-    def test_download_takes_three_requests(
-        self, hub: LoopbackHub, api: HfApi, tmp_path: Path
-    ) -> None:
+    def test_download_takes_three_requests(self, hub: LoopbackHub, api: HfApi, tmp_path: Path) -> None:
         path = api.hf_hub_download(SHARDED, "config.json", cache_dir=tmp_path)
         assert Path(path).read_bytes() == CONFIG
         seen = [(request.method, request.status) for request in hub.requests]
@@ -217,9 +215,7 @@ class TestRefusalsToTheOfficialClient:
             api.parse_safetensors_file_metadata(GATED, "model.safetensors", token=token)
         assert caught.value.response.status_code == status
         with pytest.raises(GatedRepoError):
-            hf_hub_download(
-                GATED, "config.json", endpoint=api.endpoint, token=token, cache_dir=tmp_path
-            )
+            hf_hub_download(GATED, "config.json", endpoint=api.endpoint, token=token, cache_dir=tmp_path)
 
     def test_disabled(self, api: HfApi) -> None:
         with pytest.raises(DisabledRepoError):
@@ -363,9 +359,7 @@ class TestCdn:
         assert head.content == HUGE.data
         end = client.get(url, headers={"Range": f"bytes={HUGE.size - 2}-{HUGE.size + 9}"})
         assert end.content == bytes(2)
-        assert end.headers["Content-Range"] == (
-            f"bytes {HUGE.size - 2}-{HUGE.size - 1}/{HUGE.size}"
-        )
+        assert end.headers["Content-Range"] == (f"bytes {HUGE.size - 2}-{HUGE.size - 1}/{HUGE.size}")
 
     def test_an_ignored_range_cut_off_early(
         self,
@@ -481,9 +475,7 @@ class TestFiles:
 
         for name, file in sharded_checkpoint(SHARDS).items():
             if not name.endswith(".safetensors"):
-                assert json.loads(file.data)["weight_map"].keys() == {
-                    tensor for shard in SHARDS for tensor in shard
-                }
+                assert json.loads(file.data)["weight_map"].keys() == {tensor for shard in SHARDS for tensor in shard}
                 continue
             path = tmp_path / name
             path.write_bytes(file.data.ljust(file.size, b"\0"))

@@ -64,9 +64,7 @@ class FaultQueue(list[Fault]):
         with self._lock:
             for place, fault in enumerate(self):
                 if fault.matches(origin, request):
-                    self[place : place + 1] = [replace(fault, times=fault.times - 1)] * (
-                        fault.times > 1
-                    )
+                    self[place : place + 1] = [replace(fault, times=fault.times - 1)] * (fault.times > 1)
                     return fault
         return None
 

@@ -64,9 +64,7 @@ def read_decoder(config: ConfigDocument, architectures: tuple[str, ...], traits:
     vocab_size = config.size("vocab_size")
     positions = config.size_or_none("max_position_embeddings")
     norms = Norms(count=traits.norms_per_layer, hidden_size=hidden_size, bias=traits.norm_bias)
-    mixers = [
-        _mixer(config, traits, window) for window in patterns.windows_of(config, number, traits.windows)
-    ]
+    mixers = [_mixer(config, traits, window) for window in patterns.windows_of(config, number, traits.windows)]
     return Architecture(
         model_type=config.require(str, "model_type"),
         hidden_size=hidden_size,
@@ -90,15 +88,11 @@ def _mixer(config: ConfigDocument, traits: Traits, window: int | None) -> TokenM
     head_dim = config.size_or_none("head_dim")
     if head_dim is None:
         if hidden_size % heads:
-            raise config.error(
-                "num_attention_heads", f"{heads} heads do not divide hidden_size {hidden_size}"
-            )
+            raise config.error("num_attention_heads", f"{heads} heads do not divide hidden_size {hidden_size}")
         head_dim = hidden_size // heads
     key_value_heads = config.size_or_none("num_key_value_heads") or heads
     if heads % key_value_heads:
-        raise config.error(
-            "num_key_value_heads", f"{key_value_heads} does not divide the {heads} attention heads"
-        )
+        raise config.error("num_key_value_heads", f"{key_value_heads} does not divide the {heads} attention heads")
     make = FullAttention if window is None else partial(SlidingAttention, sliding_window=window)
     return make(
         hidden_size=hidden_size,
@@ -183,9 +177,7 @@ def some_experts(config: ConfigDocument, traits: Traits, index: int) -> ChannelM
     return dense(config, traits, index)
 
 
-_LLAMA: Final = Traits(
-    read_mlp=dense, qkv_bias="attention_bias", o_bias="attention_bias", mlp_bias="mlp_bias"
-)
+_LLAMA: Final = Traits(read_mlp=dense, qkv_bias="attention_bias", o_bias="attention_bias", mlp_bias="mlp_bias")
 
 _TRAITS: Final[Mapping[str, Traits]] = {
     "llama": _LLAMA,

@@ -1,0 +1,56 @@
+"""The commands together. `hubvram MODEL` is `hubvram inspect MODEL`; the name of a command wins over a bare id."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import typer
+
+from hubvram._version import __version__
+from hubvram.cli.errors import EXIT_INTERRUPTED, explain
+from hubvram.cli.gpus import gpus
+from hubvram.cli.inspect import inspect
+from hubvram.cli.output import complain, write
+from hubvram.errors import HubvramError
+
+DEFAULT_COMMAND: Final = "inspect"
+COMMANDS: Final[Mapping[str, Callable[..., None]]] = {DEFAULT_COMMAND: inspect, "gpus": gpus}
+
+_EPILOG: Final = (
+    f"Other commands: {', '.join(f'hubvram {name}' for name in COMMANDS if name != DEFAULT_COMMAND)}; hubvram "
+    "--version. Exit codes: 0 fine, 1 it does not fit, 2 wrong usage, 3 the model could not be read."
+)
+
+
+def command_app(name: str) -> typer.Typer:
+    """One command as a program of its own, which is all that a call needs to build."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(epilog=_EPILOG if name == DEFAULT_COMMAND else None)(COMMANDS[name])
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point: run a command, turn hubvram's errors into a sentence and an exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["--version"]:
+        write(f"hubvram {__version__}\n")
+        return
+    name, program = DEFAULT_COMMAND, "hubvram"
+    if words and words[0] in COMMANDS:
+        name = words.pop(0)
+        program += f" {name}"
+    try:
+        command_app(name)(words or ["--help"] if name == DEFAULT_COMMAND else words, prog_name=program)
+    except HubvramError as error:
+        problem, hint, exit_code = explain(error)
+        complain(problem, hint)
+        sys.exit(exit_code)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader closed the pipe (`| head`): nobody is left to tell, and stdout must not be flushed again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_INTERRUPTED)

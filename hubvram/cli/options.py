@@ -1,0 +1,106 @@
+"""Options, annotated once and used by every command that has them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from hubvram.dtypes import KV_CACHE_BYTES, PRECISION_BITS
+
+
+class AttentionChoice(StrEnum):
+    """What --attention accepts. (The memory layer's own enum would have to be imported for --help.)"""
+
+    AUTO = "auto"
+    EAGER = "eager"
+    SDPA = "sdpa"
+    FLASH = "flash"
+
+
+_ASKED = "What is asked of the model"
+_OUTPUT = "Output"
+
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A repo id (org/name, gpt2), org/name@revision, a Hub URL, or a local folder.",
+        show_default=False,
+    ),
+]
+Dtype = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dtype",
+        metavar="NAME",
+        help=f"Weights at this precision: {', '.join(PRECISION_BITS)}. Repeat for several. "
+        "Default: as stored, and fp32, bf16, int8, int4.",
+        show_default=False,
+        rich_help_panel=_ASKED,
+    ),
+]
+Context = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TOKENS|max|fit",
+        help="Length of one sequence: 8192, 8k, max (the model's), fit (the longest that fits the GPU). "
+        "Default: 8192, or the model's maximum if that is less.",
+        show_default=False,
+        rich_help_panel=_ASKED,
+    ),
+]
+Input = Annotated[
+    str | None,
+    typer.Option(
+        "--input",
+        metavar="TOKENS",
+        help="How much of the context is prompt. Default: all of it.",
+        show_default=False,
+        rich_help_panel=_ASKED,
+    ),
+]
+Batch = Annotated[int, typer.Option("--batch", metavar="N", help="Sequences at once.", rich_help_panel=_ASKED)]
+KvDtype = Annotated[
+    str | None,
+    typer.Option(
+        "--kv-dtype",
+        metavar="NAME",
+        help=f"Precision of the KV cache: {', '.join(KV_CACHE_BYTES)}. Default: as the model computes.",
+        show_default=False,
+        rich_help_panel=_ASKED,
+    ),
+]
+AttentionOption = Annotated[
+    AttentionChoice,
+    typer.Option("--attention", help="auto is what the model class takes by itself.", rich_help_panel=_ASKED),
+]
+Gpu = Annotated[
+    str | None,
+    typer.Option(
+        "--gpu",
+        metavar="NAME|SIZE",
+        help="Does it fit this GPU? h100, rtx-4090 (see `hubvram gpus`), or a size such as 24GiB. Exit code 1 if not.",
+        show_default=False,
+        rich_help_panel=_ASKED,
+    ),
+]
+MaxVram = Annotated[
+    str | None,
+    typer.Option(
+        "--max-vram",
+        metavar="SIZE",
+        help="A budget: 24GiB, 24GB. Exit code 1 if it is exceeded.",
+        show_default=False,
+        rich_help_panel=_ASKED,
+    ),
+]
+Revision = Annotated[
+    str | None,
+    typer.Option(metavar="REV", help="A branch, tag or commit. Default: main.", show_default=False),
+]
+Layers = Annotated[
+    bool, typer.Option("--layers", help="Print every layer, not each kind once.", rich_help_panel=_OUTPUT)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts; sizes in bytes.", rich_help_panel=_OUTPUT)]

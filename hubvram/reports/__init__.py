@@ -1,0 +1,1 @@
+"""A result, written out: for a terminal, for a script."""

@@ -1,0 +1,186 @@
+"""The JSON that scripts rely on, schema_version 1: fields may be added, none is renamed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Final
+
+from hubvram.architecture.layers import Architecture, ChannelMixer, FullAttention, LayerGroup
+from hubvram.architecture.reconcile import Item
+from hubvram.checkpoint.tensors import Checkpoint
+from hubvram.errors import ModelUnreadableError
+from hubvram.hardware.fit import Fit
+from hubvram.inspection import Inspection, Model
+from hubvram.memory.engines import transformers as engine
+from hubvram.memory.estimate import MemoryEstimate
+
+SCHEMA_VERSION: Final = 1
+
+
+def as_json(found: Inspection) -> dict[str, Any]:
+    """The whole answer. Sizes are in bytes, lengths in tokens."""
+    model = found.model
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "model_id": model.model_id,
+        "revision": model.revision,
+        "requested_revision": model.requested_revision,
+        "model_type": model.model_type,
+        "architectures": list(model.architectures),
+        "library": model.library,
+        "checkpoint": _checkpoint(model.checkpoint),
+        "parameters": _parameters(model),
+        "quantization": {"method": model.quantization_method} if model.quantization_method else None,
+        "architecture": _architecture(model.architecture) if model.architecture else None,
+        "workload": _workload(found),
+        "estimates": [_estimate(estimate, fits) for estimate, fits in zip(found.estimates, found.fits, strict=True)],
+        "notes": list(found.notes),
+    }
+
+
+def error_as_json(error: ModelUnreadableError, message: str) -> dict[str, Any]:
+    """What stands in for a model that could not be read."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "model_id": error.model_id,
+        "error": {"kind": type(error).__name__, "message": message},
+    }
+
+
+def _checkpoint(checkpoint: Checkpoint | None) -> dict[str, Any] | None:
+    if checkpoint is None:
+        return None
+    return {
+        "format": "safetensors",
+        "files": len(checkpoint.files),
+        "file_bytes": checkpoint.file_bytes,
+        "tensors": len(checkpoint.tensors),
+        "stored_bytes": checkpoint.stored_bytes,
+        "dtypes": {
+            dtype: {"elements": total.elements, "bytes": total.stored_bytes}
+            for dtype, total in checkpoint.by_dtype().items()
+        },
+    }
+
+
+def _parameters(model: Model) -> dict[str, Any]:
+    compared = model.reconciliation
+    return {
+        "total": compared.total,
+        "active": model.active_parameters,
+        "active_without_input_embedding": model.active_without_input_embedding,
+        "by_component": {component.value: number for component, number in compared.by_component.items()},
+        "derived": compared.derived,
+        "accounted": [_item(item) for item in compared.accounted],
+        "not_counted": [_item(item) for item in compared.not_counted],
+        "status": compared.status.value,
+        "reconciled": compared.status == "reconciled",
+        "difference": compared.difference,
+        "differences": {component.value: number for component, number in compared.differences.items()},
+        "scope": compared.scope,
+    }
+
+
+def _item(item: Item) -> dict[str, Any]:
+    return {
+        "what": item.what,
+        "parameters": item.parameters,
+        "tensors": item.tensors,
+        "bytes": item.stored_bytes,
+        "rule": item.rule,
+    }
+
+
+def _architecture(architecture: Architecture) -> dict[str, Any]:
+    return {
+        "hidden_size": architecture.hidden_size,
+        "vocab_size": architecture.vocab_size,
+        "num_hidden_layers": architecture.num_hidden_layers,
+        "max_position_embeddings": architecture.max_position_embeddings,
+        "tie_word_embeddings": architecture.tie_word_embeddings,
+        "head": architecture.head is not None,
+        "layers": [_layers(group) for group in architecture.groups()],
+    }
+
+
+def _layers(group: LayerGroup) -> dict[str, Any]:
+    return {
+        "indices": [list(pair) for pair in group.indices],
+        "mixer": _mixer(group.layer.mixer),
+        "mlp": _mlp(group.layer.mlp),
+        "parameters_each": group.layer.parameters,
+    }
+
+
+def _mixer(mixer: FullAttention) -> dict[str, Any]:
+    sizes = {"q_size": mixer.q_size, "k_size": mixer.k_size, "v_size": mixer.v_size, "o_size": mixer.o_size}
+    return {"kind": mixer.kind, **_fields(mixer), **sizes, "parameters": mixer.parameters}
+
+
+def _mlp(mlp: ChannelMixer) -> dict[str, Any]:
+    return {"kind": mlp.kind, **_fields(mlp), "parameters": mlp.parameters}
+
+
+def _fields(part: FullAttention | ChannelMixer) -> dict[str, Any]:
+    # hidden_size is the architecture's and would only be repeated.
+    return {field.name: getattr(part, field.name) for field in dataclasses.fields(part) if field.name != "hidden_size"}
+
+
+def _workload(found: Inspection) -> dict[str, Any]:
+    workload = found.workload
+    return {
+        "engine": engine.NAME,
+        "engine_version": engine.VERSION,
+        "context_tokens": workload.context_tokens,
+        "input_tokens": workload.input_tokens,
+        "batch_size": workload.batch_size,
+        "attention": found.attention.value if found.attention else None,
+        "gpus": 1,
+    }
+
+
+def _estimate(estimate: MemoryEstimate, fits: tuple[Fit, ...]) -> dict[str, Any]:
+    return {
+        "precision": estimate.precision,
+        "scheme": estimate.scheme,
+        "scheme_description": estimate.scheme_description,
+        "compute_dtype": estimate.compute_dtype,
+        "kv_cache_dtype": estimate.kv_cache_dtype,
+        "nominal_weight_bytes": estimate.nominal_weight_bytes,
+        "rule_of_thumb_bytes": estimate.rule_of_thumb_bytes,
+        "components": [
+            {
+                "name": component.name,
+                "bytes": component.size_bytes,
+                "low_bytes": component.low_bytes,
+                "high_bytes": component.high_bytes,
+                "basis": component.basis.value,
+                "note": component.note,
+            }
+            for component in estimate.components
+        ],
+        "complete": estimate.is_complete,
+        "peak": estimate.peak,
+        "instants": [
+            {
+                "name": instant.name,
+                "kv_cache_bytes": instant.kv_cache_bytes,
+                "activations_bytes": instant.activations_bytes,
+                "outputs_bytes": instant.outputs_bytes,
+            }
+            for instant in estimate.instants
+        ],
+        "total_bytes": estimate.total_bytes,
+        "total_low_bytes": estimate.total_low_bytes,
+        "total_high_bytes": estimate.total_high_bytes,
+        "fits": [
+            {
+                "accelerator": fit.accelerator.name,
+                "count": 1,
+                "usable_bytes": fit.accelerator.usable_bytes,
+                "headroom_bytes": fit.headroom_bytes,
+                "fits": fit.fits,
+            }
+            for fit in fits
+        ],
+    }
