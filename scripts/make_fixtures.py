@@ -46,6 +46,8 @@ class Published:
     revision: str
     file_bytes: int | None = None
     """All weight files together, as listings of the repo (mirrors, download logs) state it."""
+    legacy_id: str | None = None
+    """The bare name from before the Hub had organisations."""
     parameters: int | None = None
     parameters_at: str = ""
 
@@ -96,6 +98,7 @@ PUBLISHED: Final = (
     ),
     Published(
         repo="openai-community/gpt2",
+        legacy_id="gpt2",
         revision="607a30d783dfa663caf39e06633721c8d4cfcd7e",
         file_bytes=548_105_171,
         parameters=124_439_808,
@@ -131,6 +134,7 @@ def write_fixture(published: Published, row: Mapping[str, Any], corpus: Path, ou
     total = row["published_params_total"]
     expected = {
         "repo": published.repo,
+        "legacy_id": published.legacy_id,
         "revision": published.revision or None,
         "as_of": AS_OF,
         "published_total": total,

@@ -92,6 +92,7 @@ class SnapshotSource:
         self.model_id = repo_id
         self.revision: str | None = about["revision"]
         self.requested_revision: str | None = "main"
+        self.legacy_id: str | None = about["legacy_id"]
         self.as_of: str = about["as_of"]
         self.notes = notes
 
@@ -140,12 +141,21 @@ def _same_size(listed_bytes: int | None, header: bytes, file_bytes: int) -> bool
     return listed_bytes is not None and abs(listed_bytes - file_bytes) <= allowed
 
 
+def _named(repo_id: str) -> SnapshotSource | None:
+    folders = snapshot_folders()
+    if repo_id in folders:
+        return SnapshotSource(repo_id, folders[repo_id])
+    if "/" in repo_id:
+        return None
+    sources = (SnapshotSource(name, folder) for name, folder in folders.items())
+    return next((source for source in sources if source.legacy_id == repo_id), None)
+
+
 def find_snapshot(repo_id: str, revision: str | None, reason: str) -> SnapshotSource | None:
     """The bundled snapshot of this repo, if it is of the revision asked for; `reason` says why it is used."""
-    folder = snapshot_folders().get(repo_id)
-    if folder is None:
+    source = _named(repo_id)
+    if source is None:
         return None
-    source = SnapshotSource(repo_id, folder)
     if revision not in (None, "main", source.revision):
         return None
     commit = f" of commit {source.revision[:7]}" if source.revision else ""
