@@ -10,6 +10,7 @@ from hubvram.architecture.families import FAMILIES
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.reconcile import Reconciliation, Status, reconcile
 from hubvram.checkpoint.components import Component
+from hubvram.checkpoint.files import weight_files
 from hubvram.checkpoint.reader import read_checkpoint
 from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.config.reader import CONFIG_FILE, CONFIG_LIMIT_BYTES, ModelConfig, parse_config
@@ -214,7 +215,7 @@ def read_model(source: ModelSource, on_progress: OnProgress | None = None) -> Mo
         requested_revision=source.requested_revision,
         model_type=config.model_type if config else None,
         architectures=config.architectures if config else (),
-        library=source.summary.library if source.summary else None,
+        library=_library(source, config),
         quantization_method=config.quantization_method if config else None,
         checkpoint=checkpoint,
         listed_bytes=checkpoint.file_bytes,
@@ -222,6 +223,13 @@ def read_model(source: ModelSource, on_progress: OnProgress | None = None) -> Mo
         stored=stored_weights(checkpoint, compared),
         notes=(*source.notes, *checkpoint.notes, *notes, *_reconciliation_notes(config, compared)),
     )
+
+
+def _library(source: ModelSource, config: ModelConfig | None) -> str | None:
+    """By the Hub; elsewhere, a config.json with a model type is how transformers saves a model."""
+    if source.summary is not None and source.summary.library:
+        return source.summary.library
+    return "transformers" if config is not None and config.model_type else None
 
 
 def _read_config(source: ModelSource) -> ModelConfig | None:
@@ -271,9 +279,7 @@ def _from_summary(source: ModelSource, summary: PublicSummary) -> Model:
     known = {dtype: number for dtype, number in elements.items() if dtype in SAFETENSORS_BITS}
     stored_bytes = sum(number * SAFETENSORS_BITS[dtype] // 8 for dtype, number in known.items())
     largest = max(known, key=lambda dtype: known[dtype] * SAFETENSORS_BITS[dtype], default="")
-    listed = [
-        file.size_bytes for path, file in source.files.items() if path.endswith(".safetensors") and file.size_bytes
-    ]
+    sizes = [source.files[path].size_bytes for path in weight_files(source)]
     total = sum(elements.values())
     return Model(
         model_id=source.model_id,
@@ -284,7 +290,7 @@ def _from_summary(source: ModelSource, summary: PublicSummary) -> Model:
         library=summary.library,
         quantization_method=None,
         checkpoint=None,
-        listed_bytes=sum(listed) if listed else None,
+        listed_bytes=sum(size for size in sizes if size is not None),
         reconciliation=Reconciliation(status=Status.NO_HEADERS, total=total, by_component={}),
         stored=Weights(
             precision=STORED,

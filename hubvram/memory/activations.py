@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from hubvram.architecture.layers import Architecture, DenseMLP, FullAttention, Layer, MoEMLP, SlidingAttention
+from hubvram.memory.kv_cache import held_tokens
 from hubvram.memory.workload import Attention
 
 TOKEN_ID_BYTES: Final = 8  # int64
@@ -119,21 +120,20 @@ def _repeated_width(mixer: FullAttention) -> int:
     return 0 if mixer.num_key_value_heads in (1, mixer.num_attention_heads) else 2 * mixer.q_size
 
 
-def attention_decode_bytes(mixer: FullAttention, shape: Shape, held_tokens: int, *, softmax_in_fp32: bool) -> int:
+def attention_decode_bytes(mixer: FullAttention, held: Shape, *, softmax_in_fp32: bool) -> int:
     """One layer in one decode step: `torch.cat` appends to the cache, so old and new K are alive together.
 
-    A sliding layer makes both K and V before it drops the old ones. Eager attention then repeats K and V, and
-    makes one row of scores per head.
+    `held.tokens` are those that the layer keeps. A sliding layer makes both K and V before it drops the old
+    ones. Eager attention then repeats K and V, and makes one row of scores per head.
     """
     copies = 2 if isinstance(mixer, SlidingAttention) else 1
-    phase = copies * mixer.k_size * held_tokens * shape.element_bytes * shape.batch_size
-    if shape.attention is Attention.EAGER:
-        behind = replace(shape, tokens=held_tokens)
-        scores = eager_score_bytes(mixer.num_attention_heads, behind, softmax_in_fp32=softmax_in_fp32, queries=1)
-        repeated = behind.element_bytes * behind.batch_tokens * _repeated_width(mixer)
+    phase = held.element_bytes * held.batch_tokens * copies * mixer.k_size
+    if held.attention is Attention.EAGER:
+        scores = eager_score_bytes(mixer.num_attention_heads, held, softmax_in_fp32=softmax_in_fp32, queries=1)
+        repeated = held.element_bytes * held.batch_tokens * _repeated_width(mixer)
         phase = max(phase, scores + repeated)
     token = 3 * mixer.hidden_size + mixer.q_size + 2 * mixer.k_size
-    return phase + shape.element_bytes * shape.batch_size * token
+    return phase + held.element_bytes * held.batch_size * token
 
 
 def has_window_mask(mixer: FullAttention, shape: Shape) -> bool:
@@ -174,10 +174,8 @@ def _kept_scores(layer: Layer, shape: Shape) -> int:
     return shape.element_bytes * shape.batch_size * heads * shape.tokens**2
 
 
-def decode_phases(
-    architecture: Architecture, shape: Shape, held: Callable[[FullAttention], int], *, softmax_in_fp32: bool
-) -> dict[str, int]:
-    """The same for one decode step with `shape.tokens` behind it; `held` says how many of them a layer keeps."""
+def decode_phases(architecture: Architecture, shape: Shape, *, softmax_in_fp32: bool) -> dict[str, int]:
+    """The same for one decode step with `shape.tokens` behind it."""
     layers = [group.layer for group in architecture.groups()]
     common = TOKEN_ID_BYTES * shape.batch_tokens
     step = replace(shape, tokens=1)
@@ -185,7 +183,11 @@ def decode_phases(
         "mlp": common + max(_mlp(layer, step, _MLP_DECODE) for layer in layers),
         "attention": common
         + max(
-            attention_decode_bytes(layer.mixer, shape, held(layer.mixer), softmax_in_fp32=softmax_in_fp32)
+            attention_decode_bytes(
+                layer.mixer,
+                replace(shape, tokens=held_tokens(layer.mixer, shape.tokens)),
+                softmax_in_fp32=softmax_in_fp32,
+            )
             for layer in layers
         ),
     }
@@ -195,9 +197,10 @@ def _mlp(layer: Layer, shape: Shape, table: Mapping[type, Callable[..., int]]) -
     return table[type(layer.mlp)](layer.mlp, shape)
 
 
-def logits_bytes(vocab_size: int, shape: Shape) -> int:
-    """The last token's logits and their fp32 copy, e B V + 4 B V (generation/utils.py)."""
-    return shape.batch_size * vocab_size * (shape.element_bytes + 4)
+def logits_bytes(architecture: Architecture, shape: Shape) -> int:
+    """The last token's logits and their fp32 copy, e B V + 4 B V (generation/utils.py); 0 without a head."""
+    width = 0 if architecture.head is None else architecture.head.out_features
+    return shape.batch_size * width * (shape.element_bytes + 4)
 
 
 def after_layers_bytes(architecture: Architecture, shape: Shape) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Final
 
 from hubvram.architecture.layers import Architecture, ChannelMixer, FullAttention, LayerGroup
 from hubvram.architecture.reconcile import Item
+from hubvram.checkpoint.components import Component
 from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.errors import ModelUnreadableError
 from hubvram.hardware.fit import Fit
@@ -69,22 +71,26 @@ def _parameters(model: Model) -> dict[str, Any]:
         "total": compared.total,
         "active": model.active_parameters,
         "active_without_input_embedding": model.active_without_input_embedding,
-        "by_component": {component.value: number for component, number in compared.by_component.items()},
+        "by_component": _in_order(compared.by_component),
         "derived": compared.derived,
-        "accounted": [_item(item) for item in compared.accounted],
-        "not_counted": [_item(item) for item in compared.not_counted],
+        "accounted": [_item(item, "parameters") for item in compared.accounted],
+        "not_counted": [_item(item, "elements") for item in compared.not_counted],
         "status": compared.status.value,
         "reconciled": compared.status == "reconciled",
         "difference": compared.difference,
-        "differences": {component.value: number for component, number in compared.differences.items()},
+        "differences": _in_order(compared.differences),
         "scope": compared.scope,
     }
 
 
-def _item(item: Item) -> dict[str, Any]:
+def _in_order(numbers: Mapping[Component, int]) -> dict[str, int]:
+    return {component.value: numbers[component] for component in Component if component in numbers}
+
+
+def _item(item: Item, unit: str) -> dict[str, Any]:
     return {
         "what": item.what,
-        "parameters": item.parameters,
+        unit: item.parameters,
         "tensors": item.tensors,
         "bytes": item.stored_bytes,
         "rule": item.rule,

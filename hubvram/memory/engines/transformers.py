@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from hubvram.architecture.layers import Architecture
 from hubvram.errors import UnsupportedOptionError
 from hubvram.memory import activations
 from hubvram.memory.estimate import Instant
-from hubvram.memory.kv_cache import held_tokens, kv_cache_bytes, prefill_excess_bytes
+from hubvram.memory.kv_cache import kv_cache_bytes, prefill_excess_bytes
 from hubvram.memory.workload import Attention, Workload
 
 NAME: Final = "transformers"
@@ -44,70 +45,74 @@ def instants(
     architecture: Architecture, workload: Workload, *, element_bytes: int, cache_element_bytes: int
 ) -> tuple[Instant, ...]:
     """The moments of a generation that can be its peak: prefill, its logits, the last decode step, its logits."""
-    softmax_in_fp32 = architecture.model_type not in _SOFTMAX_IN_MODEL_DTYPE
-    prompt = activations.Shape(
+    prompt = _prompt(architecture, workload, element_bytes)
+    whole = replace(prompt, tokens=workload.context_tokens)
+    return (
+        *_prefill(architecture, prompt, cache_element_bytes),
+        *_decode(architecture, whole, cache_element_bytes),
+    )
+
+
+def _prompt(architecture: Architecture, workload: Workload, element_bytes: int) -> activations.Shape:
+    return activations.Shape(
         batch_size=workload.batch_size,
         tokens=workload.input_tokens,
         element_bytes=element_bytes,
         attention=resolve_attention(architecture, workload.attention),
     )
-    whole = activations.Shape(
-        batch_size=prompt.batch_size,
-        tokens=workload.context_tokens,
-        element_bytes=element_bytes,
-        attention=prompt.attention,
-    )
-    cached = {
-        shape.tokens: kv_cache_bytes(
-            architecture, tokens=shape.tokens, batch_size=shape.batch_size, element_bytes=cache_element_bytes
-        )
-        for shape in (prompt, whole)
-    }
-    excess = prefill_excess_bytes(
-        architecture, tokens=prompt.tokens, batch_size=prompt.batch_size, element_bytes=cache_element_bytes
-    )
-    outputs = 0 if architecture.head is None else activations.logits_bytes(architecture.head.out_features, prompt)
-    prefill = activations.prefill_phases(architecture, prompt, softmax_in_fp32=softmax_in_fp32)
-    decode = activations.decode_phases(
-        architecture,
-        whole,
-        lambda mixer: held_tokens(mixer, whole.tokens),
-        softmax_in_fp32=softmax_in_fp32,
-    )
-    prefill_phase, decode_phase = max(prefill, key=prefill.__getitem__), max(decode, key=decode.__getitem__)
-    one_token = activations.Shape(
-        batch_size=whole.batch_size, tokens=1, element_bytes=element_bytes, attention=prompt.attention
-    )
+
+
+def _prefill(
+    architecture: Architecture, prompt: activations.Shape, cache_element_bytes: int
+) -> tuple[Instant, Instant]:
+    sizes = {"tokens": prompt.tokens, "batch_size": prompt.batch_size, "element_bytes": cache_element_bytes}
+    cached, excess = kv_cache_bytes(architecture, **sizes), prefill_excess_bytes(architecture, **sizes)
+    phases = activations.prefill_phases(architecture, prompt, softmax_in_fp32=_softmax_in_fp32(architecture))
+    phase = max(phases, key=phases.__getitem__)
     return (
         Instant(
             name="prefill",
-            kv_cache_bytes=cached[prompt.tokens],
-            activations_bytes=prefill[prefill_phase] + excess,
+            kv_cache_bytes=cached,
+            activations_bytes=phases[phase] + excess,
             outputs_bytes=0,
-            explanation=f"the {prefill_phase} of the last layer, over all {prompt.tokens:,} input tokens",
+            explanation=f"the {phase} of the last layer, over all {prompt.tokens:,} input tokens",
         ),
         Instant(
             name="prefill-logits",
-            kv_cache_bytes=cached[prompt.tokens],
+            kv_cache_bytes=cached,
             activations_bytes=activations.after_layers_bytes(architecture, prompt) + excess,
-            outputs_bytes=outputs,
-            explanation="the first token's logits and their 32-bit copy",
+            outputs_bytes=activations.logits_bytes(architecture, prompt),
+            explanation="the logits after the prompt",
         ),
+    )
+
+
+def _decode(architecture: Architecture, whole: activations.Shape, cache_element_bytes: int) -> tuple[Instant, Instant]:
+    cached = kv_cache_bytes(
+        architecture, tokens=whole.tokens, batch_size=whole.batch_size, element_bytes=cache_element_bytes
+    )
+    phases = activations.decode_phases(architecture, whole, softmax_in_fp32=_softmax_in_fp32(architecture))
+    phase = max(phases, key=phases.__getitem__)
+    return (
         Instant(
             name="decode",
-            kv_cache_bytes=cached[whole.tokens],
-            activations_bytes=decode[decode_phase],
+            kv_cache_bytes=cached,
+            activations_bytes=phases[phase],
             outputs_bytes=0,
-            explanation=f"the {decode_phase} of a layer, with {whole.tokens:,} tokens in the cache",
+            explanation=f"the {phase} of a layer, with {whole.tokens:,} tokens in the cache",
         ),
         Instant(
             name="decode-logits",
-            kv_cache_bytes=cached[whole.tokens],
-            activations_bytes=activations.after_layers_bytes(architecture, one_token),
-            outputs_bytes=outputs,
-            explanation="the last token's logits and their 32-bit copy",
+            kv_cache_bytes=cached,
+            activations_bytes=activations.after_layers_bytes(architecture, replace(whole, tokens=1)),
+            outputs_bytes=activations.logits_bytes(architecture, whole),
+            explanation="the logits of the last token",
         ),
     )
+
+
+def _softmax_in_fp32(architecture: Architecture) -> bool:
+    return architecture.model_type not in _SOFTMAX_IN_MODEL_DTYPE
 
 
 def peak_of(moments: tuple[Instant, ...]) -> Instant:
@@ -117,10 +122,4 @@ def peak_of(moments: tuple[Instant, ...]) -> Instant:
 
 def buffers_bytes(architecture: Architecture, workload: Workload, *, element_bytes: int) -> int:
     """What all sequences share during prefill: position ids, rotary tables, a window's boolean mask."""
-    shape = activations.Shape(
-        batch_size=workload.batch_size,
-        tokens=workload.input_tokens,
-        element_bytes=element_bytes,
-        attention=resolve_attention(architecture, workload.attention),
-    )
-    return activations.buffer_bytes(architecture, shape)
+    return activations.buffer_bytes(architecture, _prompt(architecture, workload, element_bytes))
