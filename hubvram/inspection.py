@@ -63,11 +63,8 @@ class Model:
 
     @property
     def active_without_input_embedding(self) -> int:
-        """The same without the embedding, which a token only looks up; a head tied to it is used."""
-        embedding = self.reconciliation.by_component.get(Component.EMBEDDING, 0)
-        if self.architecture is not None and self.architecture.has_tied_head:
-            embedding -= self.architecture.vocab_size * self.architecture.hidden_size
-        return self.active_parameters - embedding
+        """The same without the embedding: what model cards call non-embedding parameters, tied head or not."""
+        return self.active_parameters - self.reconciliation.by_component.get(Component.EMBEDDING, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

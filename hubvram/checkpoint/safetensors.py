@@ -168,7 +168,7 @@ def _check_nesting(text: str) -> None:
 def _integer(digits: str) -> int | float:
     # serde_json reads -0, and whatever does not fit 64 bits, as a float: no dimension can be one.
     value = int(digits) if len(digits) <= 20 else _USIZE_LIMIT
-    return value if digits != "-0" and value < _USIZE_LIMIT else float(digits)
+    return value if digits != "-0" and value < _USIZE_LIMIT else _finite(digits)
 
 
 def _finite(digits: str) -> float:
@@ -218,7 +218,7 @@ def _fields(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
         dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     except KeyError as error:
         raise HeaderError(f"tensor {name}: {error.args[0]} is missing") from None
-    if isinstance(dtype, dict) and list(dtype.values()) == [None]:
+    if isinstance(dtype, dict) and not isinstance(dtype, _Repeating) and list(dtype.values()) == [None]:
         (dtype,) = dtype  # `{"F32": null}`: the other spelling serde knows of an enum without data
     if not isinstance(dtype, str) or dtype not in SAFETENSORS_BITS:
         raise HeaderError(f"tensor {name}: unknown dtype {dtype!r}")

@@ -192,12 +192,22 @@ _COLUMNS: Final = ("weights", "KV cache", "activations", "rest", "runtime", "tot
 
 
 def _memory(found: Inspection) -> list[str]:
-    rows: list[tuple[str, ...]] = [("", *_COLUMNS)]
+    return [_headline(found), "", *_table(found), *_footnotes(found)]
+
+
+def _table(found: Inspection) -> list[str]:
+    """The rows, as precise and as loose as 80 columns allow."""
     marked = set(found.requested_precisions)
-    for estimate in _shown(found):
-        marker = "> " if estimate.precision in marked else "  "
-        rows.append((marker + _label(estimate), *_cells(estimate)))
-    return [_headline(found), "", *align(rows), *_footnotes(found)]
+    lines: list[str] = []
+    for decimals, gap in ((2, 2), (1, 2), (0, 2), (0, 1)):
+        rows: list[tuple[str, ...]] = [("", *_COLUMNS)]
+        for estimate in _shown(found):
+            marker = "> " if estimate.precision in marked else "  "
+            rows.append((marker + _label(estimate), *_cells(estimate, decimals)))
+        lines = align(rows, gap=gap)
+        if max(map(len, lines)) <= WIDTH:
+            break
+    return lines
 
 
 def _shown(found: Inspection) -> list[MemoryEstimate]:
@@ -226,18 +236,17 @@ def _label(estimate: MemoryEstimate) -> str:
     return f"{STORED} {estimate.scheme}" if estimate.precision == STORED else estimate.precision
 
 
-def _cells(estimate: MemoryEstimate) -> tuple[str, ...]:
-    known = estimate.is_complete
+def _cells(estimate: MemoryEstimate, decimals: int) -> tuple[str, ...]:
     rest = estimate.size_of("buffers") + estimate.size_of("outputs")
+    sequences = (estimate.size_of("kv_cache"), estimate.size_of("activations"), rest)
+    known = estimate.is_complete
     rule = estimate.rule_of_thumb_bytes
     return (
-        gib(estimate.size_of("weights")),
-        gib(estimate.size_of("kv_cache")) if known else "?",
-        gib(estimate.size_of("activations")) if known else "?",
-        gib(rest) if known else "?",
-        gib(estimate.size_of("runtime")),
-        gib(estimate.total_bytes) + ("" if known else "+"),
-        gib(rule) if rule is not None else "-",
+        gib(estimate.size_of("weights"), decimals),
+        *(gib(size_bytes, decimals) if known else "?" for size_bytes in sequences),
+        gib(estimate.size_of("runtime"), decimals),
+        gib(estimate.total_bytes, decimals) + ("" if known else "+"),
+        gib(rule, decimals) if rule is not None else "-",
     )
 
 

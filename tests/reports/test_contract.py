@@ -1,0 +1,57 @@
+"""The JSON contract, checked over every fixture: sums, types, and no field missing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from hubvram.errors import RepoNotFoundError
+from hubvram.inspection import inspect_model, read_model
+from hubvram.memory.workload import Workload
+from hubvram.reports.contract import as_json, error_as_json
+from hubvram.sources.snapshot import SnapshotSource, snapshot_folders
+
+FOLDERS = snapshot_folders()
+TOP = [
+    *("schema_version", "model_id", "revision", "requested_revision", "model_type", "architectures", "library"),
+    *("checkpoint", "parameters", "quantization", "architecture", "workload", "estimates", "notes"),
+]
+
+
+@pytest.mark.parametrize("repo_id", FOLDERS)
+def test_the_contract_holds(repo_id: str) -> None:
+    model = read_model(SnapshotSource(repo_id, FOLDERS[repo_id]))
+    found = inspect_model(model, Workload(context_tokens=1000, input_tokens=600, batch_size=2))
+    answer: dict[str, Any] = json.loads(json.dumps(as_json(found)))
+    assert list(answer) == TOP
+    parameters = answer["parameters"]
+    assert sum(parameters["by_component"].values()) == parameters["total"]
+    assert parameters["derived"] + sum(item["parameters"] for item in parameters["accounted"]) == parameters["total"]
+    without = parameters["active"] - parameters["by_component"]["embedding"]
+    assert parameters["active_without_input_embedding"] == without < parameters["active"] <= parameters["total"]
+    layers = [index for group in answer["architecture"]["layers"] for index in _expanded(group["indices"])]
+    assert sorted(layers) == list(range(answer["architecture"]["num_hidden_layers"]))
+    for estimate in answer["estimates"]:
+        components = estimate["components"]
+        assert estimate["total_bytes"] == sum(component["bytes"] for component in components)
+        assert estimate["total_low_bytes"] == sum(component["low_bytes"] for component in components)
+        assert estimate["total_high_bytes"] == sum(component["high_bytes"] for component in components)
+        assert all(component["bytes"] > 0 for component in components)
+        assert estimate["rule_of_thumb_bytes"] == estimate["nominal_weight_bytes"] * 6 // 5
+        for fit in estimate["fits"]:
+            assert fit["headroom_bytes"] == fit["usable_bytes"] - estimate["total_high_bytes"]
+            assert fit["fits"] is (fit["headroom_bytes"] >= 0)
+
+
+def _expanded(ranges: list[list[int]]) -> list[int]:
+    return [index for first, last in ranges for index in range(first, last + 1)]
+
+
+def test_an_error_stands_in_for_a_model() -> None:
+    assert error_as_json(RepoNotFoundError("org/x", token_sent=False), "no such model") == {
+        "schema_version": 1,
+        "model_id": "org/x",
+        "error": {"kind": "RepoNotFoundError", "message": "no such model"},
+    }

@@ -1,0 +1,105 @@
+"""The report that people paste into chats."""
+
+from __future__ import annotations
+
+import pytest
+
+from hubvram.hardware.accelerators import ACCELERATORS, find_accelerator
+from hubvram.inspection import Inspection, inspect_model, read_model
+from hubvram.memory.workload import Attention, Workload
+from hubvram.reports.terminal import WIDTH, render
+from hubvram.sources.snapshot import SnapshotSource, snapshot_folders
+
+FOLDERS = snapshot_folders()
+
+
+def _found(repo_id: str, *precisions: str, gpu: str = "", tokens: int = 8192, batch_size: int = 1) -> Inspection:
+    workload = Workload(context_tokens=tokens, input_tokens=tokens, batch_size=batch_size, attention=Attention.AUTO)
+    model = read_model(SnapshotSource(repo_id, FOLDERS[repo_id]))
+    return inspect_model(model, workload, precisions, [find_accelerator(gpu)] if gpu else [])
+
+
+# Weights: 68,451,041,280 in the layers' matrices x 4.15625 bits (4 + (16 + 4) / 128) + 2,102,665,216 x 16 bits.
+# KV cache: 2 x 80 x 1,024 x 2 B x 8,192. Activations: 2 B x 8,192 x (4 x 8,192 + 3 x 28,672) + 8 B x 8,192.
+LLAMA = """\
+meta-llama/Llama-3.1-70B   main @ 349b2dd
+llama, 30 safetensors files, bf16, 131.42 GiB to download
+70,553,706,496 parameters, reconciled: config.json and the file headers agree
+
+  embedding   128,256 x 8,192                                           1.05 B
+  80 layers   each                                                    855.65 M
+    attention Q 8,192  K 1,024  V 1,024  O 8,192                      150.99 M
+              64 heads, 8 KV heads of 128
+    mlp       gate, up, down 28,672                                   704.64 M
+    norms     2 x 8,192                                                 16,384
+  final norm  8,192                                                      8,192
+  head        128,256 x 8,192                                           1.05 B
+
+Memory in GiB for 8,192 tokens x 1, transformers with sdpa
+
+               weights  KV cache  activations  rest  runtime   total  rule x1.2
+  stored bf16   131.42      2.50         1.81  0.00     0.45  136.18     157.70
+> int4           37.04      2.50         1.81  0.00     0.45   41.80      39.42
+
+  int4 in groups of 128 in the layers; embedding, head and norms stay 16 bit
+  runtime (CUDA context, workspaces) is assumed, 0.28 to 0.65; rule x1.2 is what
+  people usually calculate: parameters x bytes x 1.2
+
+Fits (int4)  L40S 48GB with 2.4 GiB to spare, A100 80GB 37.1, H100 80GB 37.1 and
+             larger; not A100 40GB (2.5 GiB short)
+"""
+
+
+def test_the_whole_report() -> None:
+    assert render(_found("meta-llama/Llama-3.1-70B", "int4")) == LLAMA
+
+
+@pytest.mark.parametrize("repo_id", FOLDERS)
+@pytest.mark.parametrize("every_layer", [False, True])
+def test_it_never_leaves_its_80_columns(repo_id: str, every_layer: bool) -> None:
+    long = _found(repo_id, tokens=1_000_000, batch_size=1000)
+    for found in (long, _found(repo_id), _found(repo_id, "fp8", gpu="t4")):
+        lines = render(found, every_layer=every_layer).splitlines()
+        assert max(map(len, lines)) <= WIDTH, max(lines, key=len)
+        assert all(line == line.rstrip() for line in lines)
+
+
+def test_a_row_that_would_repeat_the_stored_precision_is_left_out() -> None:
+    rows = [line.split()[0] for line in render(_found("mistralai/Mistral-7B-v0.1")).splitlines() if "." in line[:25]]
+    report = render(_found("mistralai/Mistral-7B-v0.1"))
+    assert "  stored bf16" in report
+    assert "  bf16 " not in report
+    assert rows.count("fp32") == rows.count("int8") == rows.count("int4") == 1
+
+
+def test_windows_and_combs_are_named() -> None:
+    report = render(_found("google/gemma-2-2b"))
+    assert "13 layers   each, layers 0, 2, 4 ... 24" in report
+    assert "window of 4,096 tokens" in report
+    assert "tied to the embedding" in report
+    assert "transformers with eager" in report
+
+
+def test_experts_are_named() -> None:
+    report = render(_found("Qwen/Qwen3-30B-A3B"))
+    assert "128 x gate, up, down 768" in report
+    assert "8 chosen per token" in report
+    assert "3.35 B active per token" in report
+
+
+def test_what_is_stored_beside_the_parameters_is_said() -> None:
+    report = render(_found("openai-community/gpt2"))
+    assert "124,439,808 parameters" in report
+    assert "causal masks, 12,582,912 elements" in report
+
+
+def test_a_verdict_for_each_gpu_that_was_asked_for() -> None:
+    assert "Fits (int4)  not RTX 5090 32GB (10.6 GiB short)" in render(
+        _found("meta-llama/Llama-3.1-70B", "int4", gpu="rtx-5090")
+    )
+    assert "Fits (int4)  A100 80GB with" in render(_found("meta-llama/Llama-3.1-70B", "int4", gpu="a100-80"))
+
+
+def test_every_accelerator_can_be_named_in_a_verdict() -> None:
+    for name, accelerator in ACCELERATORS.items():
+        assert accelerator.label in render(_found("openai-community/gpt2", gpu=name))
