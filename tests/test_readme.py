@@ -1,0 +1,75 @@
+"""The README is true: its outputs are what the program prints, its lists are the program's tables.
+
+`python -m tests.test_readme` writes them anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from hubvram.architecture.families import FAMILIES
+from hubvram.cli.app import COMMANDS, main
+from hubvram.hardware.accelerators import ACCELERATORS
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCK = re.compile(r"<!-- (output: (?P<arguments>[^>]+)|help) -->\n```text\n(?P<text>.*?)```", re.DOTALL)
+
+
+def _printed(arguments: list[str]) -> str:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        main(arguments)
+    return "\n".join(line.rstrip() for line in printed.getvalue().splitlines()) + "\n"
+
+
+def _renewed(text: str) -> str:
+    def block(match: re.Match[str]) -> str:
+        arguments = (match["arguments"] or "--help").split()
+        return match[0].replace(f"```text\n{match['text']}```", f"```text\n{_printed(arguments)}```")
+
+    text = BLOCK.sub(block, text)
+    families = ", ".join(f"`{name}`" for name in sorted(FAMILIES))
+    gpus = ", ".join(accelerator.label for accelerator in ACCELERATORS.values())
+    text = re.sub(r"(own: )[^\n]*?(<!-- families -->\.)", rf"\g<1>{families} \g<2>", text)
+    return re.sub(r"(GPUs: )[^\n]*?(<!-- gpus -->\.)", rf"\g<1>{gpus} \g<2>", text)
+
+
+@pytest.fixture(autouse=True)
+def _a_plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def test_outputs_and_lists_are_the_programs_own() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert len(BLOCK.findall(text)) == 2
+    assert _renewed(text) == text
+
+
+def test_the_python_example_prints_what_the_text_says(capsys: pytest.CaptureFixture[str]) -> None:
+    text = README.read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})
+    printed = capsys.readouterr().out.split()
+    assert printed == re.findall(r"`(\d+)`", text.split(example)[1].split("##")[0])
+
+
+def test_every_option_in_it_exists() -> None:
+    text = README.read_text(encoding="utf-8")
+    usage = _printed(["--help"])
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub(r"```python.*?```|pip install[^\n]*", "", text)))
+    assert options <= set(re.findall(r"--[a-z][a-z-]+", usage))
+    assert {match[1] for match in re.finditer(r"^    hubvram (gpus)\b", text, re.MULTILINE)} <= set(COMMANDS)
+
+
+if __name__ == "__main__":
+    from huggingface_hub import constants
+
+    constants.ENDPOINT = "http://127.0.0.1:9"
+    os.environ["COLUMNS"] = "80"
+    README.write_text(_renewed(README.read_text(encoding="utf-8")), encoding="utf-8")
