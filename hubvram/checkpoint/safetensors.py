@@ -137,8 +137,7 @@ def _decode_strictly(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         _check_string(key)
-        if isinstance(value, str):
-            _check_string(value)
+        _check_strings(value)
     result = dict(pairs)
     if len(result) == len(pairs):
         return result
@@ -146,6 +145,15 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     last = {key: position for position, (key, _) in enumerate(pairs)}
     repeating.earlier = [pair for position, pair in enumerate(pairs) if last[pair[0]] != position]
     return repeating
+
+
+def _check_strings(value: Any) -> None:
+    """Of a value: objects inside it were checked when they were made."""
+    if isinstance(value, str):
+        _check_string(value)
+    elif isinstance(value, list):
+        for item in value:
+            _check_strings(item)
 
 
 def _check_string(text: str) -> None:

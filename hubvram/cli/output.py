@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -53,23 +53,51 @@ def remark(text: str) -> None:
 
 @contextmanager
 def progress() -> Iterator[OnProgress | None]:
-    """A line on stderr while headers are read, once that has taken half a second, on a terminal only."""
+    """A line on stderr once the answer takes more than half a second, on a terminal only."""
     if not sys.stderr.isatty():
         yield None
         return
-    started = time.monotonic()
-    shown = False
-
-    def on_progress(done: int, total: int) -> None:
-        nonlocal shown
-        if total > 1 and time.monotonic() - started > _QUIET_SECONDS:
-            shown = True
-            sys.stderr.write(f"\rreading headers: {done} of {total} files")
-            sys.stderr.flush()
-
+    line = _ProgressLine()
+    timer = threading.Timer(_QUIET_SECONDS, line.show)
+    timer.daemon = True
+    timer.start()
     try:
-        yield on_progress
+        yield line.update
     finally:
-        if shown:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()
+        timer.cancel()
+        line.clear()
+
+
+class _ProgressLine:
+    """One line that is rewritten in place; silent until `show`, gone after `clear`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._text = "asking the Hub"
+        self._visible = False
+        self._over = False
+
+    def show(self) -> None:
+        with self._lock:
+            if self._over:  # the timer fired while the answer came
+                return
+            self._visible = True
+            self._write()
+
+    def update(self, done: int, total: int) -> None:
+        with self._lock:
+            self._text = f"reading headers: {done} of {total} files"
+            if self._visible:
+                self._write()
+
+    def clear(self) -> None:
+        with self._lock:
+            if self._visible:
+                sys.stderr.write("\r\x1b[2K")
+                sys.stderr.flush()
+            self._visible = False
+            self._over = True
+
+    def _write(self) -> None:
+        sys.stderr.write(f"\r{self._text}")
+        sys.stderr.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 
 import pytest
 
@@ -28,15 +29,26 @@ def test_progress_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str
 def test_progress_waits_half_a_second_and_cleans_up(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = _Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    now = iter([0.0, 0.1, 0.6])
-    monkeypatch.setattr(output.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(output, "_QUIET_SECONDS", 0.05)
     with output.progress() as on_progress:
         assert on_progress is not None
         on_progress(1, 30)
         assert terminal.getvalue() == ""
+        deadline = time.monotonic() + 10
+        while not terminal.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
         on_progress(2, 30)
-        assert terminal.getvalue() == "\rreading headers: 2 of 30 files"
-    assert terminal.getvalue().endswith("\r\x1b[2K")
+    shown = terminal.getvalue().split("\r")
+    assert shown[1:] == ["reading headers: 1 of 30 files", "reading headers: 2 of 30 files", "\x1b[2K"]
+
+
+def test_a_quick_answer_shows_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with output.progress() as on_progress:
+        assert on_progress is not None
+        on_progress(1, 1)
+    assert terminal.getvalue() == ""
 
 
 def test_the_report_is_the_same_on_a_terminal_without_colour(monkeypatch: pytest.MonkeyPatch) -> None:
