@@ -14,7 +14,13 @@ from hubvram.checkpoint.files import weight_files
 from hubvram.checkpoint.reader import read_checkpoint
 from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.config.reader import CONFIG_FILE, CONFIG_LIMIT_BYTES, ModelConfig, parse_config
-from hubvram.dtypes import COMPUTE_DTYPES, KV_CACHE_BYTES, SAFETENSORS_BITS
+from hubvram.dtypes import (
+    COMPUTE_DTYPES,
+    KV_CACHE_BYTES,
+    PRECISION_BITS,
+    SAFETENSORS_BITS,
+    nominal_weight_bytes,
+)
 from hubvram.errors import FileMissingError, GatedRepoError, UsageError
 from hubvram.hardware.accelerators import ACCELERATORS, Accelerator
 from hubvram.hardware.fit import Fit, fit
@@ -26,7 +32,7 @@ from hubvram.memory.workload import Attention, Workload
 from hubvram.quantization.scheme import scheme_of
 from hubvram.sources.interface import ModelSource, OnProgress, PublicSummary
 from hubvram.sources.open import open_source
-from hubvram.units import parse_tokens
+from hubvram.units import parse_tokens, size
 
 DEFAULT_PRECISIONS: Final = (STORED, "fp32", "bf16", "int8", "int4")
 DEFAULT_CONTEXT_TOKENS: Final = 8192
@@ -85,7 +91,12 @@ class Inspection:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return self.model.notes + _workload_notes(self.model, self.workload)
+        missing = set(self.requested_precisions or DEFAULT_PRECISIONS) - {e.precision for e in self.estimates}
+        return (
+            *self.model.notes,
+            *_workload_notes(self.model, self.workload),
+            *(_unknown_precision(self.model, precision) for precision in PRECISION_BITS if precision in missing),
+        )
 
     @property
     def gate(self) -> bool | None:
@@ -353,6 +364,11 @@ def _longest_fit(
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
     return low
+
+
+def _unknown_precision(model: Model, precision: str) -> str:
+    nominal = nominal_weight_bytes(model.reconciliation.total, PRECISION_BITS[precision])
+    return f"{precision}: {size(nominal)} nominal; what a tool would write depends on layers that are not known here"
 
 
 def _workload_notes(model: Model, workload: Workload) -> tuple[str, ...]:
