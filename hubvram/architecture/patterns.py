@@ -51,11 +51,12 @@ def every_other(config: ConfigDocument, layers: int) -> Windows:
 def all_but_every_sixth(config: ConfigDocument, layers: int) -> Windows:
     """Each `sliding_window_pattern`-th layer is full, by default each sixth (gemma3_text)."""
     pattern = 6 if config.get(int, "sliding_window_pattern") is None else config.size("sliding_window_pattern")
-    windows = _every_nth_is_full(config, layers, pattern)
-    if config.flag("use_bidirectional_attention"):
-        # The window then reaches both ways; transformers halves it.
-        return [None if window is None else window // 2 + 1 for window in windows]
-    return windows
+    return _every_nth_is_full(config, layers, pattern)
+
+
+def halved(windows: Windows) -> Windows:
+    """Windows that reach both ways, as transformers cuts them (gemma3_text with `use_bidirectional_attention`)."""
+    return [None if window is None else window // 2 + 1 for window in windows]
 
 
 def _every_nth_is_full(config: ConfigDocument, layers: int, pattern: int) -> Windows:

@@ -76,7 +76,9 @@ def _indexed(source: ModelSource) -> tuple[str, ...]:
         index = json.loads(source.read(INDEX_FILE, INDEX_LIMIT_BYTES))
         names = sorted(set(index["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise CheckpointError(source.model_id, INDEX_FILE, "it has no weight_map of tensor names to files") from None
+        names = []
+    if not names:
+        raise CheckpointError(source.model_id, INDEX_FILE, "it has no weight_map of tensor names to files")
     for name in names:
         if not isinstance(name, str) or name not in source.files or posixpath.normpath(name) != name:
             raise CheckpointError(source.model_id, INDEX_FILE, f"it names {name!r}, which is not among the files")

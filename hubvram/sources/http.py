@@ -128,10 +128,10 @@ class HubClient:
         except (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError) as error:
             detail = "no answer in time" if isinstance(error, httpx2.TimeoutException) else "the connection broke"
             raise _Transient(origin, detail) from None
+        except (UnicodeEncodeError, httpx2.LocalProtocolError):  # whose text quotes the header
+            raise BadTokenError(target.model_id, "the token is not plain text", token_sent=False) from None
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise HubResponseError(target.model_id, f"{origin}: {error}") from None
-        except UnicodeEncodeError:
-            raise BadTokenError(target.model_id, "the token is not plain text", token_sent=False) from None
 
     def _raise_for_status(self, response: httpx2.Response, target: Target) -> None:
         if response.status_code < 400:

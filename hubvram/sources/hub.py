@@ -158,7 +158,7 @@ def _text(listing: Mapping[str, Any], key: str) -> str:
 def _files(listing: Mapping[str, Any]) -> dict[str, RepoFile]:
     found = {}
     for sibling in listing["siblings"]:
-        path = sibling["rfilename"]
+        path = _text(sibling, "rfilename")
         size_bytes = sibling.get("size")
         lfs = sibling.get("lfs") or {}
         found[path] = RepoFile(

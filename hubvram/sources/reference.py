@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -42,12 +43,13 @@ def parse_reference(text: str, revision: str | None = None) -> HubReference | Lo
     """
     if "://" in text:
         return _merge(text, *_from_url(text), revision)
-    path = Path(text).expanduser() if text.startswith("~") else Path(text)
-    if path.is_dir():
+    # os.path answers False or leaves the text alone where pathlib raises: names too long, homes of nobody.
+    path = Path(os.path.expanduser(text))
+    if text and os.path.isdir(path):
         if revision is not None:
             raise UsageError(f"{text} is a local folder, which has no revisions", "leave --revision out")
         return LocalReference(folder=path)
-    if path.is_file():
+    if os.path.isfile(path):
         raise UsageError(f"{text} is a file, a model is a folder", f"try: hubvram {path.parent}")
     if text.startswith((".", "/", "~")):
         raise FileMissingError(text, text)
@@ -56,7 +58,10 @@ def parse_reference(text: str, revision: str | None = None) -> HubReference | Lo
 
 
 def _from_url(text: str) -> tuple[str, str | None]:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise UsageError(f"{text} is not an address", _EXAMPLES) from None
     segments = [unquote(segment) for segment in parts.path.split("/") if segment]
     if parts.scheme not in ("http", "https") or not segments or parts.netloc not in (*_HOSTS, _endpoint_host()):
         raise UsageError(f"{text} is not an address of a model on the Hub", _EXAMPLES)

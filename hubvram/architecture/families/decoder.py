@@ -41,6 +41,8 @@ class Traits:
 
     read_mlp: ReadMLP
     windows: patterns.WindowRule = patterns.never
+    both_ways: str | None = None
+    """The config field that makes attention reach both ways, where the config class then halves the window."""
     qkv_bias: Switch = False
     o_bias: Switch = False
     mlp_bias: Switch = False
@@ -64,7 +66,10 @@ def read_decoder(config: ConfigDocument, architectures: tuple[str, ...], traits:
     vocab_size = config.size("vocab_size")
     positions = config.size_or_none("max_position_embeddings")
     norms = Norms(count=traits.norms_per_layer, hidden_size=hidden_size, bias=traits.norm_bias)
-    mixers = [_mixer(config, traits, window) for window in patterns.windows_of(config, number, traits.windows)]
+    windows = patterns.windows_of(config, number, traits.windows)
+    if traits.both_ways is not None and config.flag(traits.both_ways):
+        windows = patterns.halved(windows)
+    mixers = [_mixer(config, traits, window) for window in windows]
     return Architecture(
         model_type=config.require(str, "model_type"),
         hidden_size=hidden_size,
@@ -79,7 +84,7 @@ def read_decoder(config: ConfigDocument, architectures: tuple[str, ...], traits:
         head=read_head(config, architectures, hidden_size, vocab_size),
         learned_positions=(positions or 0) if traits.learned_positions else 0,
         rotary_dim=0 if traits.learned_positions else _rotary_dim(config, traits, mixers[0].head_dim),
-        rotary_tables=traits.rotary_tables,
+        rotary_tables=min(traits.rotary_tables, len({mixer.kind for mixer in mixers})),
     )
 
 
@@ -113,9 +118,19 @@ def _switch(config: ConfigDocument, switch: Switch) -> bool:
 def _rotary_dim(config: ConfigDocument, traits: Traits, head_dim: int) -> int:
     if traits.partial_rotary_key is None:
         return head_dim
-    share = config.get(float, traits.partial_rotary_key)
-    share = traits.partial_rotary_default if share is None else share
-    return int(head_dim * share)
+    # transformers 5 writes it into rope_parameters, under one name for all; everything older beside the rest.
+    rope = ConfigDocument(
+        model_id=config.model_id,
+        data=config.section("rope_parameters") or {},
+        path=f"{config.path}rope_parameters.",
+    )
+    for document, key in ((rope, "partial_rotary_factor"), (config, traits.partial_rotary_key)):
+        share = document.get(float, key)
+        if share is not None:
+            if not 0 <= share <= 1:
+                raise document.error(key, f"{share} is not between 0 and 1")
+            return int(head_dim * share)
+    return int(head_dim * traits.partial_rotary_default)
 
 
 def read_head(
@@ -210,6 +225,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
     "gemma3_text": Traits(
         read_mlp=dense,
         windows=patterns.all_but_every_sixth,
+        both_ways="use_bidirectional_attention",
         qkv_bias="attention_bias",
         o_bias="attention_bias",
         qk_norm=True,
