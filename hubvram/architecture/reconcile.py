@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from hubvram.architecture.layers import Architecture
-from hubvram.checkpoint.components import Component, buffer_kind, component_of, signature
+from hubvram.checkpoint.components import Component, buffer_kind, component_of
 from hubvram.checkpoint.tensors import Checkpoint, TensorInfo
 from hubvram.dtypes import COMPUTE_DTYPES
 
@@ -181,14 +181,10 @@ def _item(what: str, tensors: list[TensorInfo], rule: str) -> Item:
 
 
 def _by_component(tensors: list[TensorInfo]) -> dict[Component, int]:
-    """Component -> elements, without those that have none. Names repeat over layers: each kind is matched once."""
-    known: dict[str, Component] = {}
+    """Component -> elements, without those that have none."""
     found: dict[Component, int] = {}
     for tensor in tensors:
-        kind = signature(tensor.name)
-        component = known.get(kind)
-        if component is None:
-            component = known[kind] = component_of(tensor.name)
+        component = component_of(tensor.name)
         found[component] = found.get(component, 0) + tensor.elements
     return found
 

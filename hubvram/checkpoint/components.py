@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from hubvram.checkpoint.tensors import TensorInfo
@@ -55,26 +56,29 @@ _BUFFERS: Final[Sequence[tuple[str, re.Pattern[str], int | None]]] = tuple(
         ("position ids", r"\bposition_ids$", None),
     )
 )
-_DIGITS: Final = re.compile(r"\d+")
-
-
-def signature(name: str) -> str:
-    """`model.layers.17.mlp.up_proj.weight` -> `model.layers.0.mlp.up_proj.weight`: one name per kind."""
-    return _DIGITS.sub("0", name)
+_DIGITS: Final = str.maketrans("123456789", "000000000")
+_KINDS_REMEMBERED: Final = 4096
 
 
 def component_of(name: str) -> Component:
     """The component a parameter belongs to, OTHER where no table knows its name."""
+    return _component_of_kind(name.translate(_DIGITS))
+
+
+@lru_cache(_KINDS_REMEMBERED)
+def _component_of_kind(name: str) -> Component:
+    # Layers and experts repeat the same few names: each is matched once, with its digits made equal.
     return next((component for component, pattern in _COMPONENTS if pattern.search(name)), Component.OTHER)
 
 
 def buffer_kind(tensor: TensorInfo) -> str | None:
     """What a stored tensor is when it is no parameter (a mask, rotary frequencies), else None."""
+    return _buffer_of_kind(tensor.name.translate(_DIGITS), len(tensor.shape))
+
+
+@lru_cache(_KINDS_REMEMBERED)
+def _buffer_of_kind(name: str, dimensions: int) -> str | None:
     return next(
-        (
-            kind
-            for kind, pattern, dimensions in _BUFFERS
-            if dimensions in (None, len(tensor.shape)) and pattern.search(tensor.name)
-        ),
+        (kind for kind, pattern, expected in _BUFFERS if expected in (None, dimensions) and pattern.search(name)),
         None,
     )

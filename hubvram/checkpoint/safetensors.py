@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final
 
 from hubvram.checkpoint.tensors import TensorInfo
@@ -24,7 +25,7 @@ METADATA_KEY: Final = "__metadata__"
 _USIZE_LIMIT: Final = 2**64
 _NESTING_LIMIT: Final = 127  # serde_json refuses the 128th level
 _FIELDS: Final = ("dtype", "shape", "data_offsets")
-_NEGATIVE_NUMBER: Final = re.compile(r"[\[,\s]-")
+_NEGATIVE_NUMBERS: Final = tuple(f"{before}-" for before in "[, \t\n\r")
 _STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -102,7 +103,7 @@ def _is_plain(text: str, decoded: dict[str, Any]) -> bool:
         and all(text.count(f'"{field}"') == tensors for field in _FIELDS)
         and text.count(":") == keys
         and text.count("[") == 2 * tensors
-        and not _NEGATIVE_NUMBER.search(text)
+        and not any(start in text for start in _NEGATIVE_NUMBERS)
     )
 
 
@@ -210,7 +211,7 @@ def _tensors(entries: dict[str, Any], file: str) -> list[tuple[int, int, TensorI
             )
         tensor = TensorInfo(name=name, dtype=dtype, shape=shape, stored_bytes=expected, file=file)
         found.append((begin, end, tensor))
-    found.sort(key=lambda item: item[:2])
+    found.sort(key=itemgetter(0, 1))
     return found
 
 
@@ -238,16 +239,25 @@ def _fields(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
 
 
 def _are_sizes(value: Any) -> bool:
-    # `type is int` and not isinstance: a bool is no size.
-    return isinstance(value, list) and all(type(item) is int and 0 <= item < _USIZE_LIMIT for item in value)
+    if not isinstance(value, list):
+        return False
+    # A loop, since this runs for each of up to a million tensors. `type is int`: a bool is no size.
+    for item in value:  # noqa: SIM110
+        if type(item) is not int or not 0 <= item < _USIZE_LIMIT:
+            return False
+    return True
 
 
 def _stored_bytes(name: str, dtype: str, shape: tuple[int, ...]) -> int:
     bits = 1
-    for factor in (*shape, SAFETENSORS_BITS[dtype]):
+    for factor in shape:
         bits *= factor
         if bits >= _USIZE_LIMIT:
-            raise HeaderError(f"tensor {name}: {dtype} {list(shape)} is larger than 64 bits can count")
+            break
+    else:
+        bits *= SAFETENSORS_BITS[dtype]
+    if bits >= _USIZE_LIMIT:
+        raise HeaderError(f"tensor {name}: {dtype} {list(shape)} is larger than 64 bits can count")
     size, remainder = divmod(bits, 8)
     if remainder:
         raise HeaderError(f"tensor {name}: {dtype} {list(shape)} does not end on a byte")

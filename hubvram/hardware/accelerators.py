@@ -77,14 +77,18 @@ ACCELERATORS: Final[Mapping[str, Accelerator]] = {
 """Name -> accelerator, smallest first."""
 
 
+def _named(beginning: str) -> list[Accelerator]:
+    return [
+        accelerator
+        for name, accelerator in ACCELERATORS.items()
+        if beginning.strip("-") and any(f"{form}-".startswith(beginning) for form in (name, name.removeprefix("rtx-")))
+    ]
+
+
 def find_accelerator(text: str) -> Accelerator:
     """`h100`, `rtx-4090`, `A100 80GB`, or a plain size such as 24GiB. Raises UsageError."""
     wanted = text.strip().lower().replace(" ", "-").replace("_", "-").removeprefix("nvidia-")
-    matches = [
-        accelerator
-        for name, accelerator in ACCELERATORS.items()
-        if wanted and (name.startswith(wanted) or name.removeprefix("rtx-").startswith(wanted))
-    ]
+    matches = _named(f"{wanted}-") or _named(wanted)  # Whole words first: an L4 is no L40S.
     if len(matches) == 1:
         return matches[0]
     if len(matches) > 1:

@@ -58,8 +58,9 @@ def _opened(hub: HubSource, reference: HubReference) -> ModelSource:
 def _stand_in(hub: HubSource, reference: HubReference, reason: str) -> ModelSource | None:
     cached = find_cached(reference.repo_id, hub.revision, reason)
     if cached is not None:
+        cached.requested_revision = hub.requested_revision
         return cached
-    snapshot = find_snapshot(reference.repo_id, reference.revision, reason)
+    snapshot = find_snapshot(hub.model_id, reference.revision, reason)
     if snapshot is None:
         return None
     verdict = "agree with" if snapshot.agrees_with(hub.files) else "DIFFER from"

@@ -1,0 +1,95 @@
+"""Reconciliation with what well-known repos publish. Extra: runs where their headers are at hand."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+import pytest
+
+from hubvram.architecture.families import FAMILIES
+from hubvram.architecture.reconcile import Status
+from hubvram.inspection import Model, read_model
+from tests.samples import CORPUS, CorpusSource, corpus_config, corpus_repos, needs_corpus
+
+pytestmark = needs_corpus
+
+
+@cache
+def manifest() -> dict[str, Any]:
+    return {row["repo"]: row for row in json.loads((CORPUS / "manifest.json").read_text(encoding="utf-8"))}
+
+
+def known_repos() -> list[str]:
+    """Repos with headers and a config whose text model has a family."""
+    repos = sorted(set(corpus_repos("headers.json.xz")) & set(corpus_repos("config.json")))
+    return [repo for repo in repos if corpus_config(repo).text_model_type in FAMILIES]
+
+
+def is_quantized(repo: str) -> bool:
+    # Some name it in hf_quant_config.json only.
+    return corpus_config(repo).quantization_method is not None or repo in corpus_repos("hf_quant_config.json")
+
+
+PLAIN = [repo for repo in known_repos() if not is_quantized(repo)]
+QUANTIZED = [repo for repo in known_repos() if is_quantized(repo)]
+
+
+def read(repo: str) -> Model:
+    return read_model(CorpusSource(repo))
+
+
+def test_there_is_something_to_compare_with() -> None:
+    assert len(PLAIN) >= 59
+    assert len(QUANTIZED) >= 15
+
+
+@pytest.mark.parametrize("repo", PLAIN)
+def test_published_models_are_reconciled(repo: str) -> None:
+    model = read(repo)
+    compared, published = model.reconciliation, manifest()[repo]["published_params_total"]
+    assert model.checkpoint is not None
+    assert compared.status is Status.RECONCILED, compared.differences
+    assert compared.difference == 0
+    assert sum(compared.by_component.values()) == compared.total
+    # For one repo the Hub's total is not known.
+    assert model.checkpoint.elements == published or published is None
+    assert compared.total + sum(item.parameters for item in compared.not_counted) == model.checkpoint.elements
+
+
+def test_a_second_copy_of_the_weights_is_left_out() -> None:
+    repo = "mistralai/Mistral-7B-Instruct-v0.3"
+    source = CorpusSource(repo)
+    model = read_model(source)
+    assert "consolidated.safetensors" in source.files
+    assert model.checkpoint is not None
+    assert "consolidated.safetensors" not in model.checkpoint.files
+    assert model.reconciliation.total == 7_248_023_552
+
+
+@pytest.mark.parametrize("repo", QUANTIZED)
+def test_quantized_models_are_said_to_be(repo: str) -> None:
+    model = read(repo)
+    compared = model.reconciliation
+    assert compared.status is Status.QUANTIZED
+    assert compared.difference is None
+    assert compared.total == sum(compared.by_component.values())
+    assert any(note.startswith("quantized (") for note in model.notes)
+
+
+@pytest.mark.parametrize(
+    ("repo", "plain"),
+    [
+        ("Qwen/Qwen2.5-7B-Instruct-AWQ", "Qwen/Qwen2.5-7B-Instruct"),
+        ("Qwen/Qwen2.5-7B-Instruct-GPTQ-Int4", "Qwen/Qwen2.5-7B-Instruct"),
+        ("Qwen/Qwen2.5-7B-Instruct-GPTQ-Int8", "Qwen/Qwen2.5-7B-Instruct"),
+        ("unsloth/Qwen2.5-7B-Instruct-bnb-4bit", "Qwen/Qwen2.5-7B-Instruct"),
+        ("Qwen/Qwen3-8B-FP8", "Qwen/Qwen3-8B"),
+        ("nvidia/Qwen3-8B-NVFP4", "Qwen/Qwen3-8B"),
+        ("Qwen/Qwen3-30B-A3B-FP8", "Qwen/Qwen3-30B-A3B"),
+        ("Qwen/Qwen3-30B-A3B-GPTQ-Int4", "Qwen/Qwen3-30B-A3B"),
+    ],
+)
+def test_a_quantized_model_has_the_parameters_of_the_plain_one(repo: str, plain: str) -> None:
+    assert read(repo).reconciliation.total == manifest()[plain]["published_params_total"]

@@ -1,0 +1,159 @@
+"""Models for the tests: the bundled fixtures, small configs and checkpoints made by hand, the large corpus."""
+
+from __future__ import annotations
+
+import json
+import lzma
+from collections.abc import Mapping, Sequence
+from functools import cache
+from math import prod
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from hubvram.architecture.families import FAMILIES
+from hubvram.architecture.layers import Architecture
+from hubvram.checkpoint.tensors import Checkpoint, TensorInfo
+from hubvram.config.reader import ModelConfig, parse_config
+from hubvram.dtypes import SAFETENSORS_BITS
+from hubvram.inspection import Model, read_model
+from hubvram.memory.workload import Attention, Workload
+from hubvram.sources.interface import Beginning, Needed, OnProgress, PublicSummary, RepoFile
+from hubvram.sources.snapshot import SnapshotSource, StoredTensor, header_bytes
+
+FIXTURES: Final = Path(__file__).parents[1] / "fixtures"
+NAMES: Final = tuple(sorted(folder.name for folder in (FIXTURES / "models").iterdir()))
+"""The bundled models, as `<org>--<name>`."""
+
+CORPUS: Final = Path(__file__).parents[2] / "shared" / "corpus"
+needs_corpus: Final = pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus of published headers is not here")
+
+SMALL_LLAMA: Final[Mapping[str, Any]] = {
+    "model_type": "llama",
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 100,
+}
+
+
+@cache
+def fixture_model(name: str) -> Model:
+    """A bundled model, read like any other; nothing in it changes, so that it is read once."""
+    return read_model(SnapshotSource(name.replace("--", "/", 1), FIXTURES / "models" / name))
+
+
+@cache
+def fixture_architecture(name: str) -> Architecture:
+    architecture = fixture_model(name).architecture
+    assert architecture is not None
+    return architecture
+
+
+def config_of(values: Mapping[str, Any]) -> ModelConfig:
+    return parse_config(json.dumps(values).encode(), "test/model")
+
+
+def architecture_of(values: Mapping[str, Any]) -> Architecture:
+    config = config_of(values)
+    assert config.text_model_type is not None
+    return FAMILIES[config.text_model_type](config.text, config.architectures)
+
+
+def small_llama(**changes: Any) -> Architecture:
+    return architecture_of({**SMALL_LLAMA, **changes})
+
+
+def checkpoint_of(shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str] | None = None) -> Checkpoint:
+    """Tensor name -> shape, in BF16 where `dtypes` does not say otherwise."""
+    tensors = []
+    for name, shape in shapes.items():
+        dtype = (dtypes or {}).get(name, "BF16")
+        stored_bytes = prod(shape) * SAFETENSORS_BITS[dtype] // 8
+        tensors.append(TensorInfo(name=name, dtype=dtype, shape=shape, stored_bytes=stored_bytes, file="m.safetensors"))
+    return Checkpoint(tensors=tuple(tensors), files=("m.safetensors",))
+
+
+def llama_tensors(
+    architecture: Architecture, *, prefix: str = "model.", head: bool = True
+) -> dict[str, tuple[int, ...]]:
+    """The tensors of a llama without biases, in the names of its published files."""
+    hidden, vocab = architecture.hidden_size, architecture.vocab_size
+    shapes: dict[str, tuple[int, ...]] = {f"{prefix}embed_tokens.weight": (vocab, hidden)}
+    for index, layer in enumerate(architecture.layers):
+        block = f"{prefix}layers.{index}."
+        for linear in layer.mixer.linears:
+            shapes[f"{block}self_attn.{linear.name}_proj.weight"] = (linear.out_features, linear.in_features)
+        for linear in layer.mlp.linears:
+            shapes[f"{block}mlp.{linear.name}_proj.weight"] = (linear.out_features, linear.in_features)
+        shapes[f"{block}input_layernorm.weight"] = (hidden,)
+        shapes[f"{block}post_attention_layernorm.weight"] = (hidden,)
+    shapes[f"{prefix}norm.weight"] = (hidden,)
+    if head:
+        shapes["lm_head.weight"] = (vocab, hidden)
+    return shapes
+
+
+def workload_of(
+    context_tokens: int,
+    *,
+    input_tokens: int | None = None,
+    batch_size: int = 1,
+    kv_cache_dtype: str | None = None,
+    attention: Attention = Attention.AUTO,
+) -> Workload:
+    return Workload(
+        context_tokens=context_tokens,
+        input_tokens=context_tokens if input_tokens is None else input_tokens,
+        batch_size=batch_size,
+        kv_cache_dtype=kv_cache_dtype,
+        attention=attention,
+    )
+
+
+class CorpusSource:
+    """A repo of the corpus: its config.json and the headers of its files, as published."""
+
+    summary: PublicSummary | None = None
+    revision: str | None = None
+    requested_revision: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, repo: str) -> None:
+        self.model_id = repo
+        self._folder = CORPUS / "repos" / repo.replace("/", "__")
+        headers = json.loads(lzma.decompress((self._folder / "headers.json.xz").read_bytes()))
+        self._headers = {file: self._beginning(tensors) for file, tensors in headers.items()}
+        self.files = {file: RepoFile(path=file, size_bytes=it.file_bytes) for file, it in self._headers.items()}
+
+    @staticmethod
+    def _beginning(tensors: Mapping[str, Any]) -> Beginning:
+        metadata = tensors.get("__metadata__", {})
+        stored = [
+            StoredTensor(name=name, dtype=entry[0], shape=tuple(entry[1]))
+            for name, entry in tensors.items()
+            if name != "__metadata__"
+        ]
+        data = header_bytes(stored, metadata)
+        return Beginning(data=data, file_bytes=len(data) + sum(tensor.data_bytes for tensor in stored))
+
+    def read(self, path: str, limit_bytes: int) -> bytes:
+        return (self._folder / path).read_bytes()
+
+    def read_beginnings(
+        self, paths: Sequence[str], needed: Needed, on_progress: OnProgress | None = None
+    ) -> Mapping[str, Beginning]:
+        return {path: self._headers[path] for path in paths}
+
+
+def corpus_repos(file: str) -> list[str]:
+    """Repos of the corpus that have `file`; none where there is no corpus."""
+    return sorted(path.parent.name.replace("__", "/", 1) for path in CORPUS.glob(f"repos/*/{file}"))
+
+
+def corpus_config(repo: str) -> ModelConfig:
+    path = CORPUS / "repos" / repo.replace("/", "__") / "config.json"
+    return parse_config(path.read_bytes(), repo)
