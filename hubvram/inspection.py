@@ -329,7 +329,7 @@ def _context_tokens(
 ) -> int:
     largest = model.architecture.max_position_embeddings if model.architecture else None
     if context is None:
-        return min(DEFAULT_CONTEXT_TOKENS, largest or DEFAULT_CONTEXT_TOKENS)
+        return max(shortest, min(DEFAULT_CONTEXT_TOKENS, largest or DEFAULT_CONTEXT_TOKENS))
     if context == "fit":
         return _longest_fit(model, precision, accelerators, workload_of, shortest, largest)
     if context == "max":

@@ -8,8 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.hub import LoopbackHub
+
+# Some laws run over models that are read when first asked for: no deadline for a single example.
+settings.register_profile("no-deadline", settings(deadline=None))
+settings.load_profile("no-deadline")
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -30,7 +35,14 @@ def clean_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_IMPLICIT_TOKEN", False)
     # Nobody listens there: a test that means to reach a Hub starts one. (The variable is for child processes.)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    _point_at(monkeypatch, "http://127.0.0.1:9")
+
+
+def _point_at(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + "/{repo_id}/resolve/{revision}/{filename}")
 
 
 @pytest.fixture(autouse=True)
@@ -49,10 +61,10 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
     """A Hub on this machine, and huggingface_hub pointed at it."""
-    from huggingface_hub import close_session, constants
+    from huggingface_hub import close_session
 
     with LoopbackHub() as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
+        _point_at(monkeypatch, server.endpoint)
         yield server
         close_session()
 

@@ -27,6 +27,10 @@ class Shape:
     tokens: int
     element_bytes: int
     attention: Attention
+    softmax_in_fp32: bool = True
+    """Whether eager attention turns its scores to fp32 for the softmax."""
+    routing_in_fp32: bool = False
+    """Whether the weights of chosen experts stay fp32."""
 
     @property
     def batch_tokens(self) -> int:
@@ -55,11 +59,19 @@ def dense_mlp_bytes(mlp: DenseMLP, shape: Shape) -> int:
 
 
 def moe_mlp_bytes(mlp: MoEMLP, shape: Shape) -> int:
-    """Grouped experts: the larger of the up phase, e T (4h + k (h + 4i)), and the down phase, e T (4h + 4 k h)."""
-    chosen, hidden = mlp.num_experts_per_tok, mlp.hidden_size
-    up = chosen * (hidden + 4 * mlp.moe_intermediate_size)
-    down = 4 * chosen * hidden
-    return shape.element_bytes * shape.batch_tokens * (4 * hidden + max(up, down))
+    """Grouped experts: the larger of the up phase, e T (4h + k (h + 4i)), and the down phase, e T 4h + T k h (2e + 2r).
+
+    r is the size of a routing weight: e, or 4 where the model keeps them in fp32. On top comes the routing
+    itself, per token: router logits, and for each choice its expert (as chosen, sorted, in 32 bit), its place in
+    the order (and back again, in the down phase) and its weight before and after sorting
+    (integrations/moe.py, grouped_mm_experts_forward).
+    """
+    chosen, hidden, element = mlp.num_experts_per_tok, mlp.hidden_size, shape.element_bytes
+    weight = 4 if shape.routing_in_fp32 else element
+    routing = element * mlp.num_experts + chosen * (28 + 2 * weight)
+    up = element * chosen * (hidden + 4 * mlp.moe_intermediate_size)
+    down = chosen * hidden * (2 * element + 2 * weight) + 8 * chosen
+    return shape.batch_tokens * (4 * element * hidden + routing + max(up, down))
 
 
 def moe_decode_bytes(mlp: MoEMLP, shape: Shape) -> int:
@@ -78,27 +90,25 @@ _MLP_DECODE: Final[Mapping[type, Callable[..., int]]] = {DenseMLP: dense_mlp_byt
 # ------------------------------------------------------------------------------------- attention
 
 
-def eager_score_bytes(
-    num_attention_heads: int, shape: Shape, *, softmax_in_fp32: bool, queries: int | None = None
-) -> int:
+def eager_score_bytes(num_attention_heads: int, shape: Shape, *, queries: int | None = None) -> int:
     """The quadratic term of eager attention: B H S S times the bytes alive per score.
 
     With an fp32 softmax of 16-bit scores: the masked scores (e), their fp32 copy (4), the fp32 result (4).
     Otherwise two copies in the model's own type.
     """
     per_score = 2 * shape.element_bytes
-    if softmax_in_fp32 and shape.element_bytes < 4:
+    if shape.softmax_in_fp32 and shape.element_bytes < 4:
         per_score = shape.element_bytes + 8
     queries = shape.tokens if queries is None else queries
     return per_score * shape.batch_size * num_attention_heads * queries * shape.tokens
 
 
-def attention_bytes(mixer: FullAttention, shape: Shape, *, softmax_in_fp32: bool, rotary: bool) -> int:
+def attention_bytes(mixer: FullAttention, shape: Shape, *, rotary: bool) -> int:
     """One attention layer at its peak, masks that it makes for itself included."""
     hidden, q_size, k_size = mixer.hidden_size, mixer.q_size, mixer.k_size
     linear = shape.element_bytes * shape.batch_tokens
     if shape.attention is Attention.EAGER:
-        scores = eager_score_bytes(mixer.num_attention_heads, shape, softmax_in_fp32=softmax_in_fp32)
+        scores = eager_score_bytes(mixer.num_attention_heads, shape)
         return scores + linear * (3 * hidden + _query_width(mixer, rotary) + _repeated_width(mixer))
     if shape.attention is Attention.SDPA and has_window_mask(mixer, shape):
         # With a mask, K and V are repeated for all heads, and the mask becomes an additive one.
@@ -120,7 +130,7 @@ def _repeated_width(mixer: FullAttention) -> int:
     return 0 if mixer.num_key_value_heads in (1, mixer.num_attention_heads) else 2 * mixer.q_size
 
 
-def attention_decode_bytes(mixer: FullAttention, held: Shape, *, softmax_in_fp32: bool) -> int:
+def attention_decode_bytes(mixer: FullAttention, held: Shape) -> int:
     """One layer in one decode step: `torch.cat` appends to the cache, so old and new K are alive together.
 
     `held.tokens` are those that the layer keeps. A sliding layer makes both K and V before it drops the old
@@ -129,7 +139,7 @@ def attention_decode_bytes(mixer: FullAttention, held: Shape, *, softmax_in_fp32
     copies = 2 if isinstance(mixer, SlidingAttention) else 1
     phase = held.element_bytes * held.batch_tokens * copies * mixer.k_size
     if held.attention is Attention.EAGER:
-        scores = eager_score_bytes(mixer.num_attention_heads, held, softmax_in_fp32=softmax_in_fp32, queries=1)
+        scores = eager_score_bytes(mixer.num_attention_heads, held, queries=1)
         repeated = held.element_bytes * held.batch_tokens * _repeated_width(mixer)
         phase = max(phase, scores + repeated)
     token = 3 * mixer.hidden_size + mixer.q_size + 2 * mixer.k_size
@@ -152,7 +162,7 @@ def mask_bytes(architecture: Architecture, shape: Shape) -> int:
     return kinds * shape.element_bytes * shape.batch_size * shape.tokens**2
 
 
-def prefill_phases(architecture: Architecture, shape: Shape, *, softmax_in_fp32: bool) -> dict[str, int]:
+def prefill_phases(architecture: Architecture, shape: Shape) -> dict[str, int]:
     """Phase of a layer -> bytes, the largest over the layers; token ids and masks included.
 
     Eager attention returns its probabilities, and the layer's frame keeps them until its MLP is done.
@@ -162,8 +172,7 @@ def prefill_phases(architecture: Architecture, shape: Shape, *, softmax_in_fp32:
     layers = [group.layer for group in architecture.groups()]
     return {
         "mlp": common + max(_mlp(layer, shape, _MLP_PREFILL) + _kept_scores(layer, shape) for layer in layers),
-        "attention": common
-        + max(attention_bytes(layer.mixer, shape, softmax_in_fp32=softmax_in_fp32, rotary=rotary) for layer in layers),
+        "attention": common + max(attention_bytes(layer.mixer, shape, rotary=rotary) for layer in layers),
     }
 
 
@@ -174,7 +183,7 @@ def _kept_scores(layer: Layer, shape: Shape) -> int:
     return shape.element_bytes * shape.batch_size * heads * shape.tokens**2
 
 
-def decode_phases(architecture: Architecture, shape: Shape, *, softmax_in_fp32: bool) -> dict[str, int]:
+def decode_phases(architecture: Architecture, shape: Shape) -> dict[str, int]:
     """The same for one decode step with `shape.tokens` behind it."""
     layers = [group.layer for group in architecture.groups()]
     common = TOKEN_ID_BYTES * shape.batch_tokens
@@ -186,7 +195,6 @@ def decode_phases(architecture: Architecture, shape: Shape, *, softmax_in_fp32: 
             attention_decode_bytes(
                 layer.mixer,
                 replace(shape, tokens=held_tokens(layer.mixer, shape.tokens)),
-                softmax_in_fp32=softmax_in_fp32,
             )
             for layer in layers
         ),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hubvram.checkpoint.components import Component, buffer_kind, component_of, signature
+from hubvram.checkpoint.components import Component, buffer_kind, component_of
 from hubvram.checkpoint.tensors import TensorInfo
 
 # Names as they stand in the files of each family.
@@ -141,10 +141,9 @@ def test_buffers(stored: TensorInfo, kind: str | None) -> None:
     assert buffer_kind(stored) == kind
 
 
-def test_signature_is_one_per_kind() -> None:
-    layers = {signature(f"model.layers.{layer}.mlp.experts.{expert}.w1") for layer in range(12) for expert in (0, 99)}
-    assert layers == {"model.layers.0.mlp.experts.0.w0"}
-    assert signature("lm_head.weight") == "lm_head.weight"
+def test_layers_and_experts_repeat_one_answer() -> None:
+    names = [f"model.layers.{layer}.mlp.experts.{expert}.w1" for layer in (0, 9, 61) for expert in (7, 10, 255)]
+    assert {component_of(name) for name in names} == {Component.EXPERTS}
 
 
 def test_no_bundled_model_has_a_parameter_of_unknown_use(fixtures: Path) -> None:

@@ -153,6 +153,10 @@ REFUSED: dict[str, tuple[str | bytes, int]] = {
     "-1e400": (extra('"x":-1e400'), 8),
     "310 digits": (extra('"x":1' + "0" * 309), 8),
     "5000 digits": (extra('"x":' + "9" * 5000), 8),
+    "310 digits, where the colons seem to add up": (
+        extra('"x":1' + "0" * 309 + ',"y":1,"z":1')[:-1] + ',"b":["F32",[1],[8,12]]}',
+        12,
+    ),
     "number ends in a point": (extra('"x":1.'), 8),
     "nested 128 levels": (nested(128), 8),
     "nested 100,000 levels": (nested(100_000), 8),

@@ -58,11 +58,15 @@ def test_plain_mlp() -> None:
 
 
 def test_grouped_experts() -> None:
-    # The larger of up, k (h + 4 i), and down, 4 k h.
+    # Up, k (h + 4 i), and down, 4 k h; the routing of 8 experts: 16 bytes of logits and 2 x 32 of choices, 2 x 8 more
+    # in the down phase.
     mlp = MoEMLP(hidden_size=10, num_experts=8, num_experts_per_tok=2, moe_intermediate_size=100, hidden_act="silu")
-    assert activations.moe_mlp_bytes(mlp, shape(7)) == 2 * 7 * (40 + 2 * (10 + 400))
+    assert activations.moe_mlp_bytes(mlp, shape(7)) == 2 * 7 * (40 + 2 * (10 + 400)) + 7 * (16 + 64)
     narrow = replace(mlp, moe_intermediate_size=5)
-    assert activations.moe_mlp_bytes(narrow, shape(7)) == 2 * 7 * (40 + 2 * 40)
+    assert activations.moe_mlp_bytes(narrow, shape(7)) == 2 * 7 * (40 + 2 * 40) + 7 * (16 + 64 + 16)
+    # Routing weights in fp32: 4 bytes more for each choice, and a wider down phase, 2 k h (2 + 4).
+    in_fp32 = replace(shape(7), routing_in_fp32=True)
+    assert activations.moe_mlp_bytes(narrow, in_fp32) == 7 * (80 + 2 * 10 * 12) + 7 * (16 + 72 + 16)
 
 
 def test_experts_gathered_for_one_token() -> None:
@@ -78,10 +82,10 @@ def test_experts_gathered_for_one_token() -> None:
 )
 def test_eager_scores(element_bytes: int, softmax_in_fp32: bool, per_score: int) -> None:
     """Scores, their 32-bit copy and its softmax in bf16; two copies where the softmax needs no other type."""
-    eager = shape(7, 3, Attention.EAGER, element_bytes)
-    found = activations.eager_score_bytes(4, eager, softmax_in_fp32=softmax_in_fp32)
+    eager = replace(shape(7, 3, Attention.EAGER, element_bytes), softmax_in_fp32=softmax_in_fp32)
+    found = activations.eager_score_bytes(4, eager)
     assert found == per_score * 3 * 4 * 7 * 7
-    one_row = activations.eager_score_bytes(4, eager, softmax_in_fp32=softmax_in_fp32, queries=1)
+    one_row = activations.eager_score_bytes(4, eager, queries=1)
     assert one_row == per_score * 3 * 4 * 7
 
 
@@ -90,7 +94,7 @@ SLIDING = SlidingAttention(hidden_size=64, num_attention_heads=4, num_key_value_
 
 
 def attention(mixer: FullAttention, run: Shape, *, rotary: bool = True) -> int:
-    return activations.attention_bytes(mixer, run, softmax_in_fp32=True, rotary=rotary)
+    return activations.attention_bytes(mixer, run, rotary=rotary)
 
 
 def test_fused_kernels_are_linear() -> None:
@@ -127,12 +131,12 @@ def test_one_matrix_for_q_k_and_v_stays_whole() -> None:
 def test_one_decode_step_copies_a_layer_of_k() -> None:
     held = shape(100, 3)
     token = 2 * 3 * (3 * 64 + 128 + 2 * 64)
-    assert activations.attention_decode_bytes(MIXER, held, softmax_in_fp32=True) == 2 * 300 * 64 + token
+    assert activations.attention_decode_bytes(MIXER, held) == 2 * 300 * 64 + token
     # A sliding layer makes K and V before it drops the old ones.
-    assert activations.attention_decode_bytes(SLIDING, held, softmax_in_fp32=True) == 2 * 300 * 128 + token
+    assert activations.attention_decode_bytes(SLIDING, held) == 2 * 300 * 128 + token
     eager = shape(100, 3, Attention.EAGER)
     repeated_and_scores = 2 * 300 * 256 + 10 * 3 * 4 * 100
-    assert activations.attention_decode_bytes(MIXER, eager, softmax_in_fp32=True) == repeated_and_scores + token
+    assert activations.attention_decode_bytes(MIXER, eager) == repeated_and_scores + token
 
 
 def test_masks_of_eager_attention() -> None:
@@ -164,9 +168,7 @@ def test_buffers_are_shared_by_all_sequences() -> None:
 
 def test_llama_8b_by_hand() -> None:
     # e T (4 h + 3 i) and 8 bytes a token id, at 512 tokens: 2 x 512 x (4 x 4,096 + 3 x 14,336) + 8 x 512.
-    phases = activations.prefill_phases(
-        fixture_architecture("meta-llama--Llama-3.1-8B"), shape(512), softmax_in_fp32=True
-    )
+    phases = activations.prefill_phases(fixture_architecture("meta-llama--Llama-3.1-8B"), shape(512))
     assert phases["mlp"] == 60_821_504
     # e T (3 h + 4 a + 2 G d): 2 x 512 x (12,288 + 16,384 + 2,048) + 8 x 512.
     assert phases["attention"] == 31_461_376
@@ -181,7 +183,9 @@ tokens_ = st.integers(1, 50_000)
 @given(heads=st.integers(1, 128), tokens=tokens_, batch_size=st.integers(1, 64), in_fp32=st.booleans())
 def test_doubling_the_input_quadruples_eager_scores(heads: int, tokens: int, batch_size: int, in_fp32: bool) -> None:
     once, twice = (
-        activations.eager_score_bytes(heads, shape(length, batch_size, Attention.EAGER), softmax_in_fp32=in_fp32)
+        activations.eager_score_bytes(
+            heads, replace(shape(length, batch_size, Attention.EAGER), softmax_in_fp32=in_fp32)
+        )
         for length in (tokens, 2 * tokens)
     )
     assert twice == 4 * once
@@ -194,8 +198,8 @@ def test_without_windows_and_scores_all_is_linear_in_the_input(name: str, tokens
     sliding = any(isinstance(layer.mixer, SlidingAttention) for layer in architecture.layers)
     for kind in (Attention.FLASH,) if sliding else (Attention.FLASH, Attention.SDPA):
         once, twice = shape(tokens, batch_size, kind), shape(2 * tokens, batch_size, kind)
-        before = activations.prefill_phases(architecture, once, softmax_in_fp32=True)
-        after = activations.prefill_phases(architecture, twice, softmax_in_fp32=True)
+        before = activations.prefill_phases(architecture, once)
+        after = activations.prefill_phases(architecture, twice)
         assert after == {phase: 2 * number for phase, number in before.items()}
         for measure in (activations.buffer_bytes, activations.after_layers_bytes):
             assert measure(architecture, twice) == 2 * measure(architecture, once)
@@ -212,10 +216,8 @@ def test_every_phase_is_exactly_linear_in_the_batch(name: str, tokens: int, batc
     architecture = fixture_architecture(name)
     one, many = shape(tokens, 1, kind), shape(tokens, batch_size, kind)
     for phases in (activations.prefill_phases, activations.decode_phases):
-        single = phases(architecture, one, softmax_in_fp32=True)
-        assert phases(architecture, many, softmax_in_fp32=True) == {
-            phase: batch_size * number for phase, number in single.items()
-        }
+        single = phases(architecture, one)
+        assert phases(architecture, many) == {phase: batch_size * number for phase, number in single.items()}
     assert activations.logits_bytes(architecture, many) == batch_size * activations.logits_bytes(architecture, one)
     assert activations.buffer_bytes(architecture, many) == activations.buffer_bytes(architecture, one)
 
@@ -232,8 +234,13 @@ def measured() -> list[Row]:
     return rows
 
 
-def run_of(row: Row) -> Shape:
-    return shape(row["tokens"], row["batch_size"], Attention(row["attention"]))
+def run_of(architecture: Architecture, row: Row) -> Shape:
+    """Only gpt2 leaves its scores in the model's type, only mixtral the weights of its experts in fp32."""
+    return replace(
+        shape(row["tokens"], row["batch_size"], Attention(row["attention"])),
+        softmax_in_fp32=architecture.model_type != "gpt2",
+        routing_in_fp32=architecture.model_type == "mixtral",
+    )
 
 
 def sliding_layers(architecture: Architecture) -> int:
@@ -242,16 +249,14 @@ def sliding_layers(architecture: Architecture) -> int:
 
 def prefill_peak(architecture: Architecture, run: Shape) -> tuple[str, int]:
     """(phase, bytes beyond weights and cache) of one forward, which makes no 32-bit copy of the logits."""
-    in_fp32 = architecture.model_type != "gpt2"
-    phases = activations.prefill_phases(architecture, run, softmax_in_fp32=in_fp32)
+    phases = activations.prefill_phases(architecture, run)
     phases["logits"] = activations.after_layers_bytes(architecture, run) + one_logits_bytes(architecture, run)
     phase = max(phases, key=phases.__getitem__)
     return phase, phases[phase] + activations.buffer_bytes(architecture, run)
 
 
 def decode_peak(architecture: Architecture, run: Shape) -> int:
-    in_fp32 = architecture.model_type != "gpt2"
-    phases = activations.decode_phases(architecture, run, softmax_in_fp32=in_fp32)
+    phases = activations.decode_phases(architecture, run)
     last = replace(run, tokens=1)
     logits = activations.after_layers_bytes(architecture, last) + one_logits_bytes(architecture, run)
     return max(*phases.values(), logits)
@@ -265,32 +270,19 @@ def not_modelled(architecture: Architecture, run: Shape, phase: str) -> int:
     """What a run holds at its peak and the closed forms leave out: all of it is written here, to the byte."""
     mlp = architecture.layers[0].mlp
     if phase == "mlp" and isinstance(mlp, MoEMLP):
-        return run.batch_tokens * _routing_width(architecture, mlp) + 8 * mlp.num_experts
+        return 8 * mlp.num_experts  # two 32-bit counts per expert, which do not grow with the batch
     if phase == "attention" and run.attention is Attention.SDPA:
         # Beside the additive mask of a window.
         return 16 if any(activations.has_window_mask(layer.mixer, run) for layer in architecture.layers) else 0
     return 0
 
 
-def _routing_width(architecture: Architecture, mlp: MoEMLP) -> int:
-    """Bytes a token for its routing (integrations/moe.py, grouped_mm_experts_forward; Mixtral 88, Qwen3 576).
-
-    Router logits; for each choice its expert as chosen, sorted and in 32 bits, its place in the order, and its
-    weight before and after sorting, which mixtral keeps in fp32; in the down phase the inverse order too. Two
-    32-bit counts per expert come on top.
-    """
-    weight_bytes = 4 if architecture.model_type == "mixtral" else 2
-    is_up_phase = 4 * mlp.moe_intermediate_size > 3 * mlp.hidden_size
-    choice = 8 + 8 + 4 + 8 + 2 * weight_bytes + (0 if is_up_phase else 8)
-    return 2 * mlp.num_experts + choice * mlp.num_experts_per_tok
-
-
 def assert_prefill_equals(architecture: Architecture, row: Row, *, more_bytes: int = 0) -> None:
-    run = run_of(row)
+    run = run_of(architecture, row)
     phase, peak = prefill_peak(architecture, run)
     left_out = not_modelled(architecture, run, phase) + more_bytes
     assert peak + left_out == row["prefill_peak_bytes"], phase
-    assert left_out < 0.004 * row["prefill_peak_bytes"]
+    assert left_out <= 1024
 
 
 def assert_cache_equals(architecture: Architecture, row: Row) -> None:
@@ -319,7 +311,7 @@ def assert_decode_close(architecture: Architecture, row: Row) -> None:
     windows = [layer.mixer.sliding_window for layer in architecture.layers if isinstance(layer.mixer, SlidingAttention)]
     if isinstance(architecture.layers[0].mlp, MoEMLP) or any(row["tokens"] >= window for window in windows):
         return
-    difference = decode_peak(architecture, run_of(row)) / row["decode_peak_bytes"] - 1
+    difference = decode_peak(architecture, run_of(architecture, row)) / row["decode_peak_bytes"] - 1
     assert -0.00402 <= difference <= 0.01313
 
 
@@ -360,7 +352,8 @@ def test_decode_peak_of_a_run(row: Row) -> None:
 
 @each_row
 def test_the_engine_puts_the_same_figures_together(row: Row) -> None:
-    architecture, run = architecture_in(row), run_of(row)
+    architecture = architecture_in(row)
+    run = run_of(architecture, row)
     workload = workload_of(row["tokens"], batch_size=row["batch_size"], attention=run.attention)
     prefill = engine.instants(architecture, workload, element_bytes=2, cache_element_bytes=2)[0]
     buffers = engine.buffers_bytes(architecture, workload, element_bytes=2)

@@ -140,10 +140,15 @@ def read_head(
     name = architectures[0] if architectures else ""
     if name.endswith("Model") and not name.endswith("LMHeadModel"):
         return None
-    if name.endswith("ForSequenceClassification"):
-        labels = len(config.section("id2label") or {}) or config.size_or_none("num_labels") or 2
-        return Linear(name="head", out_features=labels, in_features=hidden_size)
+    for ending, bias in _CLASSIFIERS.items():
+        if name.endswith(ending):
+            labels = len(config.section("id2label") or {}) or config.size_or_none("num_labels") or 2
+            return Linear(name="head", out_features=labels, in_features=hidden_size, bias=bias)
     return Linear(name="head", out_features=vocab_size, in_features=hidden_size)
+
+
+_CLASSIFIERS: Final[Mapping[str, bool]] = {"ForSequenceClassification": False, "ForTokenClassification": True}
+"""Ends of class names -> whether their head over labels has a bias (modeling_layers.py; gpt2's and gpt_neox's own)."""
 
 
 def dense(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP:
@@ -185,8 +190,8 @@ def experts(config: ConfigDocument, traits: Traits, index: int, *, width: str) -
 
 
 def some_experts(config: ConfigDocument, traits: Traits, index: int) -> ChannelMixer:
-    """Experts in each `decoder_sparse_step`-th layer that is not among `mlp_only_layers` (qwen3_moe)."""
-    sparse = (index + 1) % config.size("decoder_sparse_step") == 0
+    """Experts, if any, in each `decoder_sparse_step`-th layer that is not among `mlp_only_layers` (qwen3_moe)."""
+    sparse = (index + 1) % config.size("decoder_sparse_step") == 0 and config.get(int, "num_experts") != 0
     if sparse and index not in config.integers("mlp_only_layers"):
         return experts(config, traits, index, width="moe_intermediate_size")
     return dense(config, traits, index)

@@ -27,6 +27,9 @@ _SUPPORTED: Final[Mapping[str, tuple[Attention, ...]]] = {
 _SOFTMAX_IN_MODEL_DTYPE: Final = frozenset({"gpt2"})
 """Model types whose eager softmax is not computed in fp32 (modeling_*.py, eager_attention_forward)."""
 
+_ROUTING_IN_FP32: Final = frozenset({"mixtral"})
+"""Model types that do not cast the weights of chosen experts back (modeling_*.py, the router's forward)."""
+
 
 def resolve_attention(architecture: Architecture, requested: Attention) -> Attention:
     """The attention that runs. Raises UnsupportedOptionError for one that the model class refuses."""
@@ -59,6 +62,8 @@ def _prompt(architecture: Architecture, workload: Workload, element_bytes: int) 
         tokens=workload.input_tokens,
         element_bytes=element_bytes,
         attention=resolve_attention(architecture, workload.attention),
+        softmax_in_fp32=architecture.model_type not in _SOFTMAX_IN_MODEL_DTYPE,
+        routing_in_fp32=architecture.model_type in _ROUTING_IN_FP32,
     )
 
 
@@ -67,7 +72,7 @@ def _prefill(
 ) -> tuple[Instant, Instant]:
     sizes = {"tokens": prompt.tokens, "batch_size": prompt.batch_size, "element_bytes": cache_element_bytes}
     cached, excess = kv_cache_bytes(architecture, **sizes), prefill_excess_bytes(architecture, **sizes)
-    phases = activations.prefill_phases(architecture, prompt, softmax_in_fp32=_softmax_in_fp32(architecture))
+    phases = activations.prefill_phases(architecture, prompt)
     phase = max(phases, key=phases.__getitem__)
     return (
         Instant(
@@ -91,7 +96,7 @@ def _decode(architecture: Architecture, whole: activations.Shape, cache_element_
     cached = kv_cache_bytes(
         architecture, tokens=whole.tokens, batch_size=whole.batch_size, element_bytes=cache_element_bytes
     )
-    phases = activations.decode_phases(architecture, whole, softmax_in_fp32=_softmax_in_fp32(architecture))
+    phases = activations.decode_phases(architecture, whole)
     phase = max(phases, key=phases.__getitem__)
     return (
         Instant(
@@ -109,10 +114,6 @@ def _decode(architecture: Architecture, whole: activations.Shape, cache_element_
             explanation="the logits of the last token",
         ),
     )
-
-
-def _softmax_in_fp32(architecture: Architecture) -> bool:
-    return architecture.model_type not in _SOFTMAX_IN_MODEL_DTYPE
 
 
 def peak_of(moments: tuple[Instant, ...]) -> Instant:
