@@ -3,6 +3,7 @@
 HubvramError
 ├── UsageError                   a value that cannot be used (exit 2)
 │   └── UnsupportedOptionError   a value that this model cannot run with
+├── OutputError                  the answer could not be written
 └── ModelUnreadableError         the model could not be read (exit 3)
     ├── RepoNotFoundError        no such repo, or a private one
     ├── RevisionNotFoundError
@@ -10,8 +11,9 @@ HubvramError
     │   ├── GatedRepoError
     │   ├── BadTokenError
     │   └── DisabledRepoError
-    ├── UnreachableError         nothing was answered
+    ├── UnreachableError         no answer for now: another source may know the model
     │   ├── NetworkError
+    │   ├── HubBusyError         the Hub answers that it cannot (429, 5xx)
     │   └── OfflineError
     ├── HubResponseError         an answer that is not the Hub's protocol
     ├── FileMissingError         a file the source does not have
@@ -42,6 +44,14 @@ class UsageError(HubvramError):
 
 class UnsupportedOptionError(UsageError):
     """A value that is fine by itself, but that this model's code does not support."""
+
+
+class OutputError(HubvramError):
+    """The answer could not be written; `reason` is the system's own."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class ModelUnreadableError(HubvramError):
@@ -90,7 +100,7 @@ class DisabledRepoError(AccessError):
 
 
 class UnreachableError(ModelUnreadableError):
-    """Nothing was answered: another source may still know the model."""
+    """No answer for now: another source may still know the model."""
 
 
 class NetworkError(UnreachableError):
@@ -101,8 +111,24 @@ class NetworkError(UnreachableError):
         self.origin = origin
 
 
+class HubBusyError(UnreachableError):
+    """The Hub keeps answering that it cannot: too many requests, or a fault of its own.
+
+    `retry_seconds` says when its quota is renewed, where it says so.
+    """
+
+    def __init__(self, model_id: str, status: int, retry_seconds: int | None = None) -> None:
+        super().__init__(model_id, f"the Hub answers {status}")
+        self.status = status
+        self.retry_seconds = retry_seconds
+
+
 class OfflineError(UnreachableError):
     """Offline mode is on, and no copy of the model is on this machine."""
+
+    def __init__(self, model_id: str, revision: str | None = None) -> None:
+        super().__init__(model_id, "offline mode is on")
+        self.revision = revision
 
 
 class HubResponseError(ModelUnreadableError):

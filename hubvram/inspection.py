@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,7 +28,7 @@ from hubvram.hardware.fit import Fit, fit
 from hubvram.memory.engines import transformers as engine
 from hubvram.memory.estimate import Basis, MemoryEstimate, exact
 from hubvram.memory.estimator import estimate_memory
-from hubvram.memory.weights import STORED, Weights, deployed_weights, scheme_name, stored_weights
+from hubvram.memory.weights import STORED, Weights, deployed_weights, scheme_name, stored_compute_dtype, stored_weights
 from hubvram.memory.workload import Attention, Workload
 from hubvram.quantization.scheme import scheme_of
 from hubvram.sources.interface import ModelSource, OnProgress, PublicSummary
@@ -116,10 +117,10 @@ class Inspection:
 
 
 def inspect(
-    model: str,
+    model: str | os.PathLike[str],
     *,
     revision: str | None = None,
-    precisions: Sequence[str] = (),
+    precisions: str | Sequence[str] = (),
     context: int | str | None = None,
     input_tokens: int | None = None,
     batch_size: int = 1,
@@ -131,19 +132,22 @@ def inspect(
     """Look inside a model without downloading it, and say what it takes to run.
 
     `model` is a repo id, `org/name@revision`, a Hub URL or a local folder. `context` is in tokens, or "max"
-    (the model's maximum) or "fit" (the longest that fits the first accelerator at the first precision).
+    (the model's maximum) or "fit" (the longest with which all precisions fit all accelerators asked for; the
+    stored one where none is asked for).
     Raises UsageError or ModelUnreadableError.
 
     >>> inspect("meta-llama/Llama-3.1-8B").model.reconciliation.total  # doctest: +SKIP
     8030261248
     """
-    wanted = tuple(dict.fromkeys(precision.lower() for precision in precisions))
+    if isinstance(precisions, str):
+        precisions = (precisions,)
+    wanted = tuple(dict.fromkeys(precision.strip().lower() for precision in precisions))
     for precision in wanted:
         if precision != STORED:
             scheme_of(precision)  # A wrong name is said before anything is read.
     if kv_cache_dtype is not None and kv_cache_dtype not in KV_CACHE_BYTES:
         raise UsageError(f"{kv_cache_dtype!r} is no KV cache precision", f"choose from {', '.join(KV_CACHE_BYTES)}")
-    facts = read_model(open_source(model, revision), on_progress)
+    facts = read_model(open_source(os.fspath(model), revision), on_progress)
 
     def workload_of(tokens: int) -> Workload:
         return Workload(
@@ -154,8 +158,8 @@ def inspect(
             attention=attention,
         )
 
-    asked = wanted or DEFAULT_PRECISIONS
-    tokens = _context_tokens(facts, context, asked[0], accelerators, workload_of, input_tokens or 1)
+    deciding = wanted or (STORED,)
+    tokens = _context_tokens(facts, context, deciding, accelerators, workload_of, input_tokens or 1)
     return inspect_model(facts, workload_of(tokens), wanted, accelerators)
 
 
@@ -163,11 +167,16 @@ def inspect_model(
     model: Model, workload: Workload, precisions: Sequence[str] = (), accelerators: Sequence[Accelerator] = ()
 ) -> Inspection:
     """The second half: estimates of a model that was read before. Raises UsageError."""
+    if model.architecture is not None:
+        engine.check_length(model.architecture, workload)
+    is_grounded = model.reconciliation.status is not Status.UNRECONCILED
     # The workspace is a range unless one GPU is asked for.
     workspace_bytes = accelerators[0].workspace_bytes if len(accelerators) == 1 else None
 
     def estimate_of(weights: Weights) -> MemoryEstimate:
-        return estimate_memory(weights, model.architecture, workload, workspace_bytes=workspace_bytes)
+        return estimate_memory(
+            weights, model.architecture, workload, is_grounded=is_grounded, workspace_bytes=workspace_bytes
+        )
 
     estimates = tuple(
         estimate_of(weights)
@@ -193,9 +202,7 @@ def weights_of(model: Model, precision: str) -> Weights | None:
     """The weights at `stored` or at a `--dtype`; None where they cannot be known."""
     if precision == STORED:
         return model.stored
-    return deployed_weights(
-        precision, model.reconciliation, model.checkpoint, model.architecture, model.stored.compute_dtype
-    )
+    return deployed_weights(precision, model.reconciliation, model.checkpoint, model.stored.compute_dtype)
 
 
 # ------------------------------------------------------------------------------- reading a model
@@ -228,8 +235,14 @@ def read_model(source: ModelSource, on_progress: OnProgress | None = None) -> Mo
         checkpoint=checkpoint,
         listed_bytes=checkpoint.file_bytes,
         reconciliation=compared,
-        stored=stored_weights(checkpoint, compared),
-        notes=(*source.notes, *checkpoint.notes, *notes, *_reconciliation_notes(config, compared)),
+        stored=stored_weights(checkpoint, compared, config.dtype if config else None),
+        notes=(
+            *source.notes,
+            *checkpoint.notes,
+            *notes,
+            *_reconciliation_notes(config, compared),
+            *_dtype_notes(config, checkpoint, compared),
+        ),
     )
 
 
@@ -257,7 +270,11 @@ def _architecture(config: ModelConfig | None) -> tuple[Architecture | None, tupl
         return None, (
             f"{name} not one that hubvram understands yet: weights are exact, KV cache and activations unknown",
         )
-    return read(config.text, config.architectures), ()
+    architecture = read(config.text, config.architectures)
+    left_out = config.text.defaulted(_DIMENSIONS)
+    if not left_out:
+        return architecture, ()
+    return architecture, (f"config.json leaves out {', '.join(left_out)}: taken from transformers' defaults",)
 
 
 def _reconciliation_notes(config: ModelConfig | None, compared: Reconciliation) -> tuple[str, ...]:
@@ -279,6 +296,22 @@ def _reconciliation_notes(config: ModelConfig | None, compared: Reconciliation) 
             "not compared with the packed tensors"
         )
     return tuple(notes)
+
+
+_DIMENSIONS: Final = (
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
+    *("intermediate_size", "vocab_size"),
+)
+
+
+def _dtype_notes(config: ModelConfig | None, checkpoint: Checkpoint, compared: Reconciliation) -> tuple[str, ...]:
+    stored = stored_compute_dtype(checkpoint)
+    if config is None or config.dtype in (None, stored) or stored is None or compared.status is Status.QUANTIZED:
+        return ()
+    return (
+        f"the files hold {stored}, config.json asks for {config.dtype}: transformers would load it so, "
+        f"which is the row of --dtype {config.dtype}",
+    )
 
 
 def _from_summary(source: ModelSource, summary: PublicSummary) -> Model:
@@ -322,7 +355,7 @@ def _from_summary(source: ModelSource, summary: PublicSummary) -> Model:
 def _context_tokens(
     model: Model,
     context: int | str | None,
-    precision: str,
+    precisions: Sequence[str],
     accelerators: Sequence[Accelerator],
     workload_of: Callable[[int], Workload],
     shortest: int,
@@ -331,7 +364,7 @@ def _context_tokens(
     if context is None:
         return max(shortest, min(DEFAULT_CONTEXT_TOKENS, largest or DEFAULT_CONTEXT_TOKENS))
     if context == "fit":
-        return _longest_fit(model, precision, accelerators, workload_of, shortest, largest)
+        return _longest_fit(model, precisions, accelerators, workload_of, shortest, largest)
     if context == "max":
         if largest is None:
             raise UsageError("--context max: the config does not say how long a context may be", "give a number")
@@ -341,7 +374,7 @@ def _context_tokens(
 
 def _longest_fit(
     model: Model,
-    precision: str,
+    precisions: Sequence[str],
     accelerators: Sequence[Accelerator],
     workload_of: Callable[[int], Workload],
     shortest: int,
@@ -354,12 +387,11 @@ def _longest_fit(
         raise UsageError("--context fit: the KV cache of this model is unknown", "give a number")
 
     def fits(tokens: int) -> bool:
-        (verdicts,) = inspect_model(model, workload_of(tokens), (precision,), accelerators[:1]).fits
-        return bool(verdicts[0].fits)
+        return inspect_model(model, workload_of(tokens), precisions, accelerators).gate is True
 
     low, high = shortest, max(shortest, largest)
     if not fits(low):
-        return low
+        return low  # The report then says that even this does not fit.
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)
@@ -371,8 +403,9 @@ def _unknown_precision(model: Model, precision: str) -> str:
     return f"{precision}: {size(nominal)} nominal; what a tool would write depends on layers that are not known here"
 
 
-def _workload_notes(model: Model, workload: Workload) -> tuple[str, ...]:
+def _workload_notes(model: Model, workload: Workload) -> Iterator[str]:
     largest = model.architecture.max_position_embeddings if model.architecture else None
-    if largest is None or workload.context_tokens <= largest:
-        return ()
-    return (f"{workload.context_tokens:,} tokens are more than the {largest:,} that the model was made for",)
+    if largest is not None and workload.context_tokens > largest:
+        yield f"{workload.context_tokens:,} tokens are more than the {largest:,} that the model was made for"
+    if workload.attention is Attention.FLASH:
+        yield "flash attention runs in fp16 and bf16 only: figures in fp32 are for comparison"

@@ -23,15 +23,16 @@ _SIZE_UNITS: Final = {
     "gib": 2**30,
     "tib": 2**40,
 }
+_TOKENS_LARGEST: Final = 10**10
 _TOKEN_UNITS: Final = {"": 1, "k": 1024, "m": 1024**2}
-_NUMBER: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
+_NUMBER: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)")
 _LARGEST: Final = 2**63
 
 
 def _parse(text: str, units: dict[str, int], what: str, examples: str) -> int:
-    match = _NUMBER.fullmatch(text.strip().lower().replace("_", ""))
+    match = _NUMBER.fullmatch(text.strip().lower().replace("_", "").replace(",", ""))
     scale = units.get(match[2]) if match else None
-    if match is None or scale is None:
+    if match is None or scale is None or (scale == 1 and "." in match[1]):
         raise UsageError(f"{text!r} is not {what}", f"write it like {examples}")
     # Whole and decimal parts are kept apart so that no byte is lost to a float.
     whole, _, decimals = match[1].partition(".")
@@ -43,12 +44,18 @@ def _parse(text: str, units: dict[str, int], what: str, examples: str) -> int:
 
 def parse_size(text: str) -> int:
     """`24GiB` -> 25769803776 and `24GB` -> 24000000000: the two are different and both are understood."""
-    return _parse(text, _SIZE_UNITS, "a size", "24GiB, 24GB or 25769803776")
+    size_bytes = _parse(text, _SIZE_UNITS, "a size", "24GiB, 24GB or 25769803776")
+    if text.strip().isdecimal() and size_bytes < MIB:
+        raise UsageError(f"a size of {size_bytes} bytes is no amount of GPU memory", f"write {text.strip()}GiB")
+    return size_bytes
 
 
 def parse_tokens(text: str) -> int:
     """`8192`, `8k` (8,192) or `128k` (131,072): k is 1,024, as in the names of context lengths."""
-    return _parse(text, _TOKEN_UNITS, "a number of tokens", "8192 or 8k")
+    tokens = _parse(text, _TOKEN_UNITS, "a number of tokens", "8192 or 8k")
+    if tokens > _TOKENS_LARGEST:
+        raise UsageError(f"{tokens:,} tokens are more than any model takes", "write it like 8192 or 8k")
+    return tokens
 
 
 def gib(size_bytes: int, decimals: int = 2) -> str:

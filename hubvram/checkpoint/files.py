@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from hubvram.errors import CheckpointError, NoCheckpointError
+from hubvram.errors import CheckpointError, FileMissingError, NoCheckpointError
 from hubvram.sources.interface import ModelSource
 
 SINGLE_FILE: Final = "model.safetensors"
@@ -26,6 +26,7 @@ _OTHER_KINDS: Final[Sequence[tuple[str, re.Pattern[str]]]] = tuple(
         ("GGUF files", r".*\.gguf"),
         ("PyTorch .bin files", r"(.*/)?(pytorch_model|consolidated|model).*\.(bin|pth?|ckpt)"),
         ("TensorFlow or Flax weights", r".*\.(h5|msgpack)"),
+        ("safetensors files in subfolders", r".+/.+\.safetensors"),
         ("several safetensors files that are no set of shards", r".*\.safetensors"),
         ("files of no known model format", r".+"),
     )
@@ -36,7 +37,8 @@ def weight_files(source: ModelSource) -> tuple[str, ...]:
     """The files that hold the weights, each weight once.
 
     Copies in other files (consolidated.safetensors, fp16 variants) are left alone, as transformers does.
-    Raises NoCheckpointError where there is no safetensors model, CheckpointError where a shard is missing.
+    Raises NoCheckpointError where there is no safetensors model, FileMissingError where a shard is missing,
+    CheckpointError where the index makes no sense.
     """
     names = [name for name in source.files if "/" not in name and name.endswith(".safetensors")]
     if SINGLE_FILE in names:
@@ -65,9 +67,7 @@ def _complete(source: ModelSource, sets: dict[tuple[str, str], list[str]]) -> tu
     for number in range(1, int(total) + 1):
         expected = f"{stem}-{number:05d}-of-{total}.safetensors"
         if expected not in names:
-            raise CheckpointError(
-                source.model_id, expected, f"this shard is missing ({len(names)} of {total} are there)"
-            )
+            raise FileMissingError(source.model_id, expected)
     return tuple(names)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -10,10 +9,10 @@ from typing import Final
 import typer
 
 from hubvram._version import __version__
-from hubvram.cli.errors import EXIT_INTERRUPTED, explain
+from hubvram.cli.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, explain
 from hubvram.cli.gpus import gpus
 from hubvram.cli.inspect import inspect
-from hubvram.cli.output import complain, write
+from hubvram.cli.output import abandon_stdout, complain, prepare_streams, write, writing
 from hubvram.errors import HubvramError
 
 DEFAULT_COMMAND: Final = "inspect"
@@ -21,29 +20,28 @@ COMMANDS: Final[Mapping[str, Callable[..., None]]] = {DEFAULT_COMMAND: inspect, 
 
 _EPILOG: Final = (
     f"Other commands: {', '.join(f'hubvram {name}' for name in COMMANDS if name != DEFAULT_COMMAND)}; hubvram "
-    "--version. Exit codes: 0 fine, 1 it does not fit, 2 wrong usage, 3 the model could not be read."
+    "--version. Exit codes: 0 fine, 1 it does not fit, 2 wrong usage, 3 the model could not be read, or not well "
+    "enough to say whether it fits."
 )
 
 
 def command_app(name: str) -> typer.Typer:
     """One command as a program of its own, which is all that a call needs to build."""
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
     app.command(epilog=_EPILOG if name == DEFAULT_COMMAND else None)(COMMANDS[name])
     return app
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point: run a command, turn hubvram's errors into a sentence and an exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if words == ["--version"]:
-        write(f"hubvram {__version__}\n")
-        return
-    name, program = DEFAULT_COMMAND, "hubvram"
-    if words and words[0] in COMMANDS:
-        name = words.pop(0)
-        program += f" {name}"
+    prepare_streams()
     try:
-        command_app(name)(words or ["--help"] if name == DEFAULT_COMMAND else words, prog_name=program)
+        _run(list(sys.argv[1:] if arguments is None else arguments))
     except HubvramError as error:
         problem, hint, exit_code = explain(error)
         complain(problem, hint)
@@ -51,6 +49,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
-        # The reader closed the pipe (`| head`): nobody is left to tell, and stdout must not be flushed again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_INTERRUPTED)
+        # The reader closed the pipe (`| head`): nobody is left to tell.
+        abandon_stdout()
+        sys.exit(EXIT_BROKEN_PIPE)
+
+
+def _run(words: list[str]) -> None:
+    if words == ["--version"]:
+        write(f"hubvram {__version__}\n")
+        return
+    name, program = DEFAULT_COMMAND, "hubvram"
+    if words and words[0] in COMMANDS:
+        name = words.pop(0)
+        program += f" {name}"
+    if not words and name == DEFAULT_COMMAND:
+        words = ["--help"]
+    with writing():
+        command_app(name)(words, prog_name=program)

@@ -12,6 +12,8 @@ EXIT_DOES_NOT_FIT: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREADABLE: Final = 3
 EXIT_INTERRUPTED: Final = 130
+EXIT_BROKEN_PIPE: Final = 141
+"""128 + SIGINT and 128 + SIGPIPE, as shells have it."""
 
 Explain = Callable[[Any], tuple[str, str]]
 """(the error) -> (what is the matter, what to try)."""
@@ -36,7 +38,9 @@ def _revision_not_found(error: errors.RevisionNotFoundError) -> tuple[str, str]:
 
 
 def _gated(error: errors.GatedRepoError) -> tuple[str, str]:
-    page = f"https://huggingface.co/{error.model_id}"
+    from huggingface_hub import constants
+
+    page = f"{constants.ENDPOINT}/{error.model_id}"
     if error.token_sent:
         return f"{error.model_id} is gated and your token has no access to it", f"ask for access at {page}"
     return (
@@ -54,7 +58,7 @@ def _access(error: errors.AccessError) -> tuple[str, str]:
 
 def _bad_token(error: errors.BadTokenError) -> tuple[str, str]:
     return (
-        f"{error.model_id}: the Hub refuses your token",
+        f"{error.model_id}: {error.detail or 'the Hub refuses your token'}",
         "try: hf auth login, or unset HF_TOKEN for public models",
     )
 
@@ -66,10 +70,21 @@ def _network(error: errors.NetworkError) -> tuple[str, str]:
     )
 
 
+def _busy(error: errors.HubBusyError) -> tuple[str, str]:
+    if error.status == 429:
+        wait = "a while" if error.retry_seconds is None else f"{error.retry_seconds} s"
+        return (
+            f"{error.model_id}: the Hub answers that these are too many requests for now (429)",
+            f"wait {wait}, or log in for a larger quota: hf auth login",
+        )
+    return f"{error.model_id}: the Hub keeps answering {error.status}, a fault of its own", "try again in a while"
+
+
 def _offline(error: errors.OfflineError) -> tuple[str, str]:
+    at = f"@{error.revision}" if error.revision else ""
     return (
-        f"{error.model_id}: offline mode is on (HF_HUB_OFFLINE), and there is no copy of it on this machine",
-        f"try: HF_HUB_OFFLINE=0 hubvram {error.model_id}",
+        f"{error.model_id}{at}: offline mode is on (HF_HUB_OFFLINE), and there is no copy of it on this machine",
+        f"try: HF_HUB_OFFLINE=0 hubvram {error.model_id}{at}",
     )
 
 
@@ -77,13 +92,13 @@ def _file_missing(error: errors.FileMissingError) -> tuple[str, str]:
     if error.file == error.model_id:
         return f"{error.model_id}: no such folder", "check the path"
     return (
-        f"{error.model_id}: it has no file {error.file}",
-        "check the revision, or whether the download is complete",
+        f"{error.model_id}: there is no file {error.file} in it",
+        "check the revision, or whether the download or upload is complete",
     )
 
 
 def _file_unreadable(error: errors.FileUnreadableError) -> tuple[str, str]:
-    return f"{error.file} cannot be read: {error.reason}", "check its permissions"
+    return f"{error.model_id}: {error.file} cannot be read: {error.reason}", "check what it is, and its permissions"
 
 
 def _no_checkpoint(error: errors.NoCheckpointError) -> tuple[str, str]:
@@ -92,14 +107,14 @@ def _no_checkpoint(error: errors.NoCheckpointError) -> tuple[str, str]:
     files = f" ({found}{more})" if found else ""
     return (
         f"{error.model_id}: no safetensors model in it; what is there: {error.kind}{files}",
-        "look for a safetensors version of it on the Hub, or a revision such as --revision refs/pr/1",
+        "look for a version of it with safetensors (on the Hub: also as a revision, such as refs/pr/1)",
     )
 
 
 def _malformed(error: errors.MalformedFileError) -> tuple[str, str]:
     return (
         f"{error.model_id}: {error.file} is malformed: {error.reason}",
-        "tell its author, or try another revision",
+        "check that it is complete, try another revision, or tell its author",
     )
 
 
@@ -111,6 +126,10 @@ def _disabled(error: errors.DisabledRepoError) -> tuple[str, str]:
     return f"{error.model_id} was disabled by the Hub", "look for another copy of it"
 
 
+def _output(error: errors.OutputError) -> tuple[str, str]:
+    return f"the answer could not be written: {error.reason}", "check where standard output goes"
+
+
 def _usage(error: errors.UsageError) -> tuple[str, str]:
     return error.problem, error.hint or "try: hubvram --help"
 
@@ -118,6 +137,7 @@ def _usage(error: errors.UsageError) -> tuple[str, str]:
 _EXPLANATIONS: Final[Sequence[tuple[type[errors.HubvramError], int, Explain]]] = (
     # The first type that matches decides, so that a subclass stands before its base.
     (errors.UsageError, EXIT_USAGE, _usage),
+    (errors.OutputError, EXIT_UNREADABLE, _output),
     (errors.RepoNotFoundError, EXIT_UNREADABLE, _repo_not_found),
     (errors.RevisionNotFoundError, EXIT_UNREADABLE, _revision_not_found),
     (errors.GatedRepoError, EXIT_UNREADABLE, _gated),
@@ -125,6 +145,7 @@ _EXPLANATIONS: Final[Sequence[tuple[type[errors.HubvramError], int, Explain]]] =
     (errors.DisabledRepoError, EXIT_UNREADABLE, _disabled),
     (errors.AccessError, EXIT_UNREADABLE, _access),
     (errors.NetworkError, EXIT_UNREADABLE, _network),
+    (errors.HubBusyError, EXIT_UNREADABLE, _busy),
     (errors.OfflineError, EXIT_UNREADABLE, _offline),
     (errors.HubResponseError, EXIT_UNREADABLE, _response),
     (errors.FileMissingError, EXIT_UNREADABLE, _file_missing),

@@ -28,27 +28,26 @@ def inspect(
 
     Reads config.json and the safetensors headers, never the weights.
     """
-    from hubvram.hardware.accelerators import Accelerator, find_accelerator, limit
+    from hubvram.hardware.accelerators import find_accelerator, limit
     from hubvram.inspection import inspect as look_inside
     from hubvram.memory.workload import Attention
     from hubvram.units import parse_size, parse_tokens
 
-    asked: list[Accelerator] = []
-    if gpu is not None:
-        asked.append(find_accelerator(gpu))
+    asked = [find_accelerator(name) for name in gpu or ()]
     if max_vram is not None:
         asked.append(limit(parse_size(max_vram), f"a budget of {max_vram}"))
-    if context is not None and context not in ("max", "fit"):
-        parse_tokens(context)
+    length = context.strip().lower() if context is not None else None
+    if length not in (None, "max", "fit"):
+        parse_tokens(length)  # A wrong number is said before anything is read.
     with progress() as on_progress:
         found = look_inside(
             model,
             revision=revision,
             precisions=dtype or (),
-            context=context,
+            context=length,
             input_tokens=None if input_tokens is None else parse_tokens(input_tokens),
             batch_size=_positive(batch),
-            kv_cache_dtype=kv_dtype,
+            kv_cache_dtype=None if kv_dtype is None else kv_dtype.strip().lower(),
             attention=Attention(attention.value),
             accelerators=asked,
             on_progress=on_progress,
@@ -66,7 +65,7 @@ def inspect(
     if found.gate is False:
         raise typer.Exit(EXIT_DOES_NOT_FIT)
     if found.gate is None:
-        remark("cannot say whether it fits: the KV cache and the activations of this model are unknown")
+        remark("cannot say whether it fits: what is known would, the rest is in doubt; see the notes")
         raise typer.Exit(EXIT_UNREADABLE)
 
 

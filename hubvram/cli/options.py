@@ -45,7 +45,7 @@ Context = Annotated[
     str | None,
     typer.Option(
         metavar="TOKENS|max|fit",
-        help="Length of one sequence: 8192, 8k, max (the model's), fit (the longest that fits the GPU). "
+        help="Length of one sequence: 8192, 8k, max (the model's), fit (the longest that fits). "
         "Default: 8192, or the model's maximum if that is less.",
         show_default=False,
         rich_help_panel=_ASKED,
@@ -74,14 +74,20 @@ KvDtype = Annotated[
 ]
 AttentionOption = Annotated[
     AttentionChoice,
-    typer.Option("--attention", help="auto is what the model class takes by itself.", rich_help_panel=_ASKED),
+    typer.Option(
+        "--attention",
+        case_sensitive=False,
+        help="auto is what the model class takes by itself.",
+        rich_help_panel=_ASKED,
+    ),
 ]
 Gpu = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--gpu",
         metavar="NAME|SIZE",
-        help="Does it fit this GPU? h100, rtx-4090 (see `hubvram gpus`), or a size such as 24GiB. Exit code 1 if not.",
+        help="Does it fit this GPU? h100, rtx-4090 (see `hubvram gpus`), or a size such as 24GiB. Exit code 1 if "
+        "one of the --dtype asked for does not; without --dtype the stored one decides. Repeat for several.",
         show_default=False,
         rich_help_panel=_ASKED,
     ),

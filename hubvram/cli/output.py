@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
+from hubvram.errors import OutputError
 from hubvram.sources.interface import OnProgress
 
 _QUIET_SECONDS: Final = 0.5
@@ -20,15 +23,43 @@ def printable(text: str) -> str:
     )
 
 
+def prepare_streams() -> None:
+    """A terminal that cannot show a character shows its number; none of it is a reason to fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """What the system says when stdout is closed or full becomes an OutputError; a reader that left does not."""
+    try:
+        yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        abandon_stdout()
+        raise OutputError(error.strerror or type(error).__name__) from None
+
+
+def abandon_stdout() -> None:
+    """Send the rest to nowhere, so that the interpreter's own flush at the end does not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def write(text: str) -> None:
     """Data."""
-    sys.stdout.write(printable(text))
-    sys.stdout.flush()
+    if sys.stdout is None:  # closed by whoever started us
+        raise OutputError("standard output is closed")
+    with writing():
+        sys.stdout.write(printable(text))
 
 
 def write_report(text: str) -> None:
     """The report; on a terminal its title stands out, if colour is welcome (NO_COLOR, TERM)."""
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         write(text)
         return
     from rich.console import Console
@@ -36,25 +67,36 @@ def write_report(text: str) -> None:
 
     title, _, rest = printable(text).partition("\n")
     console = Console(highlight=False, soft_wrap=True)
-    console.print(Text(title, style="bold"))
-    for line in rest.splitlines():
-        console.print(Text(line, style="bold" if line.startswith("> ") else ""))
+    with writing():
+        console.print(Text(title, style="bold"))
+        for line in rest.splitlines():
+            console.print(Text(line, style="bold" if line.startswith("> ") else ""))
 
 
 def complain(problem: str, hint: str) -> None:
     """One sentence and the next command."""
-    sys.stderr.write(printable(f"hubvram: {problem}\n  {hint}\n"))
+    _aside(f"hubvram: {_one_line(problem)}\n  {_one_line(hint)}\n")
 
 
 def remark(text: str) -> None:
     """A word beside the data."""
-    sys.stderr.write(printable(f"hubvram: {text}\n"))
+    _aside(f"hubvram: {_one_line(text)}\n")
+
+
+def _aside(text: str) -> None:
+    if sys.stderr is not None:
+        with suppress(OSError):  # nowhere left to say it
+            sys.stderr.write(printable(text))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 @contextmanager
 def progress() -> Iterator[OnProgress | None]:
     """A line on stderr once the answer takes more than half a second, on a terminal only."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     line = _ProgressLine()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -86,6 +86,14 @@ class ConfigDocument:
         if not isinstance(value, dict):
             raise self._error(key, f"expected an object, found {_shown(value)}")
         return value
+
+    def defaulted(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Those of `keys` that the file leaves out and the defaults know."""
+        return tuple(
+            key
+            for key in keys
+            if not {key, self.attribute_map.get(key, key)} & self.data.keys() and self._raw(key) is not None
+        )
 
     def error(self, key: str, reason: str) -> ConfigError:
         """A ConfigError about one of this document's keys, for rules that span several of them."""

@@ -43,8 +43,10 @@ def parse_config(content: bytes, model_id: str) -> ModelConfig:
         raise ConfigError(model_id, CONFIG_FILE, f"it is not UTF-8 (byte {error.start:,})") from None
     except RecursionError:
         raise ConfigError(model_id, CONFIG_FILE, "it is nested too deeply") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise ConfigError(model_id, CONFIG_FILE, f"it is not JSON: {error}") from None
+    except ValueError:  # Python's own limit on the digits of an integer
+        raise ConfigError(model_id, CONFIG_FILE, "it holds a number of thousands of digits") from None
     if not isinstance(data, dict):
         raise ConfigError(model_id, CONFIG_FILE, "it is not a JSON object")
     whole = ConfigDocument(model_id=model_id, data=data)

@@ -88,7 +88,10 @@ def _named(beginning: str) -> list[Accelerator]:
 def find_accelerator(text: str) -> Accelerator:
     """`h100`, `rtx-4090`, `A100 80GB`, or a plain size such as 24GiB. Raises UsageError."""
     wanted = text.strip().lower().replace(" ", "-").replace("_", "-").removeprefix("nvidia-")
-    matches = _named(f"{wanted}-") or _named(wanted)  # Whole words first: an L4 is no L40S.
+    if wanted.startswith("rtx") and not wanted.startswith("rtx-"):
+        wanted = wanted.replace("rtx", "rtx-", 1)
+    # Whole words first: an L4 is no L40S.
+    matches = (_named(f"{wanted}-") or _named(wanted)) if wanted else []
     if len(matches) == 1:
         return matches[0]
     if len(matches) > 1:
@@ -96,7 +99,7 @@ def find_accelerator(text: str) -> Accelerator:
         raise UsageError(f"--gpu {text} may be {names}", "say which")
     if wanted[:1].isdigit():
         return limit(parse_size(text), text)
-    raise UsageError(f"--gpu {text} is not in the table", "see `hubvram gpus`, or give a size such as 24GiB")
+    raise UsageError(f"--gpu {text!r} is not in the table", "see `hubvram gpus`, or give a size such as 24GiB")
 
 
 def limit(usable_bytes: int, label: str) -> Accelerator:

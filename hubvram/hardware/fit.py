@@ -10,7 +10,7 @@ from hubvram.memory.estimate import MemoryEstimate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """The verdict for one accelerator; `fits` is None where caches are unknown and the rest would fit."""
+    """The verdict for one accelerator; `fits` is None where what is known would fit and the rest is in doubt."""
 
     accelerator: Accelerator
     fits: bool | None
@@ -22,6 +22,6 @@ def fit(estimate: MemoryEstimate, accelerator: Accelerator) -> Fit:
     """Compare the high end of the estimate with what can be allocated."""
     headroom = accelerator.usable_bytes - estimate.total_high_bytes
     fits: bool | None = headroom >= 0
-    if not estimate.is_complete and headroom >= 0:
+    if headroom >= 0 and not (estimate.is_complete and estimate.is_grounded):
         fits = None
     return Fit(accelerator=accelerator, fits=fits, headroom_bytes=headroom)

@@ -64,6 +64,8 @@ class MemoryEstimate:
     kv_cache_dtype: str | None
     nominal_weight_bytes: int | None
     components: tuple[MemoryComponent, ...]
+    is_grounded: bool = True
+    """Whether the files agree with the architecture that caches and activations come from."""
     instants: tuple[Instant, ...] = ()
     peak: str | None = None
     """Name of the instant that the components describe."""

@@ -18,6 +18,7 @@ def estimate_memory(
     architecture: Architecture | None,
     workload: Workload,
     *,
+    is_grounded: bool = True,
     workspace_bytes: int | None = None,
 ) -> MemoryEstimate:
     """The memory of one precision. Without an architecture: weights and runtime, and nothing invented.
@@ -46,6 +47,7 @@ def estimate_memory(
         kv_cache_dtype=cache_dtype,
         nominal_weight_bytes=weights.nominal_bytes,
         components=tuple(component for component in components if component.high_bytes),
+        is_grounded=is_grounded,
         instants=moments,
         peak=engine.peak_of(moments).name if moments else None,
     )

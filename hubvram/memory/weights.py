@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hubvram.architecture.layers import Architecture
-from hubvram.architecture.reconcile import Reconciliation
+from hubvram.architecture.reconcile import Reconciliation, Status
 from hubvram.checkpoint.components import Component, component_of
 from hubvram.checkpoint.tensors import Checkpoint
-from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, PRECISION_BITS, nominal_weight_bytes
+from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, PRECISION_BITS, SAFETENSORS_BITS, nominal_weight_bytes
 from hubvram.memory.estimate import Basis, MemoryComponent, exact
 from hubvram.quantization.scheme import KEPT_BITS, QuantizationScheme, scheme_of
 from hubvram.units import size
@@ -29,14 +28,17 @@ class Weights:
     component: MemoryComponent
 
 
-def stored_weights(checkpoint: Checkpoint, reconciliation: Reconciliation) -> Weights:
-    """The files' tensors, minus what transformers does not keep (buffers, a head that repeats its embedding)."""
+def stored_weights(checkpoint: Checkpoint, reconciliation: Reconciliation, config_dtype: str | None) -> Weights:
+    """The files' tensors, minus what transformers does not keep (buffers, a head that repeats its embedding).
+
+    Where nothing is stored in a type that can be computed in, the model computes in what its config says.
+    """
     dtypes = list(checkpoint.by_dtype())
     note = "; ".join(f"without {item.what}, {size(item.stored_bytes)}" for item in reconciliation.not_counted)
-    compute = stored_compute_dtype(checkpoint)
+    compute = stored_compute_dtype(checkpoint) or config_dtype
     nominal = None
-    if compute is not None and dtypes[0] in COMPUTE_DTYPES:
-        nominal = nominal_weight_bytes(reconciliation.total, 8 * COMPUTE_BYTES[compute])
+    if dtypes[0] in COMPUTE_DTYPES and reconciliation.status is not Status.QUANTIZED:
+        nominal = nominal_weight_bytes(reconciliation.total, SAFETENSORS_BITS[dtypes[0]])
     resident = checkpoint.stored_bytes - reconciliation.not_counted_bytes
     return Weights(
         precision=STORED,
@@ -62,15 +64,16 @@ def deployed_weights(
     precision: str,
     reconciliation: Reconciliation,
     checkpoint: Checkpoint | None,
-    architecture: Architecture | None,
     compute_dtype: str | None,
 ) -> Weights | None:
     """The weights as a tool would deploy them at `precision`; None where they cannot be known.
 
-    With an architecture, its layers' matrices are packed; without one, matrices are told by name and shape.
+    With an architecture that the files agree with, its layers' matrices are packed; else matrices are told by
+    their names and shapes.
     """
     scheme = scheme_of(precision)
     total = reconciliation.total
+    architecture = None if reconciliation.status is Status.UNRECONCILED else reconciliation.architecture
     note = ""
     if scheme.everything or architecture is not None:
         weight_bytes = scheme.weight_bytes(architecture, total) if architecture else -(-total * scheme.weight_bits // 8)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from hubvram.errors import UsageError
+
+BATCH_LARGEST: Final = 1_000_000
 
 
 class Attention(StrEnum):
@@ -29,8 +32,8 @@ class Workload:
     attention: Attention = Attention.AUTO
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise UsageError(f"a batch of {self.batch_size} is not possible", "--batch takes 1 or more")
+        if not 1 <= self.batch_size <= BATCH_LARGEST:
+            raise UsageError(f"a batch of {self.batch_size:,} is not possible", f"--batch takes 1 to {BATCH_LARGEST:,}")
         if self.context_tokens < 1 or self.input_tokens < 1:
             raise UsageError("a context needs at least one token", "--context and --input take 1 or more")
         if self.input_tokens > self.context_tokens:

@@ -22,9 +22,10 @@ from hubvram.memory.engines import transformers as engine
 from hubvram.memory.estimate import MemoryEstimate
 from hubvram.memory.weights import STORED
 from hubvram.reports.table import align
-from hubvram.units import count, gib, ranges
+from hubvram.units import count, gib, ranges, size
 
 WIDTH: Final = 80
+_LONGEST_NAME: Final = 100
 
 _STATUS: Final = {
     Status.RECONCILED: "reconciled: config.json and the file headers agree",
@@ -52,19 +53,25 @@ def render(found: Inspection, *, every_layer: bool = False) -> str:
 
 def _title(model: Model) -> list[str]:
     at = f"   {model.requested_revision or ''} @ {model.revision[:7]}" if model.revision else ""
-    facts = [model.model_type or "no model type"]
+    facts = [_short(model.model_type or "no model type")]
     if model.checkpoint is not None:
         files = len(model.checkpoint.files)
         facts.append(f"{files} safetensors file{'s' if files != 1 else ''}")
-    facts.append(model.stored.scheme)
+    facts.append(_short(model.stored.scheme))
     if model.listed_bytes is not None:
-        facts.append(f"{gib(model.listed_bytes)} GiB to download")
+        facts.append(f"{size(model.listed_bytes)} {'to download' if model.revision else 'on disk'}")
     compared = model.reconciliation
     return [
-        f"{model.model_id}{at}",
-        ", ".join(facts),
+        f"{_short(model.model_id)}{at}",
+        *_wrap(", ".join(facts), indent=0),
         *_wrap(f"{compared.total:,} parameters{_active(model)}, {_STATUS[compared.status]}", indent=0),
     ]
+
+
+def _short(text: str) -> str:
+    """What an author named, on one line and of a length that leaves room for the rest."""
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 3] + "..."
 
 
 def _active(model: Model) -> str:
@@ -192,7 +199,7 @@ _COLUMNS: Final = ("weights", "KV cache", "activations", "rest", "runtime", "tot
 
 
 def _memory(found: Inspection) -> list[str]:
-    return [_headline(found), "", *_table(found), *_footnotes(found)]
+    return [*_wrap(_headline(found), indent=0), "", *_table(found), *_footnotes(found)]
 
 
 def _table(found: Inspection) -> list[str]:
@@ -223,7 +230,8 @@ def _headline(found: Inspection) -> str:
     workload = found.workload
     if found.attention is None:
         return "Memory in GiB; KV cache and activations are not known for this model"
-    parts = [f"{workload.context_tokens:,} tokens x {workload.batch_size}"]
+    tokens = f"{workload.context_tokens:,} token{'s' * (workload.context_tokens != 1)}"
+    parts = [f"{tokens} x {workload.batch_size:,}"]
     if workload.input_tokens != workload.context_tokens:
         parts[0] += f" ({workload.input_tokens:,} of them input)"
     if found.workload.kv_cache_dtype:
@@ -233,7 +241,10 @@ def _headline(found: Inspection) -> str:
 
 
 def _label(estimate: MemoryEstimate) -> str:
-    return f"{STORED} {estimate.scheme}" if estimate.precision == STORED else estimate.precision
+    """A precision's name; what is stored in several types is named in the title."""
+    if estimate.precision != STORED:
+        return estimate.precision
+    return STORED if "+" in estimate.scheme else f"{STORED} {estimate.scheme}"
 
 
 def _cells(estimate: MemoryEstimate, decimals: int) -> tuple[str, ...]:
@@ -251,6 +262,8 @@ def _cells(estimate: MemoryEstimate, decimals: int) -> tuple[str, ...]:
 
 
 def _footnotes(found: Inspection) -> list[str]:
+    deciding = _shown(found)[-1] if found.requested_precisions else found.stored_estimate
+    peak = next((moment for moment in deciding.instants if moment.name == deciding.peak), None)
     shown = set(found.requested_precisions or ("int4",)) - {STORED}
     lines = [estimate.scheme_description for estimate in found.estimates if estimate.precision in shown]
     runtime = next(c for c in found.stored_estimate.components if c.name == "runtime")
@@ -258,6 +271,8 @@ def _footnotes(found: Inspection) -> list[str]:
         f"runtime (CUDA context, workspaces) is assumed, {gib(runtime.low_bytes)} to {gib(runtime.high_bytes)}; "
         "rule x1.2 is what people usually calculate: parameters x bytes x 1.2"
     )
+    if peak is not None:
+        lines.append(f"the peak of {_label(deciding)} is {peak.explanation}")
     return ["", *(line for text in dict.fromkeys(lines) for line in _wrap(text))]
 
 
@@ -287,7 +302,8 @@ def _verdicts(title: str, fits: Sequence[Fit]) -> list[str]:
     if unknown:
         parts.append(f"{unknown[0]}{' and larger' if len(unknown) > 1 else ''}: cannot say, only weights are known")
     if no:
-        parts.append(f"not {no[-1].accelerator.label} ({gib(-no[-1].headroom_bytes, 1)} GiB short)")
+        smallest_short = f"{no[-1].accelerator.label} ({gib(-no[-1].headroom_bytes, 1)} GiB short)"
+        parts.append(f"not {smallest_short}" if parts else f"no: {smallest_short}")
     lead = f"{title}  "
     return textwrap.wrap("; ".join(parts), WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead))
 

@@ -11,11 +11,14 @@ def find_cached(repo_id: str, revision: str | None, reason: str) -> LocalSource 
     """The cached snapshot of this revision, if its weights are there; `reason` says why it is used."""
     from huggingface_hub import try_to_load_from_cache
 
-    config = try_to_load_from_cache(repo_id, "config.json", revision=revision or "main")
-    if not isinstance(config, str):
-        return None
-    folder = Path(config).parent
-    if not any(path.suffix == ".safetensors" for path in folder.iterdir()):
+    try:
+        config = try_to_load_from_cache(repo_id, "config.json", revision=revision or "main")
+        if not isinstance(config, str):
+            return None
+        folder = Path(config).parent
+        if not any(path.suffix == ".safetensors" for path in folder.iterdir()):
+            return None
+    except (OSError, ValueError):  # a damaged cache, or a home that is no folder: as good as none
         return None
     return LocalSource(
         folder,

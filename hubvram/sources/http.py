@@ -17,12 +17,14 @@ from hubvram.errors import (
     DisabledRepoError,
     FileMissingError,
     GatedRepoError,
+    HubBusyError,
     HubResponseError,
     ModelUnreadableError,
     NetworkError,
     OfflineError,
     RepoNotFoundError,
     RevisionNotFoundError,
+    UsageError,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class Target:
     """What a request is about: what an error has to name."""
 
     model_id: str
-    revision: str
+    requested_revision: str | None
     file: str | None = None
 
 
@@ -49,13 +51,13 @@ class HubClient:
     """Requests to one Hub endpoint. The token goes to that origin alone: a redirect elsewhere loses it."""
 
     def __init__(self) -> None:
-        from huggingface_hub import constants, get_token
+        from huggingface_hub import constants
         from huggingface_hub.utils import get_session
 
         self.endpoint: str = constants.ENDPOINT
         self._session: httpx2.Client = get_session()
         self._headers = {"user-agent": f"hubvram/{__version__}"}
-        token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
+        token = _read_token()
         self.has_token = token is not None
         if token is not None:
             self._headers["authorization"] = f"Bearer {token}"
@@ -114,7 +116,6 @@ class HubClient:
         import httpx2
         from huggingface_hub.errors import OfflineModeIsEnabled
 
-        origin = urlsplit(url).netloc
         timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
         try:
             with self._session.stream(
@@ -122,16 +123,16 @@ class HubClient:
             ) as response:
                 yield response
         except OfflineModeIsEnabled:
-            raise OfflineError(target.model_id) from None
+            raise OfflineError(target.model_id, target.requested_revision) from None
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
-            raise NetworkError(target.model_id, origin, str(error) or "no connection") from None
+            raise NetworkError(target.model_id, _asked(error, url), str(error) or "no connection") from None
         except (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError) as error:
             detail = "no answer in time" if isinstance(error, httpx2.TimeoutException) else "the connection broke"
-            raise _Transient(origin, detail) from None
+            raise _Transient(_asked(error, url), detail) from None
         except (UnicodeEncodeError, httpx2.LocalProtocolError):  # whose text quotes the header
-            raise BadTokenError(target.model_id, "the token is not plain text", token_sent=False) from None
+            raise BadTokenError(target.model_id, "your token is not plain text") from None
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise HubResponseError(target.model_id, f"{origin}: {error}") from None
+            raise HubResponseError(target.model_id, f"{host_of(url)}: {error}") from None
 
     def _raise_for_status(self, response: httpx2.Response, target: Target) -> None:
         if response.status_code < 400:
@@ -141,7 +142,7 @@ class HubClient:
         if make := _BY_CODE.get(code) or _by_message(message):
             raise make(target, self.has_token)
         if response.status_code in _RETRY_STATUSES:
-            raise NetworkError(target.model_id, urlsplit(self.endpoint).netloc, _busy(response))
+            raise HubBusyError(target.model_id, response.status_code, _retry_seconds(response))
         if response.status_code in (401, 403):
             raise AccessError(target.model_id, message, token_sent=self.has_token)
         if response.status_code == 404:  # a mirror without the Hub's codes
@@ -158,13 +159,38 @@ class _Transient(Exception):
         self.detail = detail
 
 
-def _busy(response: httpx2.Response) -> str:
+def host_of(url: str) -> str:
+    """The host and port of an address, without a user name or password in it."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def _asked(error: httpx2.RequestError, url: str) -> str:
+    """The host that failed: after a redirect another one than that of `url`."""
+    try:
+        return host_of(str(error.request.url))
+    except RuntimeError:  # httpx2 raised it before there was a request
+        return host_of(url)
+
+
+def _retry_seconds(response: httpx2.Response) -> int | None:
     from huggingface_hub.utils import parse_ratelimit_headers
 
     limit = parse_ratelimit_headers(response.headers)
-    if response.status_code == 429 and limit is not None:
-        return f"too many requests for now (429); the quota is renewed in {limit.reset_in_seconds} s"
-    return f"it answered {response.status_code} each of {len(_RETRY_WAITS_SECONDS) + 1} times"
+    return limit.reset_in_seconds if limit is not None else None
+
+
+def _read_token() -> str | None:
+    """The user's token. A home without one, or that is no folder, is no error; a token that is no text is."""
+    from huggingface_hub import constants, get_token
+
+    if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN:
+        return None
+    try:
+        return get_token()
+    except UnicodeDecodeError:
+        raise UsageError(f"the token in {constants.HF_TOKEN_PATH} is not plain text", "try: hf auth login") from None
+    except OSError:
+        return None
 
 
 def _file_or_repo_missing(target: Target, token_sent: bool) -> ModelUnreadableError:
@@ -178,7 +204,9 @@ _Make = Callable[[Target, bool], ModelUnreadableError]
 _BY_CODE: Final[dict[str, _Make]] = {
     "RepoNotFound": lambda target, token: RepoNotFoundError(target.model_id, token_sent=token),
     "GatedRepo": lambda target, token: GatedRepoError(target.model_id, token_sent=token),
-    "RevisionNotFound": lambda target, token: RevisionNotFoundError(target.model_id, target.revision),
+    "RevisionNotFound": lambda target, token: RevisionNotFoundError(
+        target.model_id, target.requested_revision or "main"
+    ),
     "EntryNotFound": _file_or_repo_missing,
 }
 """X-Error-Code -> error. The code decides before the status does: 401 alone means four different things."""

@@ -21,6 +21,7 @@ REQUESTS_IN_FLIGHT: Final = 32
 
 _LISTING_LIMIT_BYTES: Final = 64 * 2**20
 _GUESS_BYTES: Final = 64 * 2**10  # the headers of most single files fit
+_SMALLEST_BYTES: Final = 8
 _INDEX_SUFFIX: Final = ".safetensors.index.json"
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
@@ -49,10 +50,10 @@ class HubSource:
         url = f"{client.endpoint}/api/models/{repo_id}"
         if revision is not None:
             url += f"/revision/{quote(revision, safe='')}"
-        target = Target(model_id=repo_id, revision=revision or "main")
+        target = Target(model_id=repo_id, requested_revision=revision)
         listing = client.get_json(f"{url}?blobs=true", target, _LISTING_LIMIT_BYTES)
         try:
-            return cls(client, listing, target.revision)
+            return cls(client, listing, revision or "main")
         except (KeyError, TypeError, ValueError, AttributeError):
             raise HubResponseError(repo_id, f"{client.endpoint} did not answer like a Hugging Face Hub") from None
 
@@ -82,6 +83,9 @@ class HubSource:
         return found
 
     def _beginning(self, path: str, needed: Needed) -> Beginning:
+        listed_bytes = self.files[path].size_bytes
+        if listed_bytes is not None and listed_bytes < _SMALLEST_BYTES:
+            needed(path, b"", listed_bytes)  # refuses it; a range of nothing cannot be asked for
         guess = self._first_guess(path)
         data, file_bytes, total = self._read_range(path, 0, guess, needed)
         while len(data) < total:
@@ -145,7 +149,7 @@ class HubSource:
         return f"{self._client.endpoint}/{self.model_id}/resolve/{self.revision}/{quote(path)}"
 
     def _target(self, path: str) -> Target:
-        return Target(model_id=self.model_id, revision=self.requested_revision or "main", file=path)
+        return Target(model_id=self.model_id, requested_revision=self.requested_revision, file=path)
 
 
 def _text(listing: Mapping[str, Any], key: str) -> str:

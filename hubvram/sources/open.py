@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from hubvram.errors import FileMissingError, GatedRepoError, UnreachableError
+from hubvram.errors import FileMissingError, GatedRepoError, HubBusyError, OfflineError, UnreachableError
 from hubvram.sources.cached import find_cached
 from hubvram.sources.hub import HubSource
 from hubvram.sources.interface import ModelSource
 from hubvram.sources.local import LocalSource
 from hubvram.sources.reference import HubReference, LocalReference, parse_reference
 from hubvram.sources.snapshot import find_snapshot
+
+_REASONS = {OfflineError: "offline mode is on", HubBusyError: "the Hub cannot answer for now"}
 
 CONFIG_FILE = "config.json"
 CONFIG_LIMIT_BYTES = 16 * 2**20
@@ -25,9 +27,9 @@ def open_source(model: str, revision: str | None = None) -> ModelSource:
     try:
         hub = HubSource.open(reference.repo_id, reference.revision)
     except UnreachableError as error:
-        source = _without_the_hub(reference, "the Hub could not be reached")
+        source = _without_the_hub(reference, _REASONS.get(type(error), "the Hub could not be reached"))
         if source is None:
-            raise error
+            raise
         return source
     return _opened(hub, reference)
 

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from hubvram.errors import FileMissingError, UsageError
+from hubvram.sources.settings import check_endpoint
 
 _EXAMPLES: Final = "write org/name, org/name@revision, a https://huggingface.co/... address or a folder"
 _HOSTS: Final = ("huggingface.co", "www.huggingface.co", "hf.co")
@@ -41,7 +42,12 @@ def parse_reference(text: str, revision: str | None = None) -> HubReference | Lo
 
     Raises UsageError for what is none of these, FileMissingError for a path that does not exist.
     """
+    if revision == "":
+        raise UsageError("--revision is empty", "give a branch, tag or commit, or leave it out")
+    if text.startswith(tuple(f"{host}/" for host in _HOSTS)):
+        text = f"https://{text}"
     if "://" in text:
+        check_endpoint()
         return _merge(text, *_from_url(text), revision)
     # os.path answers False or leaves the text alone where pathlib raises: names too long, homes of nobody.
     path = Path(os.path.expanduser(text))
@@ -53,6 +59,7 @@ def parse_reference(text: str, revision: str | None = None) -> HubReference | Lo
         raise UsageError(f"{text} is a file, a model is a folder", f"try: hubvram {path.parent}")
     if text.startswith((".", "/", "~")):
         raise FileMissingError(text, text)
+    check_endpoint()
     repo_id, _, inline = text.partition("@")
     return _merge(text, repo_id, inline or None, revision)
 
@@ -63,7 +70,10 @@ def _from_url(text: str) -> tuple[str, str | None]:
     except ValueError:
         raise UsageError(f"{text} is not an address", _EXAMPLES) from None
     segments = [unquote(segment) for segment in parts.path.split("/") if segment]
-    if parts.scheme not in ("http", "https") or not segments or parts.netloc not in (*_HOSTS, _endpoint_host()):
+    if segments[:2] == ["api", "models"]:
+        segments = segments[2:]
+    host = parts.netloc.lower()
+    if parts.scheme not in ("http", "https") or not segments or host not in (*_HOSTS, _endpoint_host()):
         raise UsageError(f"{text} is not an address of a model on the Hub", _EXAMPLES)
     if segments[0] in _NOT_MODELS:
         raise UsageError(f"{text} is {_NOT_MODELS[segments[0]]}, not a model", _EXAMPLES)
@@ -76,7 +86,7 @@ def _from_url(text: str) -> tuple[str, str | None]:
 def _endpoint_host() -> str:
     from huggingface_hub import constants
 
-    return urlsplit(constants.ENDPOINT).netloc
+    return urlsplit(constants.ENDPOINT).netloc.lower()
 
 
 def _merge(text: str, repo_id: str, inline: str | None, revision: str | None) -> HubReference:

@@ -22,6 +22,7 @@ from hubvram.sources.interface import Beginning, Needed, OnProgress, PublicSumma
 _PACKAGED: Final = Path(__file__).parent / "snapshots"  # where a wheel has them
 _CHECKOUT: Final = Path(__file__).parents[2] / "fixtures" / "models"
 
+_SHORT_COMMIT: Final = 7
 _HEADER_TEXT_BYTES: Final = 64
 _HEADER_TEXT_SHARE: Final = 0.02
 """Two writers' headers of the same tensors differ in spaces, order and offsets' digits, not in data."""
@@ -141,6 +142,11 @@ def _same_size(listed_bytes: int | None, header: bytes, file_bytes: int) -> bool
     return listed_bytes is not None and abs(listed_bytes - file_bytes) <= allowed
 
 
+def _is_commit(revision: str, commit: str | None) -> bool:
+    """Whether a revision means this commit, in full or shortened as reports show it."""
+    return commit is not None and len(revision) >= _SHORT_COMMIT and commit.startswith(revision)
+
+
 def _named(repo_id: str) -> SnapshotSource | None:
     folders = snapshot_folders()
     if repo_id in folders:
@@ -156,7 +162,7 @@ def find_snapshot(repo_id: str, revision: str | None, reason: str) -> SnapshotSo
     source = _named(repo_id)
     if source is None:
         return None
-    if revision not in (None, "main", source.revision):
+    if revision not in (None, "main") and not _is_commit(revision, source.revision):
         return None
     commit = f" of commit {source.revision[:7]}" if source.revision else ""
     source.notes = (f"{reason}; answered from the snapshot bundled with hubvram{commit} ({source.as_of})",)

@@ -116,13 +116,14 @@ def test_some_layers_have_experts() -> None:
     assert qwen3_moe(mlp_only_layers=[0, 5]) == ["dense", *["moe"] * 4, "dense"]
     assert qwen3_moe(decoder_sparse_step=3, mlp_only_layers=[2]) == [*["dense"] * 5, "moe"]
     assert qwen3_moe(mlp_only_layers=[99]) == ["moe"] * 6
+    assert qwen3_moe(num_experts=0) == ["dense"] * 6  # as Qwen3MoeDecoderLayer has it
 
 
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
         ({"num_experts_per_tok": 9}, "num_experts_per_tok: 9 of 8 experts cannot be chosen"),
-        ({"num_experts": 0}, "num_(local_)?experts: 0 is not between"),
+        ({"num_experts": -1}, "num_(local_)?experts: -1 is not between"),
         ({"decoder_sparse_step": 0}, "decoder_sparse_step: 0 is not between"),
         ({"mlp_only_layers": ["0"]}, r"mlp_only_layers\[0\]: expected an integer"),
         ({"moe_intermediate_size": -768}, "moe_intermediate_size: -768"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from hubvram.architecture.layers import Architecture
+from hubvram.architecture.layers import Architecture, MoEMLP
 from hubvram.errors import UnsupportedOptionError
 from hubvram.memory import activations
 from hubvram.memory.estimate import Instant
@@ -42,6 +42,16 @@ def resolve_attention(architecture: Architecture, requested: Attention) -> Atten
             f"--attention takes {', '.join(supported)} for it",
         )
     return requested
+
+
+def check_length(architecture: Architecture, workload: Workload) -> None:
+    """Learned positions end where their table does. Raises UnsupportedOptionError beyond."""
+    rows = architecture.learned_positions
+    if rows and workload.context_tokens > rows:
+        raise UnsupportedOptionError(
+            f"{architecture.model_type} has {rows:,} learned positions: {workload.context_tokens:,} tokens cannot run",
+            f"--context takes at most {rows} for it",
+        )
 
 
 def instants(
@@ -80,14 +90,14 @@ def _prefill(
             kv_cache_bytes=cached,
             activations_bytes=phases[phase] + excess,
             outputs_bytes=0,
-            explanation=f"the {phase} of the last layer, over all {prompt.tokens:,} input tokens",
+            explanation=f"in the {phase} of the last layer, over all {_tokens(prompt.tokens)} of input",
         ),
         Instant(
             name="prefill-logits",
             kv_cache_bytes=cached,
             activations_bytes=activations.after_layers_bytes(architecture, prompt) + excess,
             outputs_bytes=activations.logits_bytes(architecture, prompt),
-            explanation="the logits after the prompt",
+            explanation=f"at the logits after {_tokens(prompt.tokens)} of input",
         ),
     )
 
@@ -104,16 +114,26 @@ def _decode(architecture: Architecture, whole: activations.Shape, cache_element_
             kv_cache_bytes=cached,
             activations_bytes=phases[phase],
             outputs_bytes=0,
-            explanation=f"the {phase} of a layer, with {whole.tokens:,} tokens in the cache",
+            explanation=f"while decoding, in the {phase} of a layer{_gathered(architecture, phase)}, "
+            f"with {_tokens(whole.tokens)} in the cache",
         ),
         Instant(
             name="decode-logits",
             kv_cache_bytes=cached,
             activations_bytes=activations.after_layers_bytes(architecture, replace(whole, tokens=1)),
             outputs_bytes=activations.logits_bytes(architecture, whole),
-            explanation="the logits of the last token",
+            explanation=f"at the logits of a decoded token, with {_tokens(whole.tokens)} in the cache",
         ),
     )
+
+
+def _tokens(number: int) -> str:
+    return f"{number:,} token{'s' * (number != 1)}"
+
+
+def _gathered(architecture: Architecture, phase: str) -> str:
+    has_experts = any(isinstance(layer.mlp, MoEMLP) for layer in architecture.layers)
+    return ", which copies the chosen experts' weights for each token" if phase == "mlp" and has_experts else ""
 
 
 def peak_of(moments: tuple[Instant, ...]) -> Instant:

@@ -1,0 +1,23 @@
+"""The user's settings that huggingface_hub reads when it is imported, and fails on if they make no sense."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import urlsplit
+
+from hubvram.errors import UsageError
+
+
+def check_endpoint() -> None:
+    """HF_ENDPOINT must be an address, before huggingface_hub takes it apart. Raises UsageError.
+
+    Its value is not repeated: it may hold a password.
+    """
+    endpoint = os.environ.get("HF_ENDPOINT", "")
+    try:
+        parts = urlsplit(endpoint)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if endpoint and (not usable or endpoint != endpoint.strip()):
+        raise UsageError("HF_ENDPOINT is set to something that is no address", "set it like https://huggingface.co")
