@@ -22,7 +22,7 @@ from hubvram.dtypes import (
     SAFETENSORS_BITS,
     nominal_weight_bytes,
 )
-from hubvram.errors import FileMissingError, GatedRepoError, UsageError
+from hubvram.errors import CheckpointError, FileMissingError, GatedRepoError, UsageError
 from hubvram.hardware.accelerators import ACCELERATORS, Accelerator
 from hubvram.hardware.fit import Fit, fit
 from hubvram.memory.engines import transformers as engine
@@ -217,6 +217,8 @@ def read_model(source: ModelSource, on_progress: OnProgress | None = None) -> Mo
         if source.summary is None or not source.summary.elements_by_dtype:
             raise
         return _from_summary(source, source.summary)
+    if not checkpoint.tensors:
+        raise CheckpointError(source.model_id, checkpoint.files[0], "it holds no tensors")
     architecture, notes = _architecture(config)
     compared = reconcile(
         checkpoint,

@@ -11,7 +11,7 @@ import pytest
 
 from hubvram.architecture.reconcile import Status
 from hubvram.dtypes import SAFETENSORS_BITS
-from hubvram.errors import ConfigError, NoCheckpointError, UsageError
+from hubvram.errors import ConfigError, NoCheckpointError, UnsupportedOptionError, UsageError
 from hubvram.hardware.accelerators import ACCELERATORS, Accelerator, limit
 from hubvram.inspection import DEFAULT_PRECISIONS, Inspection, inspect, inspect_model, read_model
 from hubvram.memory.weights import STORED
@@ -110,10 +110,26 @@ def test_every_fixture_has_a_whole_answer(name: str) -> None:
 
 
 def test_a_context_beyond_what_the_model_was_made_for_is_noted() -> None:
-    model = fixture_model("openai-community--gpt2")
-    inside, beyond = (inspect_model(model, workload_of(tokens)) for tokens in (1024, 1025))
+    model = fixture_model("EleutherAI--pythia-160m")
+    inside, beyond = (inspect_model(model, workload_of(tokens)) for tokens in (2048, 2049))
     assert inside.notes == model.notes
-    assert beyond.notes == (*model.notes, "1,025 tokens are more than the 1,024 that the model was made for")
+    assert beyond.notes == (*model.notes, "2,049 tokens are more than the 2,048 that the model was made for")
+
+
+def test_learned_positions_end_where_their_table_does() -> None:
+    model = fixture_model("openai-community--gpt2")
+    inspect_model(model, workload_of(1024))
+    with pytest.raises(UnsupportedOptionError, match="1,024 learned positions"):
+        inspect_model(model, workload_of(1025))
+
+
+def test_what_the_files_do_not_bear_out_cannot_be_said_to_fit(tmp_path: Path) -> None:
+    folder = write_model(tmp_path, {**SMALL_LLAMA, "num_hidden_layers": 40})
+    found = inspect(str(folder), precisions=("int4",), accelerators=(EVERYWHERE,))
+    assert found.model.reconciliation.status is Status.UNRECONCILED
+    assert found.gate is None
+    assert all(component.size_bytes > 0 for component in found.estimates[0].components)
+    assert inspect(str(folder), precisions=("int4",), accelerators=(NOWHERE,)).gate is False
 
 
 # -------------------------------------------------------------------------------------- the gate
@@ -338,14 +354,14 @@ def test_where_nothing_fits_the_shortest_context_is_shown_not_fitting(small: str
     assert longest(small, NOWHERE, input_tokens=50).workload.context_tokens == 50
 
 
-def test_the_longest_context_is_found_for_the_first_precision(small: str) -> None:
+def test_the_longest_context_is_one_with_which_all_precisions_fit(small: str) -> None:
     # In fp32 weights, cache and activations are twice as large.
     accelerator = limit(720 * MIB, "720 MiB")
     by_precision = [
         longest(small, accelerator, precisions=order).workload.context_tokens
-        for order in (("fp32", "bf16"), ("bf16", "fp32"))
+        for order in (("bf16",), ("fp32",), ("fp32", "bf16"), ("bf16", "fp32"))
     ]
-    assert by_precision[0] < by_precision[1]
+    assert by_precision[0] > by_precision[1] == by_precision[2] == by_precision[3]
 
 
 def test_a_fit_needs_something_to_fit(small: str) -> None:

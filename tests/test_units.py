@@ -54,13 +54,31 @@ def test_what_is_no_number_of_tokens_is_refused(text: str) -> None:
         units.parse_tokens(text)
 
 
-@pytest.mark.parametrize("text", ["0", "0GiB", "0.0001b", "9223372036854775808", "99999999999999TiB"])
+@pytest.mark.parametrize("text", ["0", "0GiB", "0.0000000001kb", "9223372036854775808", "99999999999999TiB"])
 def test_sizes_out_of_range_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="out of range"):
         units.parse_size(text)
 
 
-@given(st.integers(1, 2**63 - 1))
+@pytest.mark.parametrize("text", ["1", "24", "1048575"])
+def test_a_bare_number_that_is_no_amount_of_memory_is_refused(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        units.parse_size(text)
+    assert caught.value.hint == f"write {text}GiB"
+
+
+@pytest.mark.parametrize("text", ["8,192", "8_192", " 8192 ", "8k", "8K"])
+def test_lengths_are_read_as_they_are_printed(text: str) -> None:
+    assert units.parse_tokens(text) == 8192
+
+
+@pytest.mark.parametrize("text", ["1.5", "\u0663", "99999999999"])
+def test_lengths_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError):
+        units.parse_tokens(text)
+
+
+@given(st.integers(2**20, 2**63 - 1))
 def test_plain_bytes_are_read_without_loss(size_bytes: int) -> None:
     assert units.parse_size(str(size_bytes)) == size_bytes
 

@@ -24,12 +24,9 @@ def read_checkpoint(source: ModelSource, on_progress: OnProgress | None = None) 
 
     beginnings = source.read_beginnings(files, needed, on_progress)
     headers = {file: _parse(source.model_id, file, beginnings[file]) for file in files}
-    tensors = _merge(headers)
-    if not tensors:
-        raise CheckpointError(source.model_id, files[0], "it holds no tensors")
     sizes = [source.files[file].size_bytes for file in files]
     return Checkpoint(
-        tensors=tensors,
+        tensors=_merge(headers),
         files=files,
         file_bytes=sum(size for size in sizes if size is not None) if None not in sizes else None,
         notes=tuple(f"{file}: {note}" for file, header in headers.items() for note in header.notes),

@@ -92,7 +92,7 @@ def test_private_repo(capsys: Capsys, hub: LoopbackHub) -> None:
 
 def test_gated_repo_of_which_nothing_is_public(capsys: Capsys, hub: LoopbackHub) -> None:
     hub.add_repo("org/gated", {"config.json": LLAMA, "model.safetensors": MODEL}, gated="auto")
-    check(run(capsys, "org/gated"), 3, "gated", "https://huggingface.co/org/gated", "hf auth login")
+    check(run(capsys, "org/gated"), 3, "gated", f"{hub.endpoint}/org/gated", "hf auth login")
 
 
 def test_gated_repo_with_a_token_without_access(
@@ -101,7 +101,7 @@ def test_gated_repo_with_a_token_without_access(
     hub.add_repo("org/gated", {"config.json": LLAMA, "model.safetensors": MODEL}, gated="auto")
     hub.tokens["hf_secret"] = set()
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    check(run(capsys, "org/gated"), 3, "your token has no access", "https://huggingface.co/org/gated")
+    check(run(capsys, "org/gated"), 3, "your token has no access", f"{hub.endpoint}/org/gated")
 
 
 def test_missing_revision(capsys: Capsys, hub: LoopbackHub) -> None:
@@ -136,7 +136,7 @@ def test_missing_shard(capsys: Capsys, hub: LoopbackHub) -> None:
     files = sharded_checkpoint([{"a": ("F32", (2,))}, {"b": ("F32", (2,))}])
     del files["model-00002-of-00002.safetensors"]
     hub.add_repo("org/model", {"config.json": LLAMA, **files})
-    check(run(capsys, "org/model"), 3, "model-00002-of-00002.safetensors", "missing")
+    check(run(capsys, "org/model"), 3, "no file model-00002-of-00002.safetensors", "complete")
 
 
 def test_malformed_header(capsys: Capsys, hub: LoopbackHub) -> None:
@@ -215,6 +215,8 @@ MADE: dict[type[errors.HubvramError], Callable[[], errors.HubvramError]] = {
     errors.GatedRepoError: lambda: errors.GatedRepoError("m"),
     errors.BadTokenError: lambda: errors.BadTokenError("m"),
     errors.DisabledRepoError: lambda: errors.DisabledRepoError("m"),
+    errors.OutputError: lambda: errors.OutputError("full"),
+    errors.HubBusyError: lambda: errors.HubBusyError("m", 429, 30),
     errors.NetworkError: lambda: errors.NetworkError("m", "host", "down"),
     errors.OfflineError: lambda: errors.OfflineError("m"),
     errors.HubResponseError: lambda: errors.HubResponseError("m", "odd"),

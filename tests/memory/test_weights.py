@@ -16,14 +16,14 @@ MASK = "model.layers.0.attn.bias"
 def deployed(precision: str, *, compute_dtype: str | None = "bf16") -> Weights:
     checkpoint = checkpoint_of(llama_tensors(SMALL))
     compared = reconcile(checkpoint, SMALL, quantized=False, is_nested=False)
-    weights = deployed_weights(precision, compared, checkpoint, SMALL, compute_dtype)
+    weights = deployed_weights(precision, compared, checkpoint, compute_dtype)
     assert weights is not None
     return weights
 
 
 def test_stored_weights_are_read() -> None:
     checkpoint = checkpoint_of(llama_tensors(SMALL))
-    weights = stored_weights(checkpoint, reconcile(checkpoint, SMALL, quantized=False, is_nested=False))
+    weights = stored_weights(checkpoint, reconcile(checkpoint, SMALL, quantized=False, is_nested=False), None)
     assert weights.precision == STORED
     assert (weights.scheme, weights.compute_dtype) == ("bf16", "bf16")
     assert weights.component.basis is Basis.READ
@@ -33,14 +33,14 @@ def test_stored_weights_are_read() -> None:
 
 def test_what_is_not_kept_is_named() -> None:
     checkpoint = checkpoint_of({**llama_tensors(SMALL), MASK: (1, 1, 512, 512)}, {MASK: "U8"})
-    weights = stored_weights(checkpoint, reconcile(checkpoint, SMALL, quantized=False, is_nested=False))
+    weights = stored_weights(checkpoint, reconcile(checkpoint, SMALL, quantized=False, is_nested=False), None)
     assert weights.component.size_bytes == 2 * SMALL.parameters
     assert weights.component.note == "without causal masks, 0.2 MiB"
 
 
 def test_several_stored_types() -> None:
     checkpoint = checkpoint_of(llama_tensors(SMALL), {"lm_head.weight": "F32"})
-    weights = stored_weights(checkpoint, reconcile(checkpoint, SMALL, quantized=False, is_nested=False))
+    weights = stored_weights(checkpoint, reconcile(checkpoint, SMALL, quantized=False, is_nested=False), None)
     # Most bytes are bf16: that is what the model computes in.
     assert (weights.scheme, weights.compute_dtype) == ("bf16+fp32", "bf16")
     assert weights.component.size_bytes == 2 * SMALL.parameters + 2 * 6400
@@ -50,7 +50,7 @@ def test_packed_weights_compute_in_what_stands_beside_them() -> None:
     packed = {name: "I32" for name in llama_tensors(SMALL) if "_proj" in name}
     checkpoint = checkpoint_of(llama_tensors(SMALL), packed | {"lm_head.weight": "F16"})
     assert stored_compute_dtype(checkpoint) == "bf16"
-    weights = stored_weights(checkpoint, reconcile(checkpoint, SMALL, quantized=True, is_nested=False))
+    weights = stored_weights(checkpoint, reconcile(checkpoint, SMALL, quantized=True, is_nested=False), None)
     assert weights.nominal_bytes is None, "no precision is nominal for packed tensors"
     assert weights.component.size_bytes == checkpoint.stored_bytes
 
@@ -88,7 +88,7 @@ def test_without_an_architecture_matrices_are_told_by_name_and_shape() -> None:
     checkpoint = checkpoint_of(llama_tensors(SMALL))
     unknown = reconcile(checkpoint, None, quantized=False, is_nested=False)
     for precision in ("fp32", "bf16", "fp8", "int8", "int4"):
-        weights = deployed_weights(precision, unknown, checkpoint, None, "bf16")
+        weights = deployed_weights(precision, unknown, checkpoint, "bf16")
         assert weights is not None
         # Of a llama, the names tell everything that the architecture does.
         assert weights.component.size_bytes == deployed(precision).component.size_bytes
@@ -96,22 +96,40 @@ def test_without_an_architecture_matrices_are_told_by_name_and_shape() -> None:
         assert ("names and shapes" in weights.component.note) == (precision in ("fp8", "int8", "int4"))
 
 
+def test_a_config_that_the_files_do_not_bear_out_is_not_believed() -> None:
+    """Half of the layers are missing: what is stored decides, and nothing is subtracted from it."""
+    stored = {name: shape for name, shape in llama_tensors(SMALL).items() if ".layers.1." not in name}
+    checkpoint = checkpoint_of(stored)
+    compared = reconcile(checkpoint, SMALL, quantized=False, is_nested=False)
+    as_if_unknown = reconcile(checkpoint, None, quantized=False, is_nested=False)
+    for precision in ("bf16", "int8", "int4"):
+        weights = deployed_weights(precision, compared, checkpoint, "bf16")
+        by_shape = deployed_weights(precision, as_if_unknown, checkpoint, "bf16")
+        assert weights is not None and by_shape is not None
+        assert 0 < weights.component.size_bytes == by_shape.component.size_bytes < 2 * compared.total + 1
+
+
+def test_a_checkpoint_of_integers_computes_in_what_its_config_says() -> None:
+    names = llama_tensors(SMALL)
+    checkpoint = checkpoint_of(names, dict.fromkeys(names, "I8"))
+    compared = reconcile(checkpoint, SMALL, quantized=True, is_nested=False)
+    assert stored_weights(checkpoint, compared, "fp16").compute_dtype == "fp16"
+
+
 def test_without_headers_only_plain_precisions_are_known() -> None:
     checkpoint = checkpoint_of(llama_tensors(SMALL))
     unknown = reconcile(checkpoint, None, quantized=False, is_nested=False)
-    plain = deployed_weights("fp32", unknown, None, None, "bf16")
+    plain = deployed_weights("fp32", unknown, None, "bf16")
     assert plain is not None
     assert plain.component.size_bytes == 4 * SMALL.parameters
-    assert deployed_weights("int4", unknown, None, None, "bf16") is None
+    assert deployed_weights("int4", unknown, None, "bf16") is None
 
 
 def test_llama_70b_nominally() -> None:
     model = fixture_model("meta-llama--Llama-3.1-70B")
     nominal = {}
     for precision in ("fp32", "fp16", "int8", "int4"):
-        weights = deployed_weights(
-            precision, model.reconciliation, model.checkpoint, model.architecture, model.stored.compute_dtype
-        )
+        weights = deployed_weights(precision, model.reconciliation, model.checkpoint, model.stored.compute_dtype)
         assert weights is not None
         nominal[precision] = weights.nominal_bytes
     assert nominal == {

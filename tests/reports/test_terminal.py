@@ -44,6 +44,8 @@ Memory in GiB for 8,192 tokens x 1, transformers with sdpa
   int4 in groups of 128 in the layers; embedding, head and norms stay 16 bit
   runtime (CUDA context, workspaces) is assumed, 0.28 to 0.65; rule x1.2 is what
   people usually calculate: parameters x bytes x 1.2
+  the peak of int4 is in the mlp of the last layer, over all 8,192 tokens of
+  input
 
 Fits (int4)  L40S 48GB with 2.4 GiB to spare, A100 80GB 37.1, H100 80GB 37.1 and
              larger; not A100 40GB (2.5 GiB short)
@@ -57,8 +59,9 @@ def test_the_whole_report() -> None:
 @pytest.mark.parametrize("repo_id", FOLDERS)
 @pytest.mark.parametrize("every_layer", [False, True])
 def test_it_never_leaves_its_80_columns(repo_id: str, every_layer: bool) -> None:
-    long = _found(repo_id, tokens=1_000_000, batch_size=1000)
-    for found in (long, _found(repo_id), _found(repo_id, "fp8", gpu="t4")):
+    longest = 1024 if repo_id == "openai-community/gpt2" else 1_000_000
+    long = _found(repo_id, tokens=longest, batch_size=1000)
+    for found in (long, _found(repo_id, tokens=1000), _found(repo_id, "fp8", gpu="t4", tokens=7)):
         lines = render(found, every_layer=every_layer).splitlines()
         assert max(map(len, lines)) <= WIDTH, max(lines, key=len)
         assert all(line == line.rstrip() for line in lines)
@@ -70,6 +73,13 @@ def test_a_row_that_would_repeat_the_stored_precision_is_left_out() -> None:
     assert "  stored bf16" in report
     assert "  bf16 " not in report
     assert rows.count("fp32") == rows.count("int8") == rows.count("int4") == 1
+
+
+def test_mixed_types_keep_their_decimals() -> None:
+    """A long list of stored types stands in the title, not in the table."""
+    report = render(_found("EleutherAI/pythia-160m", tokens=2048))
+    assert "fp16+u8" in report.splitlines()[1]
+    assert "  stored     0.30      0.07         0.04  0.00     0.45   0.86       0.36" in report
 
 
 def test_windows_and_combs_are_named() -> None:
@@ -88,13 +98,13 @@ def test_experts_are_named() -> None:
 
 
 def test_what_is_stored_beside_the_parameters_is_said() -> None:
-    report = render(_found("openai-community/gpt2"))
+    report = render(_found("openai-community/gpt2", tokens=1024))
     assert "124,439,808 parameters" in report
     assert "causal masks, 12,582,912 elements" in report
 
 
 def test_a_verdict_for_each_gpu_that_was_asked_for() -> None:
-    assert "Fits (int4)  not RTX 5090 32GB (10.6 GiB short)" in render(
+    assert "Fits (int4)  no: RTX 5090 32GB (10.6 GiB short)" in render(
         _found("meta-llama/Llama-3.1-70B", "int4", gpu="rtx-5090")
     )
     assert "Fits (int4)  A100 80GB with" in render(_found("meta-llama/Llama-3.1-70B", "int4", gpu="a100-80"))
@@ -102,4 +112,4 @@ def test_a_verdict_for_each_gpu_that_was_asked_for() -> None:
 
 def test_every_accelerator_can_be_named_in_a_verdict() -> None:
     for name, accelerator in ACCELERATORS.items():
-        assert accelerator.label in render(_found("openai-community/gpt2", gpu=name))
+        assert accelerator.label in render(_found("openai-community/gpt2", gpu=name, tokens=1024))

@@ -13,11 +13,13 @@ from hubvram.errors import (
     BadTokenError,
     FileMissingError,
     GatedRepoError,
+    HubBusyError,
     HubResponseError,
     NetworkError,
     OfflineError,
     RepoNotFoundError,
     RevisionNotFoundError,
+    UnreachableError,
     UsageError,
 )
 from hubvram.sources.hub import HubSource
@@ -112,6 +114,13 @@ class TestReachable:
         assert hub.requests == []
 
 
+REASONS = {
+    "refused": "the Hub could not be reached",
+    "503": "the Hub cannot answer for now",
+    "offline": "offline mode is on",
+}
+
+
 class TestUnreachable:
     @pytest.fixture(params=["refused", "503", "offline"])
     def why(self, request: pytest.FixtureRequest, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -133,7 +142,7 @@ class TestUnreachable:
         start = time.perf_counter()
         source = open_source(MODEL)
         assert isinstance(source, LocalSource)
-        assert source.notes == (f"the Hub could not be reached; {FROM_CACHE}",)
+        assert source.notes == (f"{REASONS[why]}; {FROM_CACHE}",)
         assert (source.model_id, source.requested_revision) == (MODEL, "main")
         assert source.revision is not None and len(source.revision) == 40
         assert read_checkpoint(source).elements == 5
@@ -144,13 +153,14 @@ class TestUnreachable:
     def test_the_snapshot(self, why: str, revision: str | None) -> None:
         source = open_source(KNOWN, revision)
         assert isinstance(source, SnapshotSource)
-        assert source.notes == (f"the Hub could not be reached; {FROM_SNAPSHOT}",)
+        assert source.notes == (f"{REASONS[why]}; {FROM_SNAPSHOT}",)
         assert read_checkpoint(source).elements == KNOWN_PARAMETERS
 
     @pytest.mark.parametrize("text", [f"{KNOWN}@v1", f"{MODEL}@v1", "org/other", "model"])
     def test_neither(self, why: str, text: str) -> None:
-        with pytest.raises(OfflineError if why == "offline" else NetworkError) as caught:
+        with pytest.raises(UnreachableError) as caught:
             open_source(text)
+        assert type(caught.value) is {"offline": OfflineError, "503": HubBusyError, "refused": NetworkError}[why]
         assert caught.value.model_id == text.partition("@")[0]
 
 

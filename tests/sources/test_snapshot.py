@@ -206,7 +206,7 @@ class TestFind:
     REPO = "meta-llama/Llama-3.1-8B"
     SHA = "d04e592bb4f6aa9cfee91e2e20afa771667e1d4b"
 
-    @pytest.mark.parametrize("revision", [None, "main", SHA])
+    @pytest.mark.parametrize("revision", [None, "main", SHA, "d04e592"])
     def test_by_revision(self, revision: str | None) -> None:
         source = find_snapshot(self.REPO, revision, "the Hub sleeps")
         assert source is not None
@@ -214,7 +214,7 @@ class TestFind:
         (note,) = source.notes
         assert note == "the Hub sleeps; answered from the snapshot bundled with hubvram of commit d04e592 (2026-10)"
 
-    @pytest.mark.parametrize("revision", ["v1", "0" * 40, "d04e592", "refs/pr/1"])
+    @pytest.mark.parametrize("revision", ["v1", "0" * 40, "d04e59", "refs/pr/1"])
     def test_of_another_revision(self, revision: str) -> None:
         assert find_snapshot(self.REPO, revision, "x") is None
 
