@@ -9,10 +9,10 @@ from typing import Final
 import typer
 
 from hubvram._version import __version__
-from hubvram.cli.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, explain
+from hubvram.cli.errors import EXIT_INTERRUPTED, explain
 from hubvram.cli.gpus import gpus
 from hubvram.cli.inspect import inspect
-from hubvram.cli.output import abandon_stdout, complain, prepare_streams, write, writing
+from hubvram.cli.output import complain, prepare_streams, write, writing
 from hubvram.errors import HubvramError
 
 DEFAULT_COMMAND: Final = "inspect"
@@ -48,10 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(exit_code)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader closed the pipe (`| head`): nobody is left to tell.
-        abandon_stdout()
-        sys.exit(EXIT_BROKEN_PIPE)
 
 
 def _run(words: list[str]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from hubvram.cli.errors import EXIT_BROKEN_PIPE
 from hubvram.errors import OutputError
 from hubvram.sources.interface import OnProgress
 
@@ -32,21 +33,17 @@ def prepare_streams() -> None:
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """What the system says when stdout is closed or full becomes an OutputError; a reader that left does not."""
+    """What the system says when stdout is full becomes an OutputError; when its reader left, that is no error."""
     try:
         yield
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BrokenPipeError:
-        raise
     except OSError as error:
-        abandon_stdout()
+        # The rest goes nowhere, so that the interpreter's own flush at the end does not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            sys.exit(EXIT_BROKEN_PIPE)
         raise OutputError(error.strerror or type(error).__name__) from None
-
-
-def abandon_stdout() -> None:
-    """Send the rest to nowhere, so that the interpreter's own flush at the end does not fail again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write(text: str) -> None:
