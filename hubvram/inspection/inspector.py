@@ -1,0 +1,209 @@
+"""A model and a workload: the memory of each precision, and what fits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from hubvram.architecture.reconcile import Status
+from hubvram.dtypes import KV_CACHE_BYTES, PRECISION_BITS
+from hubvram.errors import UsageError
+from hubvram.hardware.accelerators import ACCELERATORS, Accelerator
+from hubvram.hardware.fit import Fit, fit
+from hubvram.inspection.model import Model, read_model
+from hubvram.inspection.notes import unknown_precision_note, workload_notes
+from hubvram.memory.engines import transformers as engine
+from hubvram.memory.estimate import MemoryEstimate
+from hubvram.memory.estimator import estimate_memory
+from hubvram.memory.weights import STORED, Weights, deployed_weights
+from hubvram.memory.workload import Attention, Workload
+from hubvram.quantization.scheme import scheme_of
+from hubvram.sources.interface import OnProgress
+from hubvram.sources.open import open_source
+from hubvram.units import parse_tokens
+
+DEFAULT_PRECISIONS: Final = (STORED, "fp32", "bf16", "int8", "int4")
+DEFAULT_CONTEXT_TOKENS: Final = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """A model, a workload, and the memory of each precision asked for."""
+
+    model: Model
+    workload: Workload
+    attention: Attention | None
+    """The attention that runs; None where the model's code is unknown."""
+    estimates: tuple[MemoryEstimate, ...]
+    stored_estimate: MemoryEstimate
+    """The files as they are, for comparison, whether or not it was asked for."""
+    fits: tuple[tuple[Fit, ...], ...]
+    """For each estimate: the accelerators asked for, or all in the table."""
+    requested_precisions: tuple[str, ...]
+    accelerators: tuple[Accelerator, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        missing = set(self.requested_precisions or DEFAULT_PRECISIONS) - {e.precision for e in self.estimates}
+        return (
+            *self.model.notes,
+            *workload_notes(self.model.architecture, self.workload),
+            *(
+                unknown_precision_note(self.model.reconciliation.total, precision)
+                for precision in PRECISION_BITS
+                if precision in missing
+            ),
+        )
+
+    @property
+    def gate(self) -> bool | None:
+        """Whether everything asked for fits: True, False, or None where that cannot be said."""
+        if not self.accelerators:
+            return True
+        deciding = self.requested_precisions or (STORED,)
+        verdicts = [
+            verdict.fits
+            for estimate, verdicts in zip(self.estimates, self.fits, strict=True)
+            if estimate.precision in deciding
+            for verdict in verdicts
+        ]
+        if False in verdicts:
+            return False
+        return None if None in verdicts or not verdicts else True
+
+
+def inspect(
+    model: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    precisions: str | Sequence[str] = (),
+    context: int | str | None = None,
+    input_tokens: int | None = None,
+    batch_size: int = 1,
+    kv_cache_dtype: str | None = None,
+    attention: Attention = Attention.AUTO,
+    accelerators: Sequence[Accelerator] = (),
+    on_progress: OnProgress | None = None,
+) -> Inspection:
+    """Look inside a model without downloading it, and say what it takes to run.
+
+    `model` is a repo id, `org/name@revision`, a Hub URL or a local folder. `context` is in tokens, or "max"
+    (the model's maximum) or "fit" (the longest with which all precisions fit all accelerators asked for; the
+    stored one where none is asked for).
+    Raises UsageError or ModelUnreadableError.
+
+    >>> inspect("meta-llama/Llama-3.1-8B").model.reconciliation.total  # doctest: +SKIP
+    8030261248
+    """
+    if isinstance(precisions, str):
+        precisions = (precisions,)
+    wanted = tuple(dict.fromkeys(precision.strip().lower() for precision in precisions))
+    for precision in wanted:
+        if precision != STORED:
+            scheme_of(precision)  # A wrong name is said before anything is read.
+    if kv_cache_dtype is not None and kv_cache_dtype not in KV_CACHE_BYTES:
+        raise UsageError(f"{kv_cache_dtype!r} is no KV cache precision", f"choose from {', '.join(KV_CACHE_BYTES)}")
+    facts = read_model(open_source(os.fspath(model), revision), on_progress)
+
+    def workload_of(tokens: int) -> Workload:
+        return Workload(
+            context_tokens=tokens,
+            input_tokens=tokens if input_tokens is None else input_tokens,
+            batch_size=batch_size,
+            kv_cache_dtype=kv_cache_dtype,
+            attention=attention,
+        )
+
+    deciding = wanted or (STORED,)
+    tokens = _context_tokens(facts, context, deciding, accelerators, workload_of, input_tokens or 1)
+    return inspect_model(facts, workload_of(tokens), wanted, accelerators)
+
+
+def inspect_model(
+    model: Model, workload: Workload, precisions: Sequence[str] = (), accelerators: Sequence[Accelerator] = ()
+) -> Inspection:
+    """The second half: estimates of a model that was read before. Raises UsageError."""
+    if model.architecture is not None:
+        engine.check_length(model.architecture, workload)
+    is_grounded = model.reconciliation.status is not Status.UNRECONCILED
+    # The workspace is a range unless one GPU is asked for.
+    workspace_bytes = accelerators[0].workspace_bytes if len(accelerators) == 1 else None
+
+    def estimate_of(weights: Weights) -> MemoryEstimate:
+        return estimate_memory(
+            weights, model.architecture, workload, is_grounded=is_grounded, workspace_bytes=workspace_bytes
+        )
+
+    estimates = tuple(
+        estimate_of(weights)
+        for precision in precisions or DEFAULT_PRECISIONS
+        if (weights := weights_of(model, precision)) is not None
+    )
+    return Inspection(
+        model=model,
+        workload=workload,
+        attention=engine.resolve_attention(model.architecture, workload.attention) if model.architecture else None,
+        estimates=estimates,
+        stored_estimate=estimate_of(model.stored),
+        fits=tuple(
+            tuple(fit(estimate, accelerator) for accelerator in accelerators or ACCELERATORS.values())
+            for estimate in estimates
+        ),
+        requested_precisions=tuple(precisions),
+        accelerators=tuple(accelerators),
+    )
+
+
+def weights_of(model: Model, precision: str) -> Weights | None:
+    """The weights at `stored` or at a `--dtype`; None where they cannot be known."""
+    if precision == STORED:
+        return model.stored
+    return deployed_weights(precision, model.reconciliation, model.checkpoint, model.stored.compute_dtype)
+
+
+def _context_tokens(
+    model: Model,
+    context: int | str | None,
+    precisions: Sequence[str],
+    accelerators: Sequence[Accelerator],
+    workload_of: Callable[[int], Workload],
+    shortest: int,
+) -> int:
+    largest = model.architecture.max_position_embeddings if model.architecture else None
+    if context is None:
+        return max(shortest, min(DEFAULT_CONTEXT_TOKENS, largest or DEFAULT_CONTEXT_TOKENS))
+    if context == "fit":
+        return _longest_fit(model, precisions, accelerators, workload_of, shortest, largest)
+    if context == "max":
+        if largest is None:
+            raise UsageError("--context max: the config does not say how long a context may be", "give a number")
+        return largest
+    return parse_tokens(context) if isinstance(context, str) else context
+
+
+def _longest_fit(
+    model: Model,
+    precisions: Sequence[str],
+    accelerators: Sequence[Accelerator],
+    workload_of: Callable[[int], Workload],
+    shortest: int,
+    largest: int | None,
+) -> int:
+    """The longest context that fits, by bisection: memory never shrinks as a context grows."""
+    if not accelerators:
+        raise UsageError("--context fit needs a GPU to fit", "add --gpu or --max-vram")
+    if largest is None:
+        raise UsageError("--context fit: the KV cache of this model is unknown", "give a number")
+
+    def fits(tokens: int) -> bool:
+        return inspect_model(model, workload_of(tokens), precisions, accelerators).gate is True
+
+    low, high = shortest, max(shortest, largest)
+    if not fits(low):
+        return low  # The report then says that even this does not fit.
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low

@@ -1,0 +1,167 @@
+"""What a model is, read from a source: config, headers and their comparison."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from hubvram.architecture.families import FAMILIES
+from hubvram.architecture.layers import Architecture
+from hubvram.architecture.reconcile import Reconciliation, Status, reconcile
+from hubvram.checkpoint.components import Component
+from hubvram.checkpoint.files import weight_files
+from hubvram.checkpoint.reader import read_checkpoint
+from hubvram.checkpoint.tensors import Checkpoint
+from hubvram.config.reader import CONFIG_FILE, CONFIG_LIMIT_BYTES, ModelConfig, parse_config
+from hubvram.dtypes import COMPUTE_DTYPES, SAFETENSORS_BITS
+from hubvram.errors import CheckpointError, FileMissingError, GatedRepoError
+from hubvram.inspection.notes import dtype_notes, reconciliation_notes
+from hubvram.memory.estimate import Basis, exact
+from hubvram.memory.weights import STORED, Weights, scheme_name, stored_weights
+from hubvram.sources.interface import ModelSource, OnProgress, PublicSummary
+
+_DIMENSIONS: Final = (
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
+    *("intermediate_size", "vocab_size"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What a model is: everything that does not depend on how it is run."""
+
+    model_id: str
+    revision: str | None
+    requested_revision: str | None
+    model_type: str | None
+    architectures: tuple[str, ...]
+    library: str | None
+    quantization_method: str | None
+    checkpoint: Checkpoint | None
+    """None where the files could not be read (a gated repo)."""
+    listed_bytes: int | None
+    """Size of the weight files by the listing, where headers could not be read."""
+    reconciliation: Reconciliation
+    stored: Weights
+    notes: tuple[str, ...]
+
+    @property
+    def architecture(self) -> Architecture | None:
+        return self.reconciliation.architecture
+
+    @property
+    def active_parameters(self) -> int:
+        """Parameters that one token uses, the input embedding included."""
+        architecture = self.architecture
+        return self.reconciliation.total - (architecture.inactive_parameters if architecture else 0)
+
+    @property
+    def active_without_input_embedding(self) -> int:
+        """The same without the embedding: what model cards call non-embedding parameters, tied head or not."""
+        return self.active_parameters - self.reconciliation.by_component.get(Component.EMBEDDING, 0)
+
+
+def read_model(source: ModelSource, on_progress: OnProgress | None = None) -> Model:
+    """Config, headers and their comparison. Raises ModelUnreadableError."""
+    try:
+        config = _read_config(source)
+        checkpoint = read_checkpoint(source, on_progress)
+    except GatedRepoError:
+        if source.summary is None or not source.summary.elements_by_dtype:
+            raise
+        return _from_summary(source, source.summary)
+    if not checkpoint.tensors:
+        raise CheckpointError(source.model_id, checkpoint.files[0], "it holds no tensors")
+    architecture, notes = _architecture(config)
+    compared = reconcile(
+        checkpoint,
+        architecture,
+        quantized=config is not None and config.quantization_method is not None,
+        is_nested=config is not None and config.is_nested,
+    )
+    return Model(
+        model_id=source.model_id,
+        revision=source.revision,
+        requested_revision=source.requested_revision,
+        model_type=config.model_type if config else None,
+        architectures=config.architectures if config else (),
+        library=_library(source, config),
+        quantization_method=config.quantization_method if config else None,
+        checkpoint=checkpoint,
+        listed_bytes=checkpoint.file_bytes,
+        reconciliation=compared,
+        stored=stored_weights(checkpoint, compared, config.dtype if config else None),
+        notes=(
+            *source.notes,
+            *checkpoint.notes,
+            *notes,
+            *reconciliation_notes(config, compared),
+            *dtype_notes(config, checkpoint, compared),
+        ),
+    )
+
+
+def _library(source: ModelSource, config: ModelConfig | None) -> str | None:
+    """By the Hub; elsewhere, a config.json with a model type is how transformers saves a model."""
+    if source.summary is not None and source.summary.library:
+        return source.summary.library
+    return "transformers" if config is not None and config.model_type else None
+
+
+def _read_config(source: ModelSource) -> ModelConfig | None:
+    try:
+        return parse_config(source.read(CONFIG_FILE, CONFIG_LIMIT_BYTES), source.model_id)
+    except FileMissingError:
+        return None
+
+
+def _architecture(config: ModelConfig | None) -> tuple[Architecture | None, tuple[str, ...]]:
+    if config is None:
+        return None, (f"there is no {CONFIG_FILE}: weights are exact, dimensions and caches unknown",)
+    model_type = config.text_model_type
+    read = FAMILIES.get(model_type or "")
+    if read is None:
+        name = f"model type {model_type!r} is" if model_type else "the config names no model type; it is"
+        return None, (
+            f"{name} not one that hubvram understands yet: weights are exact, KV cache and activations unknown",
+        )
+    architecture = read(config.text, config.architectures)
+    left_out = config.text.defaulted(_DIMENSIONS)
+    if not left_out:
+        return architecture, ()
+    return architecture, (f"config.json leaves out {', '.join(left_out)}: taken from transformers' defaults",)
+
+
+def _from_summary(source: ModelSource, summary: PublicSummary) -> Model:
+    """What is public about a gated repo: sizes of its files, and the Hub's own totals."""
+    elements = summary.elements_by_dtype
+    known = {dtype: number for dtype, number in elements.items() if dtype in SAFETENSORS_BITS}
+    stored_bytes = sum(number * SAFETENSORS_BITS[dtype] // 8 for dtype, number in known.items())
+    largest = max(known, key=lambda dtype: known[dtype] * SAFETENSORS_BITS[dtype], default="")
+    sizes = [source.files[path].size_bytes for path in weight_files(source)]
+    total = sum(elements.values())
+    return Model(
+        model_id=source.model_id,
+        revision=source.revision,
+        requested_revision=source.requested_revision,
+        model_type=summary.model_type,
+        architectures=summary.architectures,
+        library=summary.library,
+        quantization_method=None,
+        checkpoint=None,
+        listed_bytes=sum(size for size in sizes if size is not None),
+        reconciliation=Reconciliation(status=Status.NO_HEADERS, total=total, by_component={}),
+        stored=Weights(
+            precision=STORED,
+            scheme=scheme_name(elements),
+            description="by the totals that the Hub publishes",
+            compute_dtype=COMPUTE_DTYPES.get(largest),
+            nominal_bytes=stored_bytes,
+            component=exact("weights", stored_bytes, Basis.READ, "the Hub's totals for its main branch"),
+        ),
+        notes=(
+            *source.notes,
+            "the repo is gated: this is what is public; layers, KV cache and activations need access to its files "
+            f"(ask for it at https://huggingface.co/{source.model_id}, then `hf auth login`)",
+        ),
+    )

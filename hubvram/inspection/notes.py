@@ -1,0 +1,62 @@
+"""Words beside the figures: what the reader of a result must know to believe the right amount of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hubvram.architecture.layers import Architecture
+from hubvram.architecture.reconcile import Reconciliation, Status
+from hubvram.checkpoint.tensors import Checkpoint
+from hubvram.config.reader import ModelConfig
+from hubvram.dtypes import PRECISION_BITS, nominal_weight_bytes
+from hubvram.memory.weights import stored_compute_dtype
+from hubvram.memory.workload import Attention, Workload
+from hubvram.units import size
+
+
+def reconciliation_notes(config: ModelConfig | None, compared: Reconciliation) -> tuple[str, ...]:
+    """What was not counted, accounted for, left open."""
+    notes = [
+        f"stored, but not counted: {item.what}, {item.parameters:,} elements in {item.tensors} tensor"
+        f"{'s' if item.tensors != 1 else ''} ({item.rule})"
+        for item in compared.not_counted
+    ]
+    notes += [f"accounted for: {item.what}, {item.parameters:+,} ({item.rule})" for item in compared.accounted]
+    if compared.scope == "text":
+        notes.append("dimensions, KV cache and activations are the text model's; images and sound would add to them")
+    if compared.status is Status.UNRECONCILED:
+        parts = ", ".join(f"{component} {number:+,}" for component, number in compared.differences.items())
+        notes.append(f"NOT reconciled: the files hold {parts} compared with config.json; dimensions may be wrong")
+    if compared.status is Status.QUANTIZED:
+        method = (config.quantization_method if config else None) or "packed tensors"
+        notes.append(
+            f"quantized ({method}): stored bytes are exact; the parameter count is derived from config.json, "
+            "not compared with the packed tensors"
+        )
+    return tuple(notes)
+
+
+def dtype_notes(config: ModelConfig | None, checkpoint: Checkpoint, compared: Reconciliation) -> tuple[str, ...]:
+    """transformers loads in the type that the config names, whatever the files hold."""
+    stored = stored_compute_dtype(checkpoint)
+    if config is None or config.dtype in (None, stored) or stored is None or compared.status is Status.QUANTIZED:
+        return ()
+    return (
+        f"the files hold {stored}, config.json asks for {config.dtype}: transformers would load it so, "
+        f"which is the row of --dtype {config.dtype}",
+    )
+
+
+def workload_notes(architecture: Architecture | None, workload: Workload) -> Iterator[str]:
+    """Where the workload asks for more than the model was made for."""
+    largest = architecture.max_position_embeddings if architecture else None
+    if largest is not None and workload.context_tokens > largest:
+        yield f"{workload.context_tokens:,} tokens are more than the {largest:,} that the model was made for"
+    if workload.attention is Attention.FLASH:
+        yield "flash attention runs in fp16 and bf16 only: figures in fp32 are for comparison"
+
+
+def unknown_precision_note(parameters: int, precision: str) -> str:
+    """What is known of a precision when the layers are not."""
+    nominal = nominal_weight_bytes(parameters, PRECISION_BITS[precision])
+    return f"{precision}: {size(nominal)} nominal; what a tool would write depends on layers that are not known here"
