@@ -17,8 +17,9 @@ from typing import Any, Final
 TABLE: Final = Path(__file__).parents[1] / "hubvram" / "config" / "defaults.json"
 
 MODEL_TYPES: Final = (
-    *("gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "llama"),
-    *("mistral", "mixtral", "phi3", "qwen2", "qwen3", "qwen3_moe"),
+    *("cohere", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "granite", "granitemoe", "llama"),
+    *("mistral", "mixtral", "olmo2", "phi", "phi3", "phimoe", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe"),
+    *("stablelm", "starcoder2"),
 )
 
 # Fields that say nothing about a model's size: tokens, training, what generation does.

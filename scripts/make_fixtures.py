@@ -28,12 +28,14 @@ AS_OF: Final = "2026-10"
 
 CONFIG_KEYS: Final = frozenset(
     # What describes the model; what only training, sampling or tokenizing reads is left out.
-    """architectures model_type vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads
-    num_key_value_heads head_dim hidden_act hidden_activation activation_function max_position_embeddings
-    attention_bias mlp_bias tie_word_embeddings torch_dtype sliding_window sliding_window_pattern
-    use_sliding_window max_window_layers num_local_experts num_experts num_experts_per_tok
-    moe_intermediate_size decoder_sparse_step mlp_only_layers n_ctx n_embd n_head n_inner n_layer n_positions
-    rotary_pct use_parallel_residual attn_logit_softcapping final_logit_softcapping transformers_version
+    """architectures model_type vocab_size hidden_size intermediate_size num_hidden_layers
+    num_attention_heads num_key_value_heads head_dim hidden_act hidden_activation activation_function
+    max_position_embeddings attention_bias mlp_bias tie_word_embeddings torch_dtype sliding_window
+    sliding_window_pattern use_sliding_window max_window_layers num_local_experts num_experts
+    num_experts_per_tok moe_intermediate_size decoder_sparse_step mlp_only_layers n_ctx n_embd n_head
+    n_inner n_layer n_positions rotary_pct partial_rotary_factor use_parallel_residual use_bias
+    use_qkv_bias qkv_bias use_qk_norm qk_layernorm lm_head_bias shared_expert_intermediate_size
+    attn_logit_softcapping final_logit_softcapping transformers_version
     """.split()  # noqa: SIM905  (thirty names read better as text)
 )
 
@@ -104,6 +106,15 @@ PUBLISHED: Final = (
         parameters=124_439_808,
         parameters_at="model card: 124M; GPT2LMHeadModel(GPT2Config()).num_parameters() of transformers",
     ),
+    Published(repo="CohereLabs/c4ai-command-r-v01", revision=""),
+    Published(repo="allenai/OLMo-2-1124-7B", revision=""),
+    Published(repo="bigcode/starcoder2-3b", revision=""),
+    Published(repo="ibm-granite/granite-3.1-1b-a400m-instruct", revision=""),
+    Published(repo="ibm-granite/granite-3.3-2b-instruct", revision=""),
+    Published(repo="microsoft/Phi-3.5-MoE-instruct", revision=""),
+    Published(repo="microsoft/phi-1_5", revision=""),
+    Published(repo="Qwen/Qwen2-57B-A14B-Instruct", revision=""),
+    Published(repo="stabilityai/stablelm-3b-4e1t", revision=""),
     Published(
         repo="EleutherAI/pythia-160m",
         revision="50f5173d932e8e61f858120bcb800b97af589f46",

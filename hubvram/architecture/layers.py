@@ -53,7 +53,10 @@ class FullAttention:
     qkv_bias: bool = False
     o_bias: bool = False
     qk_norm: bool = False
-    """Whether Q and K are normalized head by head, with one weight of head_dim each."""
+    """Whether Q and K are normalized, by default head by head, with one weight of head_dim each."""
+    qk_norm_all_heads: bool = False
+    """Whether the norms have a weight for each feature of each head instead."""
+    qk_norm_bias: bool = False
     fused_qkv: bool = False
     """Whether one matrix makes Q, K and V: the same parameters, other activations."""
 
@@ -86,7 +89,10 @@ class FullAttention:
     @property
     def norm_parameters(self) -> int:
         """Weights of the q/k norms: attention, as its other parameters are."""
-        return 2 * self.head_dim if self.qk_norm else 0
+        if not self.qk_norm:
+            return 0
+        weights = self.q_size + self.k_size if self.qk_norm_all_heads else 2 * self.head_dim
+        return weights * (2 if self.qk_norm_bias else 1)
 
     @property
     def parameters(self) -> int:
@@ -153,6 +159,10 @@ class MoEMLP:
     num_experts_per_tok: int
     moe_intermediate_size: int
     hidden_act: str
+    shared_expert_intermediate_size: int = 0
+    """Width of an expert that every token takes; 0 where there is none."""
+    shared_expert_gate: bool = False
+    """Whether a row of its own weighs what the shared expert says."""
 
     @property
     def router(self) -> Linear:
@@ -166,24 +176,43 @@ class MoEMLP:
             Linear(name="gate", out_features=inner, in_features=hidden, count=count),
             Linear(name="up", out_features=inner, in_features=hidden, count=count),
             Linear(name="down", out_features=hidden, in_features=inner, count=count),
+            *self._shared_linears,
+        )
+
+    @property
+    def _shared_linears(self) -> tuple[Linear, ...]:
+        hidden, inner = self.hidden_size, self.shared_expert_intermediate_size
+        if not inner:
+            return ()
+        return (
+            Linear(name="shared gate", out_features=inner, in_features=hidden),
+            Linear(name="shared up", out_features=inner, in_features=hidden),
+            Linear(name="shared down", out_features=hidden, in_features=inner),
         )
 
     @property
     def expert_parameters(self) -> int:
+        """All experts, the shared one included."""
         return sum(linear.parameters for linear in self.linears)
 
     @property
+    def router_parameters(self) -> int:
+        """What decides: the router, and the gate of the shared expert."""
+        return self.router.parameters + (self.hidden_size if self.shared_expert_gate else 0)
+
+    @property
     def parameters(self) -> int:
-        return self.expert_parameters + self.router.parameters
+        return self.expert_parameters + self.router_parameters
 
     @property
     def parameters_by_component(self) -> dict[Component, int]:
-        return {Component.EXPERTS: self.expert_parameters, Component.ROUTER: self.router.parameters}
+        return {Component.EXPERTS: self.expert_parameters, Component.ROUTER: self.router_parameters}
 
     @property
     def inactive_parameters(self) -> int:
         """Parameters of the experts that a token does not select."""
-        return self.expert_parameters // self.num_experts * (self.num_experts - self.num_experts_per_tok)
+        one_expert = 3 * self.hidden_size * self.moe_intermediate_size
+        return one_expert * (self.num_experts - self.num_experts_per_tok)
 
 
 ChannelMixer = DenseMLP | MoEMLP
@@ -209,6 +238,10 @@ class Layer:
     mixer: TokenMixer
     mlp: ChannelMixer
     norms: Norms
+    parallel: bool = False
+    """Whether attention and MLP read the same normed input, side by side."""
+    pre_norm: bool = True
+    """Whether norms stand before attention and MLP; else they stand behind them."""
 
     @property
     def parameters(self) -> int:

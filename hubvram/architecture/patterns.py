@@ -43,6 +43,13 @@ def from_max_window_layers(config: ConfigDocument, layers: int) -> Windows:
     return [window if index >= first else None for index, window in enumerate(windows)]
 
 
+def every_other_before_max_window_layers(config: ConfigDocument, layers: int) -> Windows:
+    """With `use_sliding_window`, every other layer of those before `max_window_layers` (qwen2_moe)."""
+    first_full = config.require(int, "max_window_layers")
+    windows = if_used(config, layers)
+    return [window if (index + 1) % 2 and index < first_full else None for index, window in enumerate(windows)]
+
+
 def every_other(config: ConfigDocument, layers: int) -> Windows:
     """Sliding, full, sliding, full... (gemma2)."""
     return _every_nth_is_full(config, layers, 2)

@@ -35,8 +35,8 @@ _COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
         (Component.VISION, r"(^|\.)(vision_tower|vision_model|visual|vision_encoder)\."),
         (Component.AUDIO, r"(^|\.)(audio_tower|audio_model|audio_encoder)\."),
         # q/k norms and biases belong to the attention that holds them.
-        (Component.ROUTER, r"\.(mlp|block_sparse_moe|feed_forward)\.(gate|router)\."),
-        (Component.EXPERTS, r"\.(experts|shared_experts?)\."),
+        (Component.ROUTER, r"\.(mlp|block_sparse_moe|feed_forward)\.(gate|router|shared_expert_gate)\."),
+        (Component.EXPERTS, r"\.(experts|shared_experts?)\.|\.block_sparse_moe\.(input|output)_linear\."),
         (Component.ATTENTION, r"\.(self_attn|attn|attention|self_attention)\."),
         (Component.MLP, r"\.(mlp|feed_forward|ffn)\."),
         (Component.NORM, r"(^|[._])(layer_?norm|norm|ln_[\df]|ln)\.(weight|bias)$"),

@@ -9,6 +9,7 @@ from hubvram.architecture.reconcile import Reconciliation, Status
 from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.config.reader import ModelConfig
 from hubvram.dtypes import PRECISION_BITS, nominal_weight_bytes
+from hubvram.memory.engines import transformers as engine
 from hubvram.memory.weights import stored_compute_dtype
 from hubvram.memory.workload import Attention, Workload
 from hubvram.units import size
@@ -48,10 +49,12 @@ def dtype_notes(config: ModelConfig | None, checkpoint: Checkpoint, compared: Re
 
 
 def workload_notes(architecture: Architecture | None, workload: Workload) -> Iterator[str]:
-    """Where the workload asks for more than the model was made for."""
+    """Where the workload asks for more than the model was made for, or than is known."""
     largest = architecture.max_position_embeddings if architecture else None
     if largest is not None and workload.context_tokens > largest:
         yield f"{workload.context_tokens:,} tokens are more than the {largest:,} that the model was made for"
+    if architecture is not None and not engine.knows_activations(architecture):
+        yield f"what {architecture.model_type} needs for activations is not known yet, and not in the totals"
     if workload.attention is Attention.FLASH:
         yield "flash attention runs in fp16 and bf16 only: figures in fp32 are for comparison"
 

@@ -31,6 +31,9 @@ class Shape:
     """Whether eager attention turns its scores to fp32 for the softmax."""
     routing_in_fp32: bool = False
     """Whether the weights of chosen experts stay fp32."""
+    router_logits_in_fp32: bool = False
+    rotary_in_fp32: bool = False
+    """Whether cos and sin are kept in fp32."""
 
     @property
     def batch_tokens(self) -> int:
@@ -68,7 +71,8 @@ def moe_mlp_bytes(mlp: MoEMLP, shape: Shape) -> int:
     """
     chosen, hidden, element = mlp.num_experts_per_tok, mlp.hidden_size, shape.element_bytes
     weight = 4 if shape.routing_in_fp32 else element
-    routing = element * mlp.num_experts + chosen * (28 + 2 * weight)
+    logit = 4 if shape.router_logits_in_fp32 else element
+    routing = logit * mlp.num_experts + chosen * (28 + 2 * weight)
     up = element * chosen * (hidden + 4 * mlp.moe_intermediate_size)
     down = chosen * hidden * (2 * element + 2 * weight) + 8 * chosen
     return shape.batch_tokens * (4 * element * hidden + routing + max(up, down))
@@ -171,9 +175,19 @@ def prefill_phases(architecture: Architecture, shape: Shape) -> dict[str, int]:
     rotary = architecture.rotary_dim > 0
     layers = [group.layer for group in architecture.groups()]
     return {
-        "mlp": common + max(_mlp(layer, shape, _MLP_PREFILL) + _kept_scores(layer, shape) for layer in layers),
-        "attention": common + max(attention_bytes(layer.mixer, shape, rotary=rotary) for layer in layers),
+        "mlp": common
+        + max(
+            _mlp(layer, shape, _MLP_PREFILL) + _kept_scores(layer, shape) - _not_normed(layer, shape)
+            for layer in layers
+        ),
+        "attention": common
+        + max(attention_bytes(layer.mixer, shape, rotary=rotary) - _not_normed(layer, shape) for layer in layers),
     }
+
+
+def _not_normed(layer: Layer, shape: Shape) -> int:
+    """Without a norm before it, attention or MLP reads the residual itself: one tensor of the hidden width less."""
+    return 0 if layer.pre_norm else shape.element_bytes * shape.batch_tokens * layer.mixer.hidden_size
 
 
 def _kept_scores(layer: Layer, shape: Shape) -> int:
@@ -222,9 +236,10 @@ def buffer_bytes(architecture: Architecture, shape: Shape) -> int:
 
     sdpa needs one boolean (S, S) mask where a window cuts in; unpadded sequences share it.
     """
-    rotary = architecture.rotary_tables * 2 * architecture.rotary_dim
-    learned = architecture.hidden_size if architecture.learned_positions else 0
-    rows = shape.tokens * (TOKEN_ID_BYTES + shape.element_bytes * (rotary + learned))
+    rotary_bytes = 4 if shape.rotary_in_fp32 else shape.element_bytes
+    rotary = rotary_bytes * architecture.rotary_tables * 2 * architecture.rotary_dim
+    learned = shape.element_bytes * architecture.hidden_size if architecture.learned_positions else 0
+    rows = shape.tokens * (TOKEN_ID_BYTES + rotary + learned)
     masked = shape.attention is Attention.SDPA and any(
         has_window_mask(layer.mixer, shape) for layer in architecture.layers
     )

@@ -55,7 +55,7 @@ class Instant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryEstimate:
-    """One precision's memory. Without `instants` the cache is unknown and the total a lower bound."""
+    """One precision's memory. Without `instants` activations are unknown and the total is a lower bound."""
 
     precision: str
     scheme: str
@@ -72,7 +72,7 @@ class MemoryEstimate:
 
     @property
     def is_complete(self) -> bool:
-        """Whether caches and activations are known."""
+        """Whether nothing is left out: caches and activations are known."""
         return bool(self.instants)
 
     @property

@@ -8,6 +8,7 @@ from hubvram.architecture.layers import Architecture
 from hubvram.dtypes import COMPUTE_BYTES, KV_CACHE_BYTES
 from hubvram.memory.engines import transformers as engine
 from hubvram.memory.estimate import Basis, Instant, MemoryComponent, MemoryEstimate, exact
+from hubvram.memory.kv_cache import kv_cache_bytes
 from hubvram.memory.runtime import runtime_component
 from hubvram.memory.weights import Weights
 from hubvram.memory.workload import Workload
@@ -21,7 +22,8 @@ def estimate_memory(
     is_grounded: bool = True,
     workspace_bytes: int | None = None,
 ) -> MemoryEstimate:
-    """The memory of one precision. Without an architecture: weights and runtime, and nothing invented.
+    """The memory of one precision. Without an architecture: weights and runtime, and nothing invented; where only
+    the activations are not known: all but these.
 
     Raises UnsupportedOptionError for an attention that the model class does not have.
     """
@@ -32,12 +34,21 @@ def estimate_memory(
         element_bytes = COMPUTE_BYTES[weights.compute_dtype]
         cache_dtype = workload.kv_cache_dtype or weights.compute_dtype
         cache_element_bytes = KV_CACHE_BYTES.get(cache_dtype, element_bytes)
-        moments = engine.instants(
-            architecture, workload, element_bytes=element_bytes, cache_element_bytes=cache_element_bytes
-        )
-        components += _sequences(engine.peak_of(moments))
-        buffers = engine.buffers_bytes(architecture, workload, element_bytes=element_bytes)
-        components.append(exact("buffers", buffers, Basis.DERIVED, "position ids, rotary tables, shared masks"))
+        if engine.knows_activations(architecture):
+            moments = engine.instants(
+                architecture, workload, element_bytes=element_bytes, cache_element_bytes=cache_element_bytes
+            )
+            components += _sequences(engine.peak_of(moments))
+            buffers = engine.buffers_bytes(architecture, workload, element_bytes=element_bytes)
+            components.append(exact("buffers", buffers, Basis.DERIVED, "position ids, rotary tables, shared masks"))
+        else:
+            cached = kv_cache_bytes(
+                architecture,
+                tokens=workload.context_tokens,
+                batch_size=workload.batch_size,
+                element_bytes=cache_element_bytes,
+            )
+            components.append(exact("kv_cache", cached, Basis.DERIVED))
     components.append(runtime_component(workspace_bytes=workspace_bytes))
     return MemoryEstimate(
         precision=weights.precision,

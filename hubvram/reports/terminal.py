@@ -249,12 +249,14 @@ def _label(estimate: MemoryEstimate) -> str:
 
 def _cells(estimate: MemoryEstimate, decimals: int) -> tuple[str, ...]:
     rest = estimate.size_of("buffers") + estimate.size_of("outputs")
-    sequences = (estimate.size_of("kv_cache"), estimate.size_of("activations"), rest)
+    known_cache = estimate.kv_cache_dtype is not None
     known = estimate.is_complete
     rule = estimate.rule_of_thumb_bytes
     return (
         gib(estimate.size_of("weights"), decimals),
-        *(gib(size_bytes, decimals) if known else "?" for size_bytes in sequences),
+        gib(estimate.size_of("kv_cache"), decimals) if known_cache else "?",
+        gib(estimate.size_of("activations"), decimals) if known else "?",
+        gib(rest, decimals) if known else "?",
         gib(estimate.size_of("runtime"), decimals),
         gib(estimate.total_bytes, decimals) + ("" if known else "+"),
         gib(rule, decimals) if rule is not None else "-",

@@ -14,18 +14,27 @@ from tests.samples import architecture_of, config_of, small_llama
 # The parameters of transformers' own classes with default configs: `AutoModelForCausalLM.from_config(C())` on
 # the meta device, transformers 5.23.0.
 BY_DEFAULT = {
+    "cohere": 34_980_831_232,
     "gemma": 8_537_680_896,
     "gemma2": 2_614_341_888,
     "gemma3_text": 2_628_658_432,
     "gpt2": 124_439_808,
     "gpt_neox": 20_554_567_680,
+    "granite": 6_738_415_616,
+    "granitemoe": 37_039_116_288,
     "llama": 6_738_415_616,
     "mistral": 7_241_732_096,
     "mixtral": 46_702_792_704,
+    "olmo2": 6_888_624_128,
+    "phi": 1_418_270_720,
     "phi3": 3_821_079_552,
+    "phimoe": 41_872_793_600,
     "qwen2": 12_049_846_272,
+    "qwen2_moe": 14_315_784_192,
     "qwen3": 12_049_461_248,
     "qwen3_moe": 15_350_731_776,
+    "stablelm": 2_795_443_200,
+    "starcoder2": 3_030_371_328,
 }
 
 

@@ -235,11 +235,13 @@ def measured() -> list[Row]:
 
 
 def run_of(architecture: Architecture, row: Row) -> Shape:
-    """Only gpt2 leaves its scores in the model's type, only mixtral the weights of its experts in fp32."""
+    """Only gpt2 leaves its scores in the model's type, only mixtral the weights of its experts in fp32, and so on."""
     return replace(
         shape(row["tokens"], row["batch_size"], Attention(row["attention"])),
         softmax_in_fp32=architecture.model_type != "gpt2",
         routing_in_fp32=architecture.model_type == "mixtral",
+        router_logits_in_fp32=architecture.model_type == "granitemoe",
+        rotary_in_fp32=architecture.model_type == "olmo2",
     )
 
 
@@ -278,6 +280,8 @@ def not_modelled(architecture: Architecture, run: Shape, phase: str) -> int:
 
 
 def assert_prefill_equals(architecture: Architecture, row: Row, *, more_bytes: int = 0) -> None:
+    if not engine.knows_activations(architecture):
+        return
     run = run_of(architecture, row)
     phase, peak = prefill_peak(architecture, run)
     left_out = not_modelled(architecture, run, phase) + more_bytes
@@ -308,6 +312,8 @@ def assert_decode_close(architecture: Architecture, row: Row) -> None:
     Left out are MoE, whose runs were made without `generate()`, and the first step after a prompt longer than a
     window, in which the caches shrink: a prefill's peak is above it.
     """
+    if not engine.knows_activations(architecture):
+        return
     windows = [layer.mixer.sliding_window for layer in architecture.layers if isinstance(layer.mixer, SlidingAttention)]
     if isinstance(architecture.layers[0].mlp, MoEMLP) or any(row["tokens"] >= window for window in windows):
         return
@@ -353,6 +359,8 @@ def test_decode_peak_of_a_run(row: Row) -> None:
 @each_row
 def test_the_engine_puts_the_same_figures_together(row: Row) -> None:
     architecture = architecture_in(row)
+    if not engine.knows_activations(architecture):
+        pytest.skip(f"{architecture.model_type}: the closed forms do not claim to meet its peaks")
     run = run_of(architecture, row)
     workload = workload_of(row["tokens"], batch_size=row["batch_size"], attention=run.attention)
     prefill = engine.instants(architecture, workload, element_bytes=2, cache_element_bytes=2)[0]
@@ -395,12 +403,14 @@ def collected() -> Iterator[tuple[str, Architecture, Row]]:
 def test_the_large_collection() -> None:
     rows = 0
     for repo, architecture, row in collected():
-        # The one longrope model sets its 48 fp32 frequencies once more in the first run of each kind.
+        # A longrope model sets its fp32 frequencies, one for two rotated dimensions, once more in the first run of
+        # each kind.
         first = (row["batch_size"], row["tokens"]) in ((1, 512), (1, 2048))
-        more_bytes = 192 if repo == "microsoft/Phi-3-mini-128k-instruct" and first else 0
+        longrope = repo in ("microsoft/Phi-3-mini-128k-instruct", "microsoft/Phi-3.5-MoE-instruct")
+        more_bytes = 4 * architecture.rotary_dim // 2 if longrope and first else 0
         assert architecture.parameters == row["parameters"], label(row)
         assert_cache_equals(architecture, row)
         assert_prefill_equals(architecture, row, more_bytes=more_bytes)
         assert_decode_close(architecture, row)
         rows += 1
-    assert rows == 404
+    assert rows == 458

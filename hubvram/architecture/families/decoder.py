@@ -46,10 +46,16 @@ class Traits:
     qkv_bias: Switch = False
     o_bias: Switch = False
     mlp_bias: Switch = False
-    qk_norm: bool = False
+    qk_norm: Switch = False
+    qk_norm_all_heads: bool = False
+    qk_norm_bias: bool = False
     fused_qkv: bool = False
     norms_per_layer: int = 2
     norm_bias: bool = False
+    parallel: Switch = False
+    """Attention and MLP side by side, behind one norm."""
+    pre_norm: bool = True
+    head_bias: Switch = False
     gated: bool = True
     fused_mlp: bool = False
     activation: str = "hidden_act"
@@ -65,7 +71,9 @@ def read_decoder(config: ConfigDocument, architectures: tuple[str, ...], traits:
     number = config.size("num_hidden_layers", largest=LAYERS_LIMIT)
     vocab_size = config.size("vocab_size")
     positions = config.size_or_none("max_position_embeddings")
-    norms = Norms(count=traits.norms_per_layer, hidden_size=hidden_size, bias=traits.norm_bias)
+    parallel = _switch(config, traits.parallel)
+    number_of_norms = 1 if parallel else traits.norms_per_layer
+    norms = Norms(count=number_of_norms, hidden_size=hidden_size, bias=traits.norm_bias)
     windows = patterns.windows_of(config, number, traits.windows)
     if traits.both_ways is not None and config.flag(traits.both_ways):
         windows = patterns.halved(windows)
@@ -77,11 +85,17 @@ def read_decoder(config: ConfigDocument, architectures: tuple[str, ...], traits:
         max_position_embeddings=positions,
         tie_word_embeddings=config.flag("tie_word_embeddings"),
         layers=tuple(
-            Layer(mixer=mixer, mlp=traits.read_mlp(config, traits, index), norms=norms)
+            Layer(
+                mixer=mixer,
+                mlp=traits.read_mlp(config, traits, index),
+                norms=norms,
+                parallel=parallel,
+                pre_norm=traits.pre_norm,
+            )
             for index, mixer in enumerate(mixers)
         ),
         final_norm=Norms(count=1, hidden_size=hidden_size, bias=traits.norm_bias),
-        head=read_head(config, architectures, hidden_size, vocab_size),
+        head=read_head(config, architectures, hidden_size, vocab_size, bias=_switch(config, traits.head_bias)),
         learned_positions=(positions or 0) if traits.learned_positions else 0,
         rotary_dim=0 if traits.learned_positions else _rotary_dim(config, traits, mixers[0].head_dim),
         rotary_tables=min(traits.rotary_tables, len({mixer.kind for mixer in mixers})),
@@ -106,7 +120,9 @@ def _mixer(config: ConfigDocument, traits: Traits, window: int | None) -> TokenM
         head_dim=head_dim,
         qkv_bias=_switch(config, traits.qkv_bias),
         o_bias=_switch(config, traits.o_bias),
-        qk_norm=traits.qk_norm,
+        qk_norm=_switch(config, traits.qk_norm),
+        qk_norm_all_heads=traits.qk_norm_all_heads,
+        qk_norm_bias=traits.qk_norm_bias,
         fused_qkv=traits.fused_qkv,
     )
 
@@ -134,17 +150,17 @@ def _rotary_dim(config: ConfigDocument, traits: Traits, head_dim: int) -> int:
 
 
 def read_head(
-    config: ConfigDocument, architectures: tuple[str, ...], hidden_size: int, vocab_size: int
+    config: ConfigDocument, architectures: tuple[str, ...], hidden_size: int, vocab_size: int, *, bias: bool = False
 ) -> Linear | None:
     """What the model class puts on top: by the end of its name, a language-model head where nothing is said."""
     name = architectures[0] if architectures else ""
     if name.endswith("Model") and not name.endswith("LMHeadModel"):
         return None
-    for ending, bias in _CLASSIFIERS.items():
+    for ending, label_bias in _CLASSIFIERS.items():
         if name.endswith(ending):
             labels = len(config.section("id2label") or {}) or config.size_or_none("num_labels") or 2
-            return Linear(name="head", out_features=labels, in_features=hidden_size, bias=bias)
-    return Linear(name="head", out_features=vocab_size, in_features=hidden_size)
+            return Linear(name="head", out_features=labels, in_features=hidden_size, bias=label_bias)
+    return Linear(name="head", out_features=vocab_size, in_features=hidden_size, bias=bias)
 
 
 _CLASSIFIERS: Final[Mapping[str, bool]] = {"ForSequenceClassification": False, "ForTokenClassification": True}
@@ -175,25 +191,37 @@ def four_times_hidden(config: ConfigDocument, traits: Traits, index: int) -> Den
     )
 
 
-def experts(config: ConfigDocument, traits: Traits, index: int, *, width: str) -> MoEMLP:
-    """Experts in every layer; `width` is the field with their intermediate size."""
-    number, chosen = config.size("num_experts"), config.size("num_experts_per_tok")
-    if chosen > number:
-        raise config.error("num_experts_per_tok", f"{chosen} of {number} experts cannot be chosen")
+def experts(
+    config: ConfigDocument,
+    traits: Traits,
+    index: int,
+    *,
+    width: str,
+    number: str = "num_experts",
+    shared_width: str | None = None,
+) -> MoEMLP:
+    """Experts in every layer: the fields that say how wide, how many, and how wide a shared one is."""
+    number_of_experts, chosen = config.size(number), config.size("num_experts_per_tok")
+    if chosen > number_of_experts:
+        raise config.error("num_experts_per_tok", f"{chosen} of {number_of_experts} experts cannot be chosen")
     return MoEMLP(
         hidden_size=config.size("hidden_size"),
-        num_experts=number,
+        num_experts=number_of_experts,
         num_experts_per_tok=chosen,
         moe_intermediate_size=config.size(width),
         hidden_act=config.require(str, traits.activation),
+        shared_expert_intermediate_size=config.size(shared_width) if shared_width else 0,
+        shared_expert_gate=shared_width is not None,
     )
 
 
-def some_experts(config: ConfigDocument, traits: Traits, index: int) -> ChannelMixer:
+def some_experts(
+    config: ConfigDocument, traits: Traits, index: int, *, shared_width: str | None = None
+) -> ChannelMixer:
     """Experts, if any, in each `decoder_sparse_step`-th layer that is not among `mlp_only_layers` (qwen3_moe)."""
     sparse = (index + 1) % config.size("decoder_sparse_step") == 0 and config.get(int, "num_experts") != 0
     if sparse and index not in config.integers("mlp_only_layers"):
-        return experts(config, traits, index, width="moe_intermediate_size")
+        return experts(config, traits, index, width="moe_intermediate_size", shared_width=shared_width)
     return dense(config, traits, index)
 
 
@@ -217,6 +245,74 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         qkv_bias="attention_bias",
         o_bias="attention_bias",
         qk_norm=True,
+    ),
+    "qwen2_moe": Traits(
+        read_mlp=partial(some_experts, shared_width="shared_expert_intermediate_size"),
+        windows=patterns.every_other_before_max_window_layers,
+        qkv_bias="qkv_bias",
+    ),
+    "granite": _LLAMA,
+    "granitemoe": Traits(
+        read_mlp=partial(experts, width="intermediate_size", number="num_local_experts"),
+        qkv_bias="attention_bias",
+        o_bias="attention_bias",
+    ),
+    "phimoe": Traits(
+        read_mlp=partial(experts, width="intermediate_size", number="num_local_experts"),
+        windows=patterns.wherever_set,
+        qkv_bias="attention_bias",
+        o_bias="attention_bias",
+        norm_bias=True,
+        head_bias="lm_head_bias",
+    ),
+    "olmo2": Traits(
+        read_mlp=dense,
+        qkv_bias="attention_bias",
+        o_bias="attention_bias",
+        qk_norm=True,
+        qk_norm_all_heads=True,
+        pre_norm=False,
+    ),
+    "cohere": Traits(
+        read_mlp=dense,
+        qkv_bias="attention_bias",
+        o_bias="attention_bias",
+        qk_norm="use_qk_norm",
+        qk_norm_all_heads=True,
+        parallel=True,
+    ),
+    "phi": Traits(
+        read_mlp=dense,
+        qkv_bias=True,
+        o_bias=True,
+        mlp_bias=True,
+        qk_norm="qk_layernorm",
+        qk_norm_bias=True,
+        norm_bias=True,
+        parallel=True,
+        head_bias=True,
+        gated=False,
+        partial_rotary_key="partial_rotary_factor",
+        partial_rotary_default=0.5,
+    ),
+    "stablelm": Traits(
+        read_mlp=dense,
+        qkv_bias="use_qkv_bias",
+        qk_norm="qk_layernorm",
+        qk_norm_all_heads=True,
+        norm_bias=True,
+        parallel="use_parallel_residual",
+        partial_rotary_key="partial_rotary_factor",
+        partial_rotary_default=0.25,
+    ),
+    "starcoder2": Traits(
+        read_mlp=dense,
+        windows=patterns.wherever_set,
+        qkv_bias="use_bias",
+        o_bias="use_bias",
+        mlp_bias="use_bias",
+        norm_bias=True,
+        gated=False,
     ),
     "gemma": Traits(read_mlp=dense, qkv_bias="attention_bias", o_bias="attention_bias"),
     "gemma2": Traits(

@@ -31,6 +31,19 @@ _ROUTING_IN_FP32: Final = frozenset({"mixtral"})
 """Model types that do not cast the weights of chosen experts back (modeling_*.py, the router's forward)."""
 
 
+_ROUTER_LOGITS_IN_FP32: Final = frozenset({"granitemoe"})
+_ROTARY_IN_FP32: Final = frozenset({"olmo2"})
+"""Model types that make these in fp32 (modeling_*.py)."""
+
+_NOT_VERIFIED: Final = frozenset({"cohere", "phi", "qwen2_moe", "stablelm"})
+"""Model types whose peaks the closed forms do not meet: parallel blocks, fp32 or partial rotation, shared experts."""
+
+
+def knows_activations(architecture: Architecture) -> bool:
+    """Whether the closed forms were found to meet the peaks of this model type."""
+    return architecture.model_type not in _NOT_VERIFIED
+
+
 def resolve_attention(architecture: Architecture, requested: Attention) -> Attention:
     """The attention that runs. Raises UnsupportedOptionError for one that the model class refuses."""
     supported = _SUPPORTED.get(architecture.model_type, _USUAL)
@@ -74,6 +87,8 @@ def _prompt(architecture: Architecture, workload: Workload, element_bytes: int) 
         attention=resolve_attention(architecture, workload.attention),
         softmax_in_fp32=architecture.model_type not in _SOFTMAX_IN_MODEL_DTYPE,
         routing_in_fp32=architecture.model_type in _ROUTING_IN_FP32,
+        router_logits_in_fp32=architecture.model_type in _ROUTER_LOGITS_IN_FP32,
+        rotary_in_fp32=architecture.model_type in _ROTARY_IN_FP32,
     )
 
 
