@@ -153,12 +153,16 @@ class FileUnreadableError(ModelUnreadableError):
 
 
 class NoCheckpointError(ModelUnreadableError):
-    """No safetensors model among the files; `found` names what is there instead, `kind` says what that is."""
+    """No safetensors model among the files; `found` names what is there instead, `kind` says what that is.
 
-    def __init__(self, model_id: str, *, kind: str, found: Sequence[str]) -> None:
+    `holds_model`: whether it is a whole model all the same, in a format whose headers are not read.
+    """
+
+    def __init__(self, model_id: str, *, kind: str, found: Sequence[str], holds_model: bool = False) -> None:
         super().__init__(model_id, kind)
         self.kind = kind
         self.found = tuple(found)
+        self.holds_model = holds_model
 
 
 class MalformedFileError(ModelUnreadableError):

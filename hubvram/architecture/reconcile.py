@@ -27,6 +27,8 @@ class Status(StrEnum):
     """Packed tensors: the count is the architecture's, not yet compared with the files."""
     UNKNOWN_ARCHITECTURE = "unknown-architecture"
     """Stored elements, counted; no family derives them."""
+    DERIVED = "derived"
+    """From config.json alone: there are no safetensors headers to compare with."""
     NO_HEADERS = "no-headers"
     """The Hub's own totals: the files could not be read."""
 

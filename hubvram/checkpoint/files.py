@@ -17,18 +17,19 @@ INDEX_LIMIT_BYTES: Final = 64 * 2**20  # DeepSeek-V3's index has 8.9 MB
 
 _SHARD: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.safetensors")
 
-# What a repo without a safetensors model is, by the files that give it away; the first match decides.
-_OTHER_KINDS: Final[Sequence[tuple[str, re.Pattern[str]]]] = tuple(
-    (kind, re.compile(pattern))
-    for kind, pattern in (
-        ("an adapter (LoRA), not a whole model", r"adapter_(config\.json|model\.\w+)"),
-        ("a diffusers pipeline of several models", r"model_index\.json"),
-        ("GGUF files", r".*\.gguf"),
-        ("PyTorch .bin files", r"(.*/)?(pytorch_model|consolidated|model).*\.(bin|pth?|ckpt)"),
-        ("TensorFlow or Flax weights", r".*\.(h5|msgpack)"),
-        ("safetensors files in subfolders", r".+/.+\.safetensors"),
-        ("several safetensors files that are no set of shards", r".*\.safetensors"),
-        ("files of no known model format", r".+"),
+# What a repo without a safetensors model is, by the files that give it away, and whether a whole model is in it all
+# the same; the first match decides.
+_OTHER_KINDS: Final[Sequence[tuple[str, re.Pattern[str], bool]]] = tuple(
+    (kind, re.compile(pattern), holds_model)
+    for kind, pattern, holds_model in (
+        ("an adapter (LoRA), not a whole model", r"adapter_(config\.json|model\.\w+)", False),
+        ("a diffusers pipeline of several models", r"model_index\.json", False),
+        ("GGUF files", r".*\.gguf", True),
+        ("PyTorch .bin files", r"(.*/)?(pytorch_model|consolidated|model).*\.(bin|pth?|ckpt)", True),
+        ("TensorFlow or Flax weights", r".*\.(h5|msgpack)", True),
+        ("safetensors files in subfolders", r".+/.+\.safetensors", False),
+        ("several safetensors files that are no set of shards", r".*\.safetensors", False),
+        ("files of no known model format", r".+", False),
     )
 )
 
@@ -86,8 +87,8 @@ def _indexed(source: ModelSource) -> tuple[str, ...]:
 
 
 def _no_checkpoint(source: ModelSource) -> NoCheckpointError:
-    for kind, pattern in _OTHER_KINDS:
+    for kind, pattern, holds_model in _OTHER_KINDS:
         found = [name for name in source.files if pattern.fullmatch(name)]
         if found:
-            return NoCheckpointError(source.model_id, kind=kind, found=found)
+            return NoCheckpointError(source.model_id, kind=kind, found=found, holds_model=holds_model)
     return NoCheckpointError(source.model_id, kind="no files at all", found=())

@@ -13,8 +13,8 @@ from hubvram.checkpoint.files import weight_files
 from hubvram.checkpoint.reader import read_checkpoint
 from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.config.reader import CONFIG_FILE, CONFIG_LIMIT_BYTES, ModelConfig, parse_config
-from hubvram.dtypes import COMPUTE_DTYPES, SAFETENSORS_BITS
-from hubvram.errors import CheckpointError, FileMissingError, GatedRepoError
+from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, SAFETENSORS_BITS
+from hubvram.errors import CheckpointError, FileMissingError, GatedRepoError, NoCheckpointError
 from hubvram.inspection.notes import dtype_notes, reconciliation_notes
 from hubvram.memory.estimate import Basis, exact
 from hubvram.memory.weights import STORED, Weights, scheme_name, stored_weights
@@ -63,6 +63,7 @@ class Model:
 
 def read_model(source: ModelSource, on_progress: OnProgress | None = None) -> Model:
     """Config, headers and their comparison. Raises ModelUnreadableError."""
+    config = None
     try:
         config = _read_config(source)
         checkpoint = read_checkpoint(source, on_progress)
@@ -70,6 +71,10 @@ def read_model(source: ModelSource, on_progress: OnProgress | None = None) -> Mo
         if source.summary is None or not source.summary.elements_by_dtype:
             raise
         return _from_summary(source, source.summary)
+    except NoCheckpointError as error:
+        if config is None or not (error.holds_model and _describes_a_model(config)):
+            raise
+        return _from_config(source, config, error)
     if not checkpoint.tensors:
         raise CheckpointError(source.model_id, checkpoint.files[0], "it holds no tensors")
     architecture, notes = _architecture(config)
@@ -130,6 +135,58 @@ def _architecture(config: ModelConfig | None) -> tuple[Architecture | None, tupl
     if not left_out:
         return architecture, ()
     return architecture, (f"config.json leaves out {', '.join(left_out)}: taken from transformers' defaults",)
+
+
+def _describes_a_model(config: ModelConfig) -> bool:
+    """Whether a config says enough by itself: a type with a family, its dimensions written out, nothing packed."""
+    return (
+        config.text_model_type in FAMILIES
+        and not config.is_nested
+        and not config.quantization_method
+        and config.dtype is not None
+        and not config.text.defaulted(("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size"))
+    )
+
+
+def _from_config(source: ModelSource, config: ModelConfig, error: NoCheckpointError) -> Model:
+    """What config.json alone says, where there are weights but no headers to read (.bin, GGUF)."""
+    architecture, notes = _architecture(config)
+    if architecture is None or config.dtype is None:
+        raise error
+    total = architecture.parameters
+    stored_bytes = total * COMPUTE_BYTES[config.dtype]
+    return Model(
+        model_id=source.model_id,
+        revision=source.revision,
+        requested_revision=source.requested_revision,
+        model_type=config.model_type,
+        architectures=config.architectures,
+        library=_library(source, config),
+        quantization_method=None,
+        checkpoint=None,
+        listed_bytes=None,
+        reconciliation=Reconciliation(
+            status=Status.DERIVED,
+            total=total,
+            by_component=architecture.parameters_by_component,
+            architecture=architecture,
+            derived=total,
+        ),
+        stored=Weights(
+            precision=STORED,
+            scheme=config.dtype,
+            description="in the type that config.json names",
+            compute_dtype=config.dtype,
+            nominal_bytes=stored_bytes,
+            component=exact("weights", stored_bytes, Basis.DERIVED, "no headers were read"),
+        ),
+        notes=(
+            *source.notes,
+            f"no safetensors in it, but {error.kind} ({error.found[0]}): all figures are derived from config.json, "
+            f"the stored type is the one that it names",
+            *notes,
+        ),
+    )
 
 
 def _from_summary(source: ModelSource, summary: PublicSummary) -> Model:

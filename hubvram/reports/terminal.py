@@ -31,6 +31,7 @@ _STATUS: Final = {
     Status.RECONCILED: "reconciled: config.json and the file headers agree",
     Status.UNRECONCILED: "NOT reconciled: config.json and the file headers differ, see below",
     Status.QUANTIZED: "derived from config.json; the files hold them packed",
+    Status.DERIVED: "derived from config.json; there are no headers to compare with",
     Status.UNKNOWN_ARCHITECTURE: "counted in the file headers",
     Status.NO_HEADERS: "by the Hub's own count",
 }
