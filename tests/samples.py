@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import lzma
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Final
 
 import pytest
 
+from benchmarks.corpus import CorpusSource
 from hubvram.architecture.families import FAMILIES
 from hubvram.architecture.layers import Architecture
 from hubvram.checkpoint.tensors import Checkpoint, TensorInfo
@@ -19,8 +19,7 @@ from hubvram.config.reader import ModelConfig, parse_config
 from hubvram.dtypes import SAFETENSORS_BITS
 from hubvram.inspection import Model, read_model
 from hubvram.memory.workload import Attention, Workload
-from hubvram.sources.interface import Beginning, Needed, OnProgress, PublicSummary, RepoFile
-from hubvram.sources.snapshot import SnapshotSource, StoredTensor, header_bytes
+from hubvram.sources.snapshot import SnapshotSource
 
 FIXTURES: Final = Path(__file__).parents[1] / "fixtures"
 NAMES: Final = tuple(sorted(folder.name for folder in (FIXTURES / "models").iterdir()))
@@ -114,39 +113,9 @@ def workload_of(
     )
 
 
-class CorpusSource:
-    """A repo of the corpus: its config.json and the headers of its files, as published."""
-
-    summary: PublicSummary | None = None
-    revision: str | None = None
-    requested_revision: str | None = None
-    notes: tuple[str, ...] = ()
-
-    def __init__(self, repo: str) -> None:
-        self.model_id = repo
-        self._folder = CORPUS / "repos" / repo.replace("/", "__")
-        headers = json.loads(lzma.decompress((self._folder / "headers.json.xz").read_bytes()))
-        self._headers = {file: self._beginning(tensors) for file, tensors in headers.items()}
-        self.files = {file: RepoFile(path=file, size_bytes=it.file_bytes) for file, it in self._headers.items()}
-
-    @staticmethod
-    def _beginning(tensors: Mapping[str, Any]) -> Beginning:
-        metadata = tensors.get("__metadata__", {})
-        stored = [
-            StoredTensor(name=name, dtype=entry[0], shape=tuple(entry[1]))
-            for name, entry in tensors.items()
-            if name != "__metadata__"
-        ]
-        data = header_bytes(stored, metadata)
-        return Beginning(data=data, file_bytes=len(data) + sum(tensor.data_bytes for tensor in stored))
-
-    def read(self, path: str, limit_bytes: int) -> bytes:
-        return (self._folder / path).read_bytes()
-
-    def read_beginnings(
-        self, paths: Sequence[str], needed: Needed, on_progress: OnProgress | None = None
-    ) -> Mapping[str, Beginning]:
-        return {path: self._headers[path] for path in paths}
+def corpus_source(repo: str) -> CorpusSource:
+    """A repo of the corpus."""
+    return CorpusSource(CORPUS, repo)
 
 
 def corpus_repos(file: str) -> list[str]:

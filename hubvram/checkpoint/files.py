@@ -15,7 +15,8 @@ SINGLE_FILE: Final = "model.safetensors"
 INDEX_FILE: Final = "model.safetensors.index.json"
 INDEX_LIMIT_BYTES: Final = 64 * 2**20  # DeepSeek-V3's index has 8.9 MB
 
-_SHARD: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.safetensors")
+# Widths and separators differ: model-00001-of-00030, model-00001-of-000163 (DeepSeek-V3), model_00001-of-00072 (bloom).
+_SHARD: Final = re.compile(r"(?P<before>.+[-_])(?P<number>[0-9]{1,6})(?P<after>-of-[0-9]{1,6}\.safetensors)")
 
 # What a repo without a safetensors model is, by the files that give it away, and whether a whole model is in it all
 # the same; the first match decides.
@@ -55,21 +56,22 @@ def weight_files(source: ModelSource) -> tuple[str, ...]:
     raise _no_checkpoint(source)
 
 
-def _shard_sets(names: Collection[str]) -> dict[tuple[str, str], list[str]]:
-    sets: dict[tuple[str, str], list[str]] = {}
+def _shard_sets(names: Collection[str]) -> dict[tuple[str, str], dict[int, str]]:
+    """What stands around the number -> number -> name."""
+    sets: dict[tuple[str, str], dict[int, str]] = {}
     for name in sorted(names):
         if match := _SHARD.fullmatch(name):
-            sets.setdefault((match["stem"], match["total"]), []).append(name)
+            sets.setdefault((match["before"], match["after"]), {})[int(match["number"])] = name
     return sets
 
 
-def _complete(source: ModelSource, sets: dict[tuple[str, str], list[str]]) -> tuple[str, ...]:
-    (((stem, total), names),) = sets.items()
-    for number in range(1, int(total) + 1):
-        expected = f"{stem}-{number:05d}-of-{total}.safetensors"
-        if expected not in names:
-            raise FileMissingError(source.model_id, expected)
-    return tuple(names)
+def _complete(source: ModelSource, sets: dict[tuple[str, str], dict[int, str]]) -> tuple[str, ...]:
+    (((before, after), shards),) = sets.items()
+    width = len(next(iter(shards.values()))) - len(before) - len(after)
+    for number in range(1, int(after[len("-of-") : -len(".safetensors")]) + 1):
+        if number not in shards:
+            raise FileMissingError(source.model_id, f"{before}{number:0{width}d}{after}")
+    return tuple(shards[number] for number in sorted(shards))
 
 
 def _indexed(source: ModelSource) -> tuple[str, ...]:

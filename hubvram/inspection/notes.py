@@ -8,7 +8,7 @@ from hubvram.architecture.layers import Architecture
 from hubvram.architecture.reconcile import Reconciliation, Status
 from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.config.reader import ModelConfig
-from hubvram.dtypes import PRECISION_BITS, nominal_weight_bytes
+from hubvram.dtypes import COMPUTE_DTYPES, PRECISION_BITS, nominal_weight_bytes
 from hubvram.memory.engines import transformers as engine
 from hubvram.memory.weights import stored_compute_dtype
 from hubvram.memory.workload import Attention, Workload
@@ -38,7 +38,13 @@ def reconciliation_notes(config: ModelConfig | None, compared: Reconciliation) -
 
 
 def dtype_notes(config: ModelConfig | None, checkpoint: Checkpoint, compared: Reconciliation) -> tuple[str, ...]:
-    """transformers loads in the type that the config names, whatever the files hold."""
+    """Types that change what a count or a load means."""
+    packed = [dtype for dtype in checkpoint.by_dtype() if dtype not in COMPUTE_DTYPES]
+    if packed and compared.status is Status.UNKNOWN_ARCHITECTURE:
+        return (
+            f"tensors of type {', '.join(packed)} are counted as stored: where they are packed weights, scales or "
+            "masks, the number of parameters is another",
+        )
     stored = stored_compute_dtype(checkpoint)
     if config is None or config.dtype in (None, stored) or stored is None or compared.status is Status.QUANTIZED:
         return ()

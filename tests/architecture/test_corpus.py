@@ -11,7 +11,7 @@ import pytest
 from hubvram.architecture.families import FAMILIES
 from hubvram.architecture.reconcile import Status
 from hubvram.inspection import Model, read_model
-from tests.samples import CORPUS, CorpusSource, corpus_config, corpus_repos, needs_corpus
+from tests.samples import CORPUS, corpus_config, corpus_repos, corpus_source, needs_corpus
 
 pytestmark = needs_corpus
 
@@ -37,7 +37,7 @@ QUANTIZED = [repo for repo in known_repos() if is_quantized(repo)]
 
 
 def read(repo: str) -> Model:
-    return read_model(CorpusSource(repo))
+    return read_model(corpus_source(repo))
 
 
 def test_there_is_something_to_compare_with() -> None:
@@ -60,7 +60,7 @@ def test_published_models_are_reconciled(repo: str) -> None:
 
 def test_a_second_copy_of_the_weights_is_left_out() -> None:
     repo = "mistralai/Mistral-7B-Instruct-v0.3"
-    source = CorpusSource(repo)
+    source = corpus_source(repo)
     model = read_model(source)
     assert "consolidated.safetensors" in source.files
     assert model.checkpoint is not None

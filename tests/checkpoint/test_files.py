@@ -77,6 +77,17 @@ class TestShards:
         assert (caught.value.model_id, caught.value.file) == ("org/model", lost)
 
 
+@pytest.mark.parametrize("pattern", ["model-{:05d}-of-000003", "model_{:05d}-of-00003", "m-{:02d}-of-03", "m-{}-of-3"])
+def test_numbers_of_any_width(tmp_path: Path, pattern: str) -> None:
+    """DeepSeek-V3 has model-00001-of-000163, bloom has model_00001-of-00072."""
+    names = [pattern.format(number) + ".safetensors" for number in (1, 2, 3)]
+    assert weight_files(folder_of(tmp_path, *names)) == tuple(names)
+    (tmp_path / names[1]).unlink()
+    with pytest.raises(FileMissingError) as caught:
+        weight_files(LocalSource(tmp_path))
+    assert caught.value.file == names[1]
+
+
 class TestSeveralSets:
     SETS = (*shards(2), *shards(3), *shards(2, "model.fp16"))
 

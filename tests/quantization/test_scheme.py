@@ -11,7 +11,7 @@ from hubvram.dtypes import PRECISION_BITS
 from hubvram.errors import UsageError
 from hubvram.inspection import read_model
 from hubvram.quantization.scheme import SCHEMES, QuantizationScheme, scheme_of
-from tests.samples import CorpusSource, architecture_of, fixture_architecture, needs_corpus, small_llama
+from tests.samples import architecture_of, corpus_source, fixture_architecture, needs_corpus, small_llama
 
 SQUARE = Linear(name="q", out_features=4096, in_features=4096)
 
@@ -118,7 +118,7 @@ def test_int4_is_what_published_awq_repos_store() -> None:
     ],
 )
 def test_int4_is_what_the_headers_of_awq_repos_say(repo: str) -> None:
-    model = read_model(CorpusSource(repo))
+    model = read_model(corpus_source(repo))
     assert model.architecture is not None
     assert model.checkpoint is not None
     packed = scheme_of("int4").weight_bytes(model.architecture, model.reconciliation.total)
