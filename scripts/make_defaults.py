@@ -17,7 +17,7 @@ from typing import Any, Final
 TABLE: Final = Path(__file__).parents[1] / "hubvram" / "config" / "defaults.json"
 
 MODEL_TYPES: Final = (
-    *("cohere", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "granite", "granitemoe", "llama"),
+    *("cohere", "gemma", "gemma2", "gemma3_text", "glm4_moe", "gpt2", "gpt_neox", "granite", "granitemoe", "llama"),
     *("mistral", "mixtral", "olmo2", "phi", "phi3", "phimoe", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe"),
     *("stablelm", "starcoder2"),
 )

@@ -35,6 +35,7 @@ CONFIG_KEYS: Final = frozenset(
     num_experts_per_tok moe_intermediate_size decoder_sparse_step mlp_only_layers n_ctx n_embd n_head
     n_inner n_layer n_positions rotary_pct partial_rotary_factor use_parallel_residual use_bias
     use_qkv_bias qkv_bias use_qk_norm qk_layernorm lm_head_bias shared_expert_intermediate_size
+    n_routed_experts n_shared_experts first_k_dense_replace num_nextn_predict_layers
     attn_logit_softcapping final_logit_softcapping transformers_version
     """.split()  # noqa: SIM905  (thirty names read better as text)
 )
@@ -106,6 +107,7 @@ PUBLISHED: Final = (
         parameters=124_439_808,
         parameters_at="model card: 124M; GPT2LMHeadModel(GPT2Config()).num_parameters() of transformers",
     ),
+    Published(repo="zai-org/GLM-4.5", revision=""),
     Published(repo="CohereLabs/c4ai-command-r-v01", revision=""),
     Published(repo="allenai/OLMo-2-1124-7B", revision=""),
     Published(repo="bigcode/starcoder2-3b", revision=""),
@@ -173,8 +175,16 @@ def compact(headers: Headers) -> dict[str, Any]:
         "metadata": metadata,
         "dtype": dtype,
         "tensors": items,
-        "files": [[file, len(list(_names(tensors)))] for file, tensors in headers.items()],
+        "files": [_numbered(list(headers)), [len(list(_names(tensors))) for tensors in headers.values()]],
     }
+
+
+def _numbered(files: Sequence[str]) -> str:
+    """`model-{:05d}-of-00030.safetensors`: one name for all files, which count from 1."""
+    name = re.sub(r"\d{5}(?=-of-)", "{:05d}", files[0])
+    if [name.format(place) for place in range(1, len(files) + 1)] != list(files):
+        raise SystemExit(f"{files[0]}: the files do not count from 1")
+    return name
 
 
 def _names(tensors: Mapping[str, Any]) -> Iterable[str]:
@@ -196,7 +206,7 @@ def _template(name: str) -> tuple[str, tuple[int, ...]]:
 
 
 def _order(entries: Mapping[str, Any], shard_of: Mapping[str, int]) -> list[str]:
-    """The order of saving, as far as the cuts between shards show it: layer by layer, expert by expert."""
+    """The order of saving, as far as the cuts between shards show it: shard by shard, layer by layer."""
     outer = _spans(entries, shard_of, depth=0)
     inner = {depth: _spans(entries, shard_of, depth=depth) for depth in (1, 2)}
     rank = {key: place for place, key in enumerate(_sorted_by_cuts(outer))}
@@ -204,7 +214,7 @@ def _order(entries: Mapping[str, Any], shard_of: Mapping[str, int]) -> list[str]
 
     def key(name: str) -> tuple[Any, ...]:
         template, indices = _template(name)
-        parts: list[Any] = [rank[_group(template, 0)]]
+        parts: list[Any] = [shard_of[name], rank[_group(template, 0)]]
         for depth, index in enumerate(indices, start=1):
             parts += [index, ranks[depth][_group(template, depth)]]
         return tuple(parts)
@@ -261,17 +271,25 @@ def _fold_level(rows: Sequence[tuple[tuple[str, tuple[int, ...]], list[Any]]], d
         end = position
         while end < len(rows) and len(rows[end][0][1]) > depth and _group(rows[end][0][0], depth) == group:
             end += 1
-        items.append(_repeat(rows[position:end], depth))
+        items.extend(_repeat(rows[position:end], depth))
         position = end
     return items
 
 
-def _repeat(rows: Sequence[tuple[tuple[str, tuple[int, ...]], list[Any]]], depth: int) -> dict[str, Any]:
-    number = rows[-1][0][1][depth] + 1
-    bodies = [_fold_level([row for row in rows if row[0][1][depth] == index], depth + 1) for index in range(number)]
-    if any(body != bodies[0] for body in bodies):
-        raise SystemExit(f"{rows[0][0][0]}: the repetitions differ")
-    return {"repeat": number, "tensors": bodies[0]}
+def _repeat(rows: Sequence[tuple[tuple[str, tuple[int, ...]], list[Any]]], depth: int) -> Iterable[dict[str, Any]]:
+    """Runs of equal repetitions: all layers of most models, or the dense ones, then those with experts."""
+    bodies: dict[int, list[tuple[tuple[str, tuple[int, ...]], list[Any]]]] = {}
+    for row in rows:
+        bodies.setdefault(row[0][1][depth], []).append(row)
+    runs: list[dict[str, Any]] = []
+    for index, body in bodies.items():
+        tensors = _fold_level(body, depth + 1)
+        last = runs[-1] if runs else None
+        if last and last["from"] + last["repeat"] == index and last["tensors"] == tensors:
+            last["repeat"] += 1
+        else:
+            runs.append({"from": index, "repeat": 1, "tensors": tensors})
+    return ({key: run[key] for key in run if key != "from" or run[key]} for run in runs)
 
 
 def _as_tensors(headers: Headers, layout: Mapping[str, Any]) -> dict[str, tuple[StoredTensor, ...]]:
@@ -290,7 +308,7 @@ def _dump_layout(layout: Mapping[str, Any]) -> str:
     """One tensor or one repetition a line, so that a difference shows as a line."""
     lines = [f'"metadata": {json.dumps(layout["metadata"])}', f'"dtype": {json.dumps(layout["dtype"])}']
     lines.append('"tensors": [\n' + ",\n".join(_dump_items(layout["tensors"], "  ")) + "\n ]")
-    lines.append('"files": [\n' + ",\n".join("  " + json.dumps(file) for file in layout["files"]) + "\n ]")
+    lines.append(f'"files": {json.dumps(layout["files"])}')
     return "{\n " + ",\n ".join(lines) + "\n}"
 
 
@@ -298,7 +316,8 @@ def _dump_items(items: Sequence[Any], indent: str) -> Iterable[str]:
     for item in items:
         if isinstance(item, dict):
             inner = ",\n".join(_dump_items(item["tensors"], indent + "  "))
-            yield f'{indent}{{"repeat": {item["repeat"]}, "tensors": [\n{inner}\n{indent}]}}'
+            start = f'"from": {item["from"]}, ' if "from" in item else ""
+            yield f'{indent}{{{start}"repeat": {item["repeat"]}, "tensors": [\n{inner}\n{indent}]}}'
         else:
             yield indent + json.dumps(item)
 

@@ -45,10 +45,11 @@ def test_what_is_stored_is_counted_or_named(name: str) -> None:
     assert model.checkpoint is not None
     beside = model.reconciliation.not_counted
     assert model.checkpoint.elements == model.reconciliation.total + sum(item.parameters for item in beside)
+    not_loaded = (*beside, *(item for item in model.reconciliation.accounted if "multi-token" in item.what))
     assert model.stored.component.size_bytes == model.checkpoint.stored_bytes - sum(
-        item.stored_bytes for item in beside
+        item.stored_bytes for item in not_loaded
     )
-    for item in beside:
+    for item in not_loaded:
         assert any(item.what in note for note in model.notes)
 
 
@@ -88,7 +89,7 @@ def test_there_are_enough_fixtures() -> None:
 def test_fixtures_are_small_and_complete(name: str) -> None:
     files = {path.name: path.stat().st_size for path in (FIXTURES / "models" / name).iterdir()}
     assert set(files) == {"config.json", "expected.json", "headers.json"}
-    assert sum(files.values()) < 5_000
+    assert sum(files.values()) < 7_000
 
 
 # -------------------------------------------------------------------- figures that were published

@@ -163,6 +163,8 @@ class MoEMLP:
     """Width of an expert that every token takes; 0 where there is none."""
     shared_expert_gate: bool = False
     """Whether a row of its own weighs what the shared expert says."""
+    correction_bias: bool = False
+    """Whether the router keeps a learned bias per expert, which balances their load (DeepSeek-V3)."""
 
     @property
     def router(self) -> Linear:
@@ -197,8 +199,9 @@ class MoEMLP:
 
     @property
     def router_parameters(self) -> int:
-        """What decides: the router, and the gate of the shared expert."""
-        return self.router.parameters + (self.hidden_size if self.shared_expert_gate else 0)
+        """What decides: the router, its correction, and the gate of the shared expert."""
+        gate = self.hidden_size if self.shared_expert_gate else 0
+        return self.router.parameters + gate + (self.num_experts if self.correction_bias else 0)
 
     @property
     def parameters(self) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cache
 from typing import Final
 
 from hubvram.architecture.layers import Architecture
@@ -42,6 +43,8 @@ class Item:
     tensors: int
     stored_bytes: int
     rule: str
+    is_loaded: bool = True
+    """Whether transformers keeps it in memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +72,13 @@ class Reconciliation:
         return self.total - self.derived - sum(item.parameters for item in self.accounted)
 
     @property
-    def not_counted_bytes(self) -> int:
-        return sum(item.stored_bytes for item in self.not_counted)
+    def not_loaded(self) -> tuple[Item, ...]:
+        """What is in the files, and not in memory once the model is loaded."""
+        return (*self.not_counted, *(item for item in self.accounted if not item.is_loaded))
+
+    @property
+    def loaded_parameters(self) -> int:
+        return self.total - sum(item.parameters for item in self.accounted if not item.is_loaded)
 
 
 TOWERS: Final = (Component.VISION, Component.AUDIO, Component.PROJECTOR)
@@ -81,7 +89,7 @@ def reconcile(
 ) -> Reconciliation:
     """Compare. `is_nested`: the architecture is the text part of a larger model."""
     parameters, not_counted = _split(checkpoint, architecture)
-    stored = _by_component(parameters)
+    stored = _by_component(parameters, architecture)
     if architecture is None:
         return Reconciliation(
             status=Status.UNKNOWN_ARCHITECTURE,
@@ -96,7 +104,10 @@ def reconcile(
     if quantized or any(tensor.dtype not in COMPUTE_DTYPES for tensor in parameters):
         return _quantized(architecture, stored, not_counted, scope, accounted)
     derived = architecture.parameters_by_component
-    explained = {item_component: stored.get(item_component, 0) for item_component in TOWERS if is_nested}
+    explained = {component: stored.get(component, 0) for component in TOWERS if is_nested}
+    if Component.MTP in stored:
+        accounted.append(_mtp(parameters, architecture))
+        explained[Component.MTP] = stored[Component.MTP]
     if _head_is_absent(architecture, parameters):
         accounted.append(_absent_head(architecture))
         explained[Component.HEAD] = -architecture.head_parameters
@@ -182,13 +193,34 @@ def _item(what: str, tensors: list[TensorInfo], rule: str) -> Item:
     )
 
 
-def _by_component(tensors: list[TensorInfo]) -> dict[Component, int]:
+def _by_component(tensors: list[TensorInfo], architecture: Architecture | None) -> dict[Component, int]:
     """Component -> elements, without those that have none."""
     found: dict[Component, int] = {}
     for tensor in tensors:
-        component = component_of(tensor.name)
+        component = _component(tensor, architecture)
         found[component] = found.get(component, 0) + tensor.elements
     return found
+
+
+def _component(tensor: TensorInfo, architecture: Architecture | None) -> Component:
+    """As the name says; layers behind the last one are blocks for multi-token prediction (DeepSeek-V3, GLM-4.5)."""
+    if architecture is not None and tensor.name.startswith(_extra_layers(architecture.num_hidden_layers)):
+        return Component.MTP
+    return component_of(tensor.name)
+
+
+@cache
+def _extra_layers(number_of_layers: int) -> tuple[str, ...]:
+    return tuple(f"model.layers.{number_of_layers + extra}." for extra in range(_MTP_BLOCKS))
+
+
+_MTP_BLOCKS: Final = 4  # one in every published model so far
+
+
+def _mtp(parameters: list[TensorInfo], architecture: Architecture) -> Item:
+    tensors = [tensor for tensor in parameters if _component(tensor, architecture) is Component.MTP]
+    item = _item("blocks for multi-token prediction", tensors, "beside the model proper, counted as stored")
+    return replace(item, is_loaded=False)  # `_keys_to_ignore_on_load_unexpected` in modeling_*.py
 
 
 def _towers(parameters: list[TensorInfo]) -> list[Item]:

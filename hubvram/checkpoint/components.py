@@ -24,13 +24,17 @@ class Component(StrEnum):
     VISION = "vision"
     AUDIO = "audio"
     PROJECTOR = "projector"
+    MTP = "mtp"
+    """Multi-token prediction: blocks that draft further tokens, beside the model proper."""
     OTHER = "other"
 
 
 _COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
     (component, re.compile(pattern))
     for component, pattern in (
-        # The first match decides. A tower has layers like a text model's, so it is told apart first.
+        # The first match decides.
+        (Component.MTP, r"^mtp\.|\.(eh_proj|enorm|hnorm|shared_head)\."),
+        # A tower has layers like a text model's, so it is told apart first.
         (Component.PROJECTOR, r"(^|\.)(multi_modal_projector|mm_projector|projector|connector)\."),
         (Component.VISION, r"(^|\.)(vision_tower|vision_model|visual|vision_encoder)\."),
         (Component.AUDIO, r"(^|\.)(audio_tower|audio_model|audio_encoder)\."),

@@ -51,9 +51,9 @@ class Model:
 
     @property
     def active_parameters(self) -> int:
-        """Parameters that one token uses, the input embedding included."""
-        architecture = self.architecture
-        return self.reconciliation.total - (architecture.inactive_parameters if architecture else 0)
+        """Parameters that one token uses: the input embedding included, blocks for multi-token prediction not."""
+        inactive = self.architecture.inactive_parameters if self.architecture else 0
+        return self.reconciliation.total - inactive - self.reconciliation.by_component.get(Component.MTP, 0)
 
     @property
     def active_without_input_embedding(self) -> int:

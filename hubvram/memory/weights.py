@@ -29,17 +29,18 @@ class Weights:
 
 
 def stored_weights(checkpoint: Checkpoint, reconciliation: Reconciliation, config_dtype: str | None) -> Weights:
-    """The files' tensors, minus what transformers does not keep (buffers, a head that repeats its embedding).
+    """The files' tensors, minus what transformers does not keep: buffers, a head that repeats its embedding, blocks
+    for multi-token prediction.
 
     Where nothing is stored in a type that can be computed in, the model computes in what its config says.
     """
     dtypes = list(checkpoint.by_dtype())
-    note = "; ".join(f"without {item.what}, {size(item.stored_bytes)}" for item in reconciliation.not_counted)
+    note = "; ".join(f"without {item.what}, {size(item.stored_bytes)}" for item in reconciliation.not_loaded)
     compute = stored_compute_dtype(checkpoint) or config_dtype
     nominal = None
     if dtypes[0] in COMPUTE_DTYPES and reconciliation.status is not Status.QUANTIZED:
         nominal = nominal_weight_bytes(reconciliation.total, SAFETENSORS_BITS[dtypes[0]])
-    resident = checkpoint.stored_bytes - reconciliation.not_counted_bytes
+    resident = checkpoint.stored_bytes - sum(item.stored_bytes for item in reconciliation.not_loaded)
     return Weights(
         precision=STORED,
         scheme=scheme_name(dtypes),
@@ -72,13 +73,15 @@ def deployed_weights(
     their names and shapes.
     """
     scheme = scheme_of(precision)
-    total = reconciliation.total
+    loaded = reconciliation.loaded_parameters
     architecture = None if reconciliation.status is Status.UNRECONCILED else reconciliation.architecture
     note = ""
     if scheme.everything or architecture is not None:
-        weight_bytes = scheme.weight_bytes(architecture, total) if architecture else -(-total * scheme.weight_bits // 8)
+        weight_bytes = (
+            scheme.weight_bytes(architecture, loaded) if architecture else -(-loaded * scheme.weight_bits // 8)
+        )
     elif checkpoint is not None:
-        weight_bytes = _by_shape(scheme, checkpoint, total)
+        weight_bytes = _by_shape(scheme, checkpoint, loaded)
         note = "which tensors are matrices was judged by their names and shapes"
     else:
         return None
@@ -87,7 +90,7 @@ def deployed_weights(
         scheme=scheme.name,
         description=scheme.description,
         compute_dtype=precision if precision in COMPUTE_BYTES else _sixteen_bit(compute_dtype),
-        nominal_bytes=nominal_weight_bytes(total, PRECISION_BITS[precision]),
+        nominal_bytes=nominal_weight_bytes(reconciliation.total, PRECISION_BITS[precision]),
         component=exact("weights", weight_bytes, Basis.DERIVED, note),
     )
 

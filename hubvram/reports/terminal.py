@@ -60,7 +60,7 @@ def _title(model: Model) -> list[str]:
         facts.append(f"{files} safetensors file{'s' if files != 1 else ''}")
     facts.append(_short(model.stored.scheme))
     if model.listed_bytes is not None:
-        facts.append(f"{size(model.listed_bytes)} {'to download' if model.revision else 'on disk'}")
+        facts.append(f"{size(model.listed_bytes)} {'to download' if model.requested_revision else 'on disk'}")
     compared = model.reconciliation
     return [
         f"{_short(model.model_id)}{at}",
@@ -183,8 +183,10 @@ def _mlp(mlp: ChannelMixer) -> Iterator[tuple[str, str, str]]:
             f"{mlp.num_experts} x gate, up, down {mlp.moe_intermediate_size:,}",
             count(mlp.expert_parameters),
         )
-        yield "", f"{mlp.num_experts_per_tok} chosen per token", ""
-        yield "  router", f"{mlp.num_experts:,} x {mlp.hidden_size:,}", count(mlp.router.parameters)
+        shared = mlp.shared_expert_intermediate_size
+        beside = f", beside a shared one of {shared:,}" if shared else ""
+        yield "", f"{mlp.num_experts_per_tok} chosen per token{beside}", ""
+        yield "  router", f"{mlp.num_experts:,} x {mlp.hidden_size:,}", count(mlp.router_parameters)
     else:
         names = "gate, up, down" if mlp.gated else "up, down"
         yield (
@@ -303,7 +305,7 @@ def _verdicts(title: str, fits: Sequence[Fit]) -> list[str]:
         named = ", ".join(_room(fit, first=fit is yes[0]) for fit in yes[:_NAMED])
         parts.append(named + (" and larger" if len(yes) > _NAMED else ""))
     if unknown:
-        parts.append(f"{unknown[0]}{' and larger' if len(unknown) > 1 else ''}: cannot say, only weights are known")
+        parts.append(f"{unknown[0]}{' and larger' if len(unknown) > 1 else ''}: cannot say, what is known would fit")
     if no:
         smallest_short = f"{no[-1].accelerator.label} ({gib(-no[-1].headroom_bytes, 1)} GiB short)"
         parts.append(f"not {smallest_short}" if parts else f"no: {smallest_short}")

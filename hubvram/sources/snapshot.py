@@ -42,15 +42,19 @@ class StoredTensor:
 
 
 def expand(layout: Mapping[str, Any]) -> dict[str, tuple[StoredTensor, ...]]:
-    """headers.json -> file -> its tensors, in the order of saving."""
+    """headers.json -> file -> its tensors, in the order of saving. `files` numbers one name from 1."""
     tensors = _expand(layout["tensors"], layout["dtype"], ())
-    return {file: tuple(next(tensors) for _ in range(number)) for file, number in layout["files"]}
+    name, numbers = layout["files"]
+    return {
+        name.format(place): tuple(next(tensors) for _ in range(number)) for place, number in enumerate(numbers, start=1)
+    }
 
 
 def _expand(items: Sequence[Any], dtype: str, indices: tuple[int, ...]) -> Iterator[StoredTensor]:
     for item in items:
         if isinstance(item, dict):
-            for index in range(item["repeat"]):
+            first = item.get("from", 0)
+            for index in range(first, first + item["repeat"]):
                 yield from _expand(item["tensors"], dtype, (*indices, index))
         else:
             name, shape, *own_dtype = item

@@ -18,6 +18,7 @@ BY_DEFAULT = {
     "gemma": 8_537_680_896,
     "gemma2": 2_614_341_888,
     "gemma3_text": 2_628_658_432,
+    "glm4_moe": 103_481_200_640 + 45 * 128,  # and the routers' biases, which the class keeps as buffers
     "gpt2": 124_439_808,
     "gpt_neox": 20_554_567_680,
     "granite": 6_738_415_616,

@@ -66,7 +66,8 @@ def test_buffers_are_named_and_not_counted(name: str) -> None:
     assert compared.total == TOTAL
     (item,) = compared.not_counted
     assert (item.what, item.tensors, item.rule) == (what, 1, "a buffer that the model's code rebuilds")
-    assert compared.not_counted_bytes == item.stored_bytes == 4 * item.parameters
+    assert compared.not_loaded == (item,)
+    assert item.stored_bytes == 4 * item.parameters
 
 
 def test_masks_do_not_make_a_model_quantized() -> None:
@@ -140,7 +141,7 @@ def test_a_model_with_a_prefix_must_have_its_head() -> None:
         ("model.layers.0.mlp.gate.weight", Component.ROUTER),
         ("model.layers.0.third_layernorm.weight", Component.NORM),
         ("model.embed_positions.weight", Component.EMBEDDING),
-        ("model.mtp.eh_proj.weight", Component.OTHER),
+        ("model.novelty.weight", Component.OTHER),
         # A tower counts only where the config announces one.
         ("vision_tower.patch_embed.weight", Component.VISION),
     ],
@@ -252,3 +253,16 @@ def test_towers_of_a_quantized_model_count_as_stored() -> None:
     assert compared.status is Status.QUANTIZED
     assert compared.total == TOTAL + 964
     assert sum(compared.by_component.values()) == compared.total
+
+
+def test_blocks_for_multi_token_prediction_are_accounted_for_and_not_loaded() -> None:
+    """Layers behind the last one, as DeepSeek-V3 and GLM-4.5 publish them."""
+    extra = {f"model.layers.{SMALL.num_hidden_layers}.eh_proj.weight": (64, 128), "mtp.norm.weight": (64,)}
+    checkpoint = checkpoint_of({**llama_tensors(SMALL), **extra})
+    compared = reconcile(checkpoint, SMALL, quantized=False, is_nested=False)
+    assert compared.status is Status.RECONCILED
+    assert compared.total == SMALL.parameters + 64 * 128 + 64
+    assert compared.by_component[Component.MTP] == 64 * 128 + 64
+    (item,) = compared.accounted
+    assert (item.parameters, item.tensors, item.is_loaded) == (64 * 128 + 64, 2, False)
+    assert compared.loaded_parameters == SMALL.parameters

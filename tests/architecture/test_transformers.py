@@ -56,6 +56,7 @@ SWITCHED: tuple[Mapping[str, Any], ...] = (
 )
 TYPED: tuple[Mapping[str, Any], ...] = ({"num_key_value_heads": 2, "sliding_window": 8, "layer_types": SLIDING},)
 SHARED: Mapping[str, Any] = {"num_experts": 8, "moe_intermediate_size": 32, "shared_expert_intermediate_size": 48}
+ROUTED: Mapping[str, Any] = {"n_routed_experts": 8, "moe_intermediate_size": 32, "num_experts_per_tok": 2}
 EXPERTS: tuple[Mapping[str, Any], ...] = ({"num_experts_per_tok": 1, "num_key_value_heads": 2},)
 
 VARIANTS: dict[str, tuple[Mapping[str, Any], ...]] = {
@@ -92,6 +93,12 @@ VARIANTS: dict[str, tuple[Mapping[str, Any], ...]] = {
         {"num_key_value_heads": None, "sliding_window": 8},
         {"num_key_value_heads": 1, "head_dim": 32, "tie_word_embeddings": True},
         {"partial_rotary_factor": 0.5},
+    ),
+    "glm4_moe": (
+        {**ROUTED, "num_key_value_heads": 2},
+        {**ROUTED, "num_key_value_heads": 2, "use_qk_norm": True, "attention_bias": True},
+        {**ROUTED, "num_key_value_heads": 4, "first_k_dense_replace": 3, "n_shared_experts": 2},
+        {**ROUTED, "num_key_value_heads": 4, "head_dim": 32, "tie_word_embeddings": True},
     ),
     "granite": (*HEADS, *BIASED, {"mlp_bias": True}),
     "starcoder2": (*HEADS[:2], *WINDOWED, {"use_bias": False}, {"tie_word_embeddings": False}),
@@ -150,7 +157,9 @@ def model_on_meta(config: Any) -> Any:
 
 
 def unique_parameters(model: Any) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
+    """Parameters, and the routers' biases, which are learned and published but kept as buffers."""
+    learned = (buffer.numel() for name, buffer in model.named_buffers() if name.endswith("e_score_correction_bias"))
+    return int(sum(parameter.numel() for parameter in model.parameters()) + sum(learned))
 
 
 def windows(architecture: Architecture) -> list[int | None]:
@@ -250,8 +259,9 @@ def test_saved_models_are_reconciled(model_type: str, variant: Mapping[str, Any]
     assert read.reconciliation.total == unique_parameters(model)
     assert read.reconciliation.accounted == ()
     assert read.stored.compute_dtype == "bf16"
+    biases = [buffer for name, buffer in model.named_buffers() if name.endswith("e_score_correction_bias")]
     assert read.stored.component.size_bytes == sum(
-        parameter.numel() * parameter.element_size() for parameter in model.parameters()
+        tensor.numel() * tensor.element_size() for tensor in (*model.parameters(), *biases)
     )
 
 

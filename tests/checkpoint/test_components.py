@@ -13,6 +13,11 @@ from hubvram.checkpoint.tensors import TensorInfo
 
 # Names as they stand in the files of each family.
 NAMES = {
+    "blocks for multi-token prediction": {
+        "mtp.layers.0.self_attn.q_proj.weight": "mtp",
+        "model.layers.92.eh_proj.weight": "mtp",
+        "model.layers.61.shared_head.norm.weight": "mtp",
+    },
     "llama": {
         "model.embed_tokens.weight": "embedding",
         "model.layers.0.self_attn.q_proj.weight": "attention",

@@ -50,7 +50,7 @@ def beginnings(source: SnapshotSource) -> dict[str, bytes]:
 LAYOUT = {
     "metadata": {"format": "pt"},
     "dtype": "BF16",
-    "files": [["a.safetensors", 3], ["b.safetensors", 4], ["empty.safetensors", 0]],
+    "files": ["w-{}.safetensors", [3, 4, 0]],
     "tensors": [
         ["embed.weight", [10, 4]],
         {
@@ -70,18 +70,18 @@ class TestLayout:
             return StoredTensor(name=f"layers.{layer}.experts.{number}.w", dtype="BF16", shape=(4, 3))
 
         assert expand(LAYOUT) == {
-            "a.safetensors": (
+            "w-1.safetensors": (
                 StoredTensor(name="embed.weight", dtype="BF16", shape=(10, 4)),
                 StoredTensor(name="layers.0.norm", dtype="F32", shape=(4,)),
                 expert(0, 0),
             ),
-            "b.safetensors": (
+            "w-2.safetensors": (
                 expert(0, 1),
                 StoredTensor(name="layers.1.norm", dtype="F32", shape=(4,)),
                 expert(1, 0),
                 expert(1, 1),
             ),
-            "empty.safetensors": (),
+            "w-3.safetensors": (),
         }
 
     @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ A model type of this shape is one line in FAMILIES. The details were read from e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -55,6 +55,8 @@ class Traits:
     parallel: Switch = False
     """Attention and MLP side by side, behind one norm."""
     pre_norm: bool = True
+    uneven_heads: bool = False
+    """Whether the class rounds hidden_size / heads down, where others insist that it divides."""
     head_bias: Switch = False
     gated: bool = True
     fused_mlp: bool = False
@@ -106,7 +108,7 @@ def _mixer(config: ConfigDocument, traits: Traits, window: int | None) -> TokenM
     hidden_size, heads = config.size("hidden_size"), config.size("num_attention_heads")
     head_dim = config.size_or_none("head_dim")
     if head_dim is None:
-        if hidden_size % heads:
+        if hidden_size % heads and not traits.uneven_heads:
             raise config.error("num_attention_heads", f"{heads} heads do not divide hidden_size {hidden_size}")
         head_dim = hidden_size // heads
     key_value_heads = config.size_or_none("num_key_value_heads") or heads
@@ -225,6 +227,16 @@ def some_experts(
     return dense(config, traits, index)
 
 
+def experts_behind_dense(config: ConfigDocument, traits: Traits, index: int) -> ChannelMixer:
+    """`first_k_dense_replace` dense layers, then experts with shared ones beside them (glm4_moe)."""
+    if index < config.require(int, "first_k_dense_replace"):
+        return dense(config, traits, index)
+    width = config.size("moe_intermediate_size")
+    chosen = experts(config, traits, index, width="moe_intermediate_size", number="n_routed_experts")
+    shared = (config.get(int, "n_shared_experts") or 0) * width
+    return replace(chosen, shared_expert_intermediate_size=shared, correction_bias=True)
+
+
 _LLAMA: Final = Traits(read_mlp=dense, qkv_bias="attention_bias", o_bias="attention_bias", mlp_bias="mlp_bias")
 
 _TRAITS: Final[Mapping[str, Traits]] = {
@@ -250,6 +262,14 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         read_mlp=partial(some_experts, shared_width="shared_expert_intermediate_size"),
         windows=patterns.every_other_before_max_window_layers,
         qkv_bias="qkv_bias",
+    ),
+    "glm4_moe": Traits(
+        read_mlp=experts_behind_dense,
+        uneven_heads=True,
+        qkv_bias="attention_bias",
+        qk_norm="use_qk_norm",
+        partial_rotary_key="partial_rotary_factor",
+        partial_rotary_default=0.5,
     ),
     "granite": _LLAMA,
     "granitemoe": Traits(

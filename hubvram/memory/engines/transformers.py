@@ -35,7 +35,7 @@ _ROUTER_LOGITS_IN_FP32: Final = frozenset({"granitemoe"})
 _ROTARY_IN_FP32: Final = frozenset({"olmo2"})
 """Model types that make these in fp32 (modeling_*.py)."""
 
-_NOT_VERIFIED: Final = frozenset({"cohere", "phi", "qwen2_moe", "stablelm"})
+_NOT_VERIFIED: Final = frozenset({"cohere", "glm4_moe", "phi", "qwen2_moe", "stablelm"})
 """Model types whose peaks the closed forms do not meet: parallel blocks, fp32 or partial rotation, shared experts."""
 
 
