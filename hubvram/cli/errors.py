@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from hubvram import errors
 
-EXIT_FINE: Final = 0
 EXIT_DOES_NOT_FIT: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREADABLE: Final = 3

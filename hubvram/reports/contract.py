@@ -10,7 +10,6 @@ from hubvram.architecture.layers import Architecture, ChannelMixer, FullAttentio
 from hubvram.architecture.reconcile import Item
 from hubvram.checkpoint.components import Component
 from hubvram.checkpoint.tensors import Checkpoint
-from hubvram.errors import ModelUnreadableError
 from hubvram.hardware.fit import Fit
 from hubvram.inspection import Inspection, Model
 from hubvram.memory.engines import transformers as engine
@@ -37,15 +36,6 @@ def as_json(found: Inspection) -> dict[str, Any]:
         "workload": _workload(found),
         "estimates": [_estimate(estimate, fits) for estimate, fits in zip(found.estimates, found.fits, strict=True)],
         "notes": list(found.notes),
-    }
-
-
-def error_as_json(error: ModelUnreadableError, message: str) -> dict[str, Any]:
-    """What stands in for a model that could not be read."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "model_id": error.model_id,
-        "error": {"kind": type(error).__name__, "message": message},
     }
 
 

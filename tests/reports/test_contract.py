@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from hubvram.errors import RepoNotFoundError
 from hubvram.inspection import inspect_model, read_model
 from hubvram.memory.workload import Workload
-from hubvram.reports.contract import as_json, error_as_json
+from hubvram.reports.contract import as_json
 from hubvram.sources.snapshot import SnapshotSource, snapshot_folders
 
 FOLDERS = snapshot_folders()
@@ -48,11 +47,3 @@ def test_the_contract_holds(repo_id: str) -> None:
 
 def _expanded(ranges: list[list[int]]) -> list[int]:
     return [index for first, last in ranges for index in range(first, last + 1)]
-
-
-def test_an_error_stands_in_for_a_model() -> None:
-    assert error_as_json(RepoNotFoundError("org/x", token_sent=False), "no such model") == {
-        "schema_version": 1,
-        "model_id": "org/x",
-        "error": {"kind": "RepoNotFoundError", "message": "no such model"},
-    }
