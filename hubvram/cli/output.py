@@ -8,11 +8,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hubvram.cli.errors import EXIT_BROKEN_PIPE
 from hubvram.errors import OutputError
-from hubvram.sources.interface import OnProgress
+
+if TYPE_CHECKING:
+    from hubvram.sources.interface import OnProgress
 
 _QUIET_SECONDS: Final = 0.5
 

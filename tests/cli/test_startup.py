@@ -40,4 +40,5 @@ def test_an_inspect_imports_nothing_heavy(output: str) -> None:
 
 @pytest.mark.xdist_group("timing")
 def test_help_takes_at_most_half_more_than_a_stub_with_as_many_options() -> None:
-    assert help_ratio() < 1.5
+    # What else the machine does can only add to a ratio of best times: one quiet moment in three will do.
+    assert any(help_ratio() < 1.5 for _ in range(3))
