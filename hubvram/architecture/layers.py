@@ -241,8 +241,6 @@ class Layer:
     mixer: TokenMixer
     mlp: ChannelMixer
     norms: Norms
-    parallel: bool = False
-    """Whether attention and MLP read the same normed input, side by side."""
     pre_norm: bool = True
     """Whether norms stand before attention and MLP; else they stand behind them."""
 

@@ -89,7 +89,8 @@ def reconcile(
 ) -> Reconciliation:
     """Compare. `is_nested`: the architecture is the text part of a larger model."""
     parameters, not_counted = _split(checkpoint, architecture)
-    stored = _by_component(parameters, architecture)
+    groups = _by_component(parameters, architecture)
+    stored = {component: sum(tensor.elements for tensor in tensors) for component, tensors in groups.items()}
     if architecture is None:
         return Reconciliation(
             status=Status.UNKNOWN_ARCHITECTURE,
@@ -97,18 +98,16 @@ def reconcile(
             by_component=stored,
             not_counted=not_counted,
         )
-    accounted: list[Item] = []
-    if is_nested:
-        accounted += _towers(parameters)
+    accounted = _towers(groups) if is_nested else []
     scope = "text" if is_nested else "all"
     if quantized or any(tensor.dtype not in COMPUTE_DTYPES for tensor in parameters):
         return _quantized(architecture, stored, not_counted, scope, accounted)
     derived = architecture.parameters_by_component
     explained = {component: stored.get(component, 0) for component in TOWERS if is_nested}
     if Component.MTP in stored:
-        accounted.append(_mtp(parameters, architecture))
+        accounted.append(_mtp(groups[Component.MTP]))
         explained[Component.MTP] = stored[Component.MTP]
-    if _head_is_absent(architecture, parameters):
+    if Component.HEAD not in stored and _head_is_absent(architecture, parameters):
         accounted.append(_absent_head(architecture))
         explained[Component.HEAD] = -architecture.head_parameters
         architecture = replace(architecture, head=None)
@@ -153,12 +152,14 @@ def _quantized(
 
 def _split(checkpoint: Checkpoint, architecture: Architecture | None) -> tuple[list[TensorInfo], tuple[Item, ...]]:
     """(parameters, what is stored beside them)."""
-    tied = architecture is not None and architecture.has_tied_head
+    tied_shape = None
+    if architecture is not None and architecture.has_tied_head:
+        tied_shape = (architecture.vocab_size, architecture.hidden_size)
     parameters: list[TensorInfo] = []
     others: dict[str, list[TensorInfo]] = {}
     for tensor in checkpoint.tensors:
         kind = buffer_kind(tensor)
-        if kind is None and tied and _repeats_embedding(tensor, architecture):
+        if kind is None and tensor.shape == tied_shape and component_of(tensor.name) is Component.HEAD:
             kind = _TIED_HEAD
         if kind is None:
             parameters.append(tensor)
@@ -175,14 +176,6 @@ def _split(checkpoint: Checkpoint, architecture: Architecture | None) -> tuple[l
 _TIED_HEAD: Final = "tied head, stored again"
 
 
-def _repeats_embedding(tensor: TensorInfo, architecture: Architecture | None) -> bool:
-    return (
-        architecture is not None
-        and tensor.shape == (architecture.vocab_size, architecture.hidden_size)
-        and component_of(tensor.name) is Component.HEAD
-    )
-
-
 def _item(what: str, tensors: list[TensorInfo], rule: str) -> Item:
     return Item(
         what=what,
@@ -193,13 +186,11 @@ def _item(what: str, tensors: list[TensorInfo], rule: str) -> Item:
     )
 
 
-def _by_component(tensors: list[TensorInfo], architecture: Architecture | None) -> dict[Component, int]:
-    """Component -> elements, without those that have none."""
-    found: dict[Component, int] = {}
+def _by_component(tensors: list[TensorInfo], architecture: Architecture | None) -> dict[Component, list[TensorInfo]]:
+    groups: dict[Component, list[TensorInfo]] = {}
     for tensor in tensors:
-        component = _component(tensor, architecture)
-        found[component] = found.get(component, 0) + tensor.elements
-    return found
+        groups.setdefault(_component(tensor, architecture), []).append(tensor)
+    return groups
 
 
 def _component(tensor: TensorInfo, architecture: Architecture | None) -> Component:
@@ -217,39 +208,31 @@ def _extra_layers(number_of_layers: int) -> tuple[str, ...]:
 _MTP_BLOCKS: Final = 4  # one in every published model so far
 
 
-def _mtp(parameters: list[TensorInfo], architecture: Architecture) -> Item:
-    tensors = [tensor for tensor in parameters if _component(tensor, architecture) is Component.MTP]
+def _mtp(tensors: list[TensorInfo]) -> Item:
     item = _item("blocks for multi-token prediction", tensors, "beside the model proper, counted as stored")
     return replace(item, is_loaded=False)  # `_keys_to_ignore_on_load_unexpected` in modeling_*.py
 
 
-def _towers(parameters: list[TensorInfo]) -> list[Item]:
-    found: dict[Component, list[TensorInfo]] = {}
-    for tensor in parameters:
-        component = component_of(tensor.name)
-        if component in TOWERS:
-            found.setdefault(component, []).append(tensor)
+def _towers(groups: Mapping[Component, list[TensorInfo]]) -> list[Item]:
     return [
         _item(
             f"{component} tower" if component is not Component.PROJECTOR else "projector",
             tensors,
             "beside the text model, counted as stored",
         )
-        for component, tensors in found.items()
+        for component, tensors in groups.items()
+        if component in TOWERS
     ]
 
 
 def _head_is_absent(architecture: Architecture, parameters: list[TensorInfo]) -> bool:
-    """Saved from the base model: no head, although the class has one of its own.
+    """For files without a head: whether they were saved from the base model of a class that has one of its own.
 
     Base models save their tensors without the prefix that a model with a head puts before them.
     """
     if architecture.head_parameters == 0:
         return False
-    return not any(
-        tensor.name.startswith(("model.", "transformer.", "gpt_neox.")) or component_of(tensor.name) is Component.HEAD
-        for tensor in parameters
-    )
+    return not any(tensor.name.startswith(("model.", "transformer.", "gpt_neox.")) for tensor in parameters)
 
 
 def _absent_head(architecture: Architecture) -> Item:

@@ -37,9 +37,9 @@ def _revision_not_found(error: errors.RevisionNotFoundError) -> tuple[str, str]:
 
 
 def _gated(error: errors.GatedRepoError) -> tuple[str, str]:
-    from huggingface_hub import constants
+    from hubvram.sources.settings import shown_endpoint
 
-    page = f"{constants.ENDPOINT}/{error.model_id}"
+    page = f"{shown_endpoint()}/{error.model_id}"
     if error.token_sent:
         return f"{error.model_id} is gated and your token has no access to it", f"ask for access at {page}"
     return (

@@ -11,9 +11,7 @@ from hubvram.config.defaults import attribute_map_of, defaults_of
 from hubvram.config.document import ConfigDocument
 from hubvram.dtypes import TORCH_NAMES
 from hubvram.errors import ConfigError
-
-CONFIG_FILE: Final = "config.json"
-CONFIG_LIMIT_BYTES: Final = 16 * 2**20
+from hubvram.sources.interface import CONFIG_FILE
 
 _TEXT_SECTION: Final = "text_config"
 

@@ -74,7 +74,7 @@ ACCELERATORS: Final[Mapping[str, Accelerator]] = {
         _gpu("b200-180gb", "B200 180GB", "178.35GiB", _GITHUB + "pytorch/ao/pull/4002", hopper_or_later=True),
     )
 }
-"""Name -> accelerator, smallest first."""
+"""Name -> accelerator, smallest label first."""
 
 
 def _named(beginning: str) -> list[Accelerator]:

@@ -12,13 +12,13 @@ from hubvram.checkpoint.components import Component
 from hubvram.checkpoint.files import weight_files
 from hubvram.checkpoint.reader import read_checkpoint
 from hubvram.checkpoint.tensors import Checkpoint
-from hubvram.config.reader import CONFIG_FILE, CONFIG_LIMIT_BYTES, ModelConfig, parse_config
+from hubvram.config.reader import ModelConfig, parse_config
 from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, SAFETENSORS_BITS
 from hubvram.errors import CheckpointError, FileMissingError, GatedRepoError, NoCheckpointError
 from hubvram.inspection.notes import dtype_notes, reconciliation_notes
 from hubvram.memory.estimate import Basis, exact
 from hubvram.memory.weights import STORED, Weights, scheme_name, stored_weights
-from hubvram.sources.interface import ModelSource, OnProgress, PublicSummary
+from hubvram.sources.interface import CONFIG_FILE, CONFIG_LIMIT_BYTES, ModelSource, OnProgress, PublicSummary
 
 _DIMENSIONS: Final = (
     *("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
@@ -38,9 +38,9 @@ class Model:
     library: str | None
     quantization_method: str | None
     checkpoint: Checkpoint | None
-    """None where the files could not be read (a gated repo)."""
+    """None where there are no headers, or none that we may read (a gated repo)."""
     listed_bytes: int | None
-    """Size of the weight files by the listing, where headers could not be read."""
+    """Size of the weight files, as the source lists them."""
     reconciliation: Reconciliation
     stored: Weights
     notes: tuple[str, ...]

@@ -76,10 +76,10 @@ def deployed_weights(
     loaded = reconciliation.loaded_parameters
     architecture = None if reconciliation.status is Status.UNRECONCILED else reconciliation.architecture
     note = ""
-    if scheme.everything or architecture is not None:
-        weight_bytes = (
-            scheme.weight_bytes(architecture, loaded) if architecture else -(-loaded * scheme.weight_bits // 8)
-        )
+    if scheme.everything:
+        weight_bytes = nominal_weight_bytes(loaded, scheme.weight_bits)
+    elif architecture is not None:
+        weight_bytes = scheme.weight_bytes(architecture, loaded)
     elif checkpoint is not None:
         weight_bytes = _by_shape(scheme, checkpoint, loaded)
         note = "which tensors are matrices was judged by their names and shapes"

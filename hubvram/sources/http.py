@@ -26,6 +26,7 @@ from hubvram.errors import (
     RevisionNotFoundError,
     UsageError,
 )
+from hubvram.sources.settings import host_of, shown_endpoint
 
 if TYPE_CHECKING:
     import httpx2
@@ -84,8 +85,12 @@ class HubClient:
         except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):
-            raise HubResponseError(target.model_id, f"{self.endpoint} did not answer like a Hugging Face Hub")
+            raise self.not_a_hub(target.model_id)
         return answer
+
+    def not_a_hub(self, model_id: str) -> HubResponseError:
+        """The error for an answer that makes no sense from a Hub."""
+        return HubResponseError(model_id, f"{shown_endpoint()} did not answer like a Hugging Face Hub")
 
     def stream(
         self,
@@ -157,11 +162,6 @@ class _Transient(Exception):
         super().__init__(detail)
         self.origin = origin
         self.detail = detail
-
-
-def host_of(url: str) -> str:
-    """The host and port of an address, without a user name or password in it."""
-    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def _asked(error: httpx2.RequestError, url: str) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from hubvram.errors import HubResponseError
 from hubvram.sources.http import HubClient, Target
-from hubvram.sources.interface import Beginning, Needed, OnProgress, PublicSummary, RepoFile
+from hubvram.sources.interface import PREFIX_BYTES, Beginning, Needed, OnProgress, PublicSummary, RepoFile
 
 if TYPE_CHECKING:
     import httpx2
@@ -21,7 +21,6 @@ REQUESTS_IN_FLIGHT: Final = 32
 
 _LISTING_LIMIT_BYTES: Final = 64 * 2**20
 _GUESS_BYTES: Final = 64 * 2**10  # the headers of most single files fit
-_SMALLEST_BYTES: Final = 8
 _INDEX_SUFFIX: Final = ".safetensors.index.json"
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
@@ -55,7 +54,7 @@ class HubSource:
         try:
             return cls(client, listing, revision or "main")
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise HubResponseError(repo_id, f"{client.endpoint} did not answer like a Hugging Face Hub") from None
+            raise client.not_a_hub(repo_id) from None
 
     def read(self, path: str, limit_bytes: int) -> bytes:
         if path not in self._read:
@@ -84,7 +83,7 @@ class HubSource:
 
     def _beginning(self, path: str, needed: Needed) -> Beginning:
         listed_bytes = self.files[path].size_bytes
-        if listed_bytes is not None and listed_bytes < _SMALLEST_BYTES:
+        if listed_bytes is not None and listed_bytes < PREFIX_BYTES:
             needed(path, b"", listed_bytes)  # refuses it; a range of nothing cannot be asked for
         guess = self._first_guess(path)
         data, file_bytes, total = self._read_range(path, 0, guess, needed)
@@ -112,11 +111,11 @@ class HubSource:
             body, total = bytearray(), stop
             for chunk in response.iter_raw():
                 body += chunk
-                if start == 0 and len(body) >= 8:
-                    total = needed(path, bytes(body[:8]), file_bytes)
+                if start == 0 and len(body) >= PREFIX_BYTES:
+                    total = needed(path, bytes(body[:PREFIX_BYTES]), file_bytes)
                 if len(body) - skip >= total - start:
                     break
-            if start == 0 and len(body) < 8:
+            if start == 0 and len(body) < PREFIX_BYTES:
                 total = needed(path, bytes(body), file_bytes)  # refuses what is too short to be a file
             return bytes(body[skip:]), file_bytes, total
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+CONFIG_FILE: Final = "config.json"
+CONFIG_LIMIT_BYTES: Final = 16 * 2**20
+
+PREFIX_BYTES: Final = 8
+"""How much of a file's beginning `Needed` has to see."""
 
 OnProgress = Callable[[int, int], None]
 """Called with (files done, files in all), from one thread at a time."""

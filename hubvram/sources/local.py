@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from hubvram.errors import FileMissingError, FileUnreadableError, MalformedFileError
-from hubvram.sources.interface import Beginning, Needed, OnProgress, PublicSummary, RepoFile
+from hubvram.sources.interface import PREFIX_BYTES, Beginning, Needed, OnProgress, PublicSummary, RepoFile
 
-_FIRST_BYTES: Final = 8
 _LISTED_LEVELS: Final = 2  # a diffusers pipeline keeps its models one level down
 _LISTED_FILES: Final = 10_000  # enough to say what a folder is; a home directory given by mistake is larger
 
@@ -78,7 +77,7 @@ class LocalSource:
         for done, path in enumerate(paths, start=1):
             with self._open(path) as stream:
                 file_bytes = os.fstat(stream.fileno()).st_size
-                data = self._take(stream, path, _FIRST_BYTES)
+                data = self._take(stream, path, PREFIX_BYTES)
                 data += self._take(stream, path, needed(path, data, file_bytes) - len(data))
             found[path] = Beginning(data=data, file_bytes=file_bytes)
             if on_progress is not None:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from hubvram.errors import FileMissingError, GatedRepoError, HubBusyError, OfflineError, UnreachableError
 from hubvram.sources.cached import find_cached
 from hubvram.sources.hub import HubSource
-from hubvram.sources.interface import ModelSource
+from hubvram.sources.interface import CONFIG_FILE, CONFIG_LIMIT_BYTES, ModelSource
 from hubvram.sources.local import LocalSource
 from hubvram.sources.reference import HubReference, LocalReference, parse_reference
 from hubvram.sources.snapshot import find_snapshot
 
 _REASONS = {OfflineError: "offline mode is on", HubBusyError: "the Hub cannot answer for now"}
-
-CONFIG_FILE = "config.json"
-CONFIG_LIMIT_BYTES = 16 * 2**20
 
 
 def open_source(model: str, revision: str | None = None) -> ModelSource:

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from urllib.parse import urlsplit
 
 from hubvram.errors import UsageError
+
+
+def host_of(url: str) -> str:
+    """The host and port of an address, without a user name or password in it."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def shown_endpoint() -> str:
+    """The Hub's address as it may be printed: without a user name or password in it."""
+    from huggingface_hub import constants
+
+    return re.sub(r"(?<=://)[^/@]*@", "", constants.ENDPOINT)  # not taken apart: it may be no address at all
 
 
 def check_endpoint() -> None:

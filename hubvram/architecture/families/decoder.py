@@ -73,8 +73,7 @@ def read_decoder(config: ConfigDocument, architectures: tuple[str, ...], traits:
     number = config.size("num_hidden_layers", largest=LAYERS_LIMIT)
     vocab_size = config.size("vocab_size")
     positions = config.size_or_none("max_position_embeddings")
-    parallel = _switch(config, traits.parallel)
-    number_of_norms = 1 if parallel else traits.norms_per_layer
+    number_of_norms = 1 if _switch(config, traits.parallel) else traits.norms_per_layer
     norms = Norms(count=number_of_norms, hidden_size=hidden_size, bias=traits.norm_bias)
     windows = patterns.windows_of(config, number, traits.windows)
     if traits.both_ways is not None and config.flag(traits.both_ways):
@@ -87,13 +86,7 @@ def read_decoder(config: ConfigDocument, architectures: tuple[str, ...], traits:
         max_position_embeddings=positions,
         tie_word_embeddings=config.flag("tie_word_embeddings"),
         layers=tuple(
-            Layer(
-                mixer=mixer,
-                mlp=traits.read_mlp(config, traits, index),
-                norms=norms,
-                parallel=parallel,
-                pre_norm=traits.pre_norm,
-            )
+            Layer(mixer=mixer, mlp=traits.read_mlp(config, traits, index), norms=norms, pre_norm=traits.pre_norm)
             for index, mixer in enumerate(mixers)
         ),
         final_norm=Norms(count=1, hidden_size=hidden_size, bias=traits.norm_bias),
@@ -171,25 +164,22 @@ _CLASSIFIERS: Final[Mapping[str, bool]] = {"ForSequenceClassification": False, "
 
 def dense(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP:
     """The same MLP in every layer."""
-    return DenseMLP(
-        hidden_size=config.size("hidden_size"),
-        intermediate_size=config.size("intermediate_size"),
-        hidden_act=config.require(str, traits.activation),
-        gated=traits.gated,
-        bias=_switch(config, traits.mlp_bias),
-        fused=traits.fused_mlp,
-    )
+    return _dense(config, traits, config.size("intermediate_size"))
 
 
 def four_times_hidden(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP:
     """`n_inner`, or four times the hidden size where that is null (gpt2)."""
-    hidden_size = config.size("hidden_size")
+    return _dense(config, traits, config.size_or_none("n_inner") or 4 * config.size("hidden_size"))
+
+
+def _dense(config: ConfigDocument, traits: Traits, intermediate_size: int) -> DenseMLP:
     return DenseMLP(
-        hidden_size=hidden_size,
-        intermediate_size=config.size_or_none("n_inner") or 4 * hidden_size,
+        hidden_size=config.size("hidden_size"),
+        intermediate_size=intermediate_size,
         hidden_act=config.require(str, traits.activation),
         gated=traits.gated,
         bias=_switch(config, traits.mlp_bias),
+        fused=traits.fused_mlp,
     )
 
 
