@@ -1,10 +1,11 @@
-"""Make hubvram/config/defaults.json from the installed transformers (extra `hubvram[transformers]`).
+"""Make hubvram/config/defaults.jsonl from the installed transformers (extra `hubvram[transformers]`).
 
     python -m scripts.make_defaults
 
-For each model type that hubvram has a family for: the defaults of its config class's own fields, and the
-names it gives to common fields. Values that the class computes from others are rules, not defaults: they
-live with the families.
+One line for each model type that transformers knows: the defaults of its config class's own fields, the names
+that it gives to common fields, and the type of each config inside it. A config class that has no model type of
+its own (most vision towers) stands under `<outer type>.<field>`. Values that a class computes from others are
+rules, not defaults: they live with the families.
 """
 
 from __future__ import annotations
@@ -14,42 +15,81 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-TABLE: Final = Path(__file__).parents[1] / "hubvram" / "config" / "defaults.json"
-
-MODEL_TYPES: Final = (
-    *("cohere", "gemma", "gemma2", "gemma3_text", "glm4_moe", "gpt2", "gpt_neox", "granite", "granitemoe", "llama"),
-    *("mistral", "mixtral", "olmo2", "phi", "phi3", "phimoe", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe"),
-    *("stablelm", "starcoder2"),
-)
+TABLE: Final = Path(__file__).parents[1] / "hubvram" / "config" / "defaults.jsonl"
 
 # Fields that say nothing about a model's size: tokens, training, what generation does.
-_IRRELEVANT: Final = ("token_id", "dropout", "pdrop", "initializer", "aux_loss", "summary_", "jitter")
+_IRRELEVANT: Final = ("token_id", "dropout", "pdrop", "initializer", "aux_loss", "summary_", "jitter", "_droprate")
 
 
 def collect() -> dict[str, Any]:
     """The table, from the transformers that is installed."""
-    import transformers
     from transformers import CONFIG_MAPPING
 
-    return {
-        "transformers": transformers.__version__,
-        "model_types": {model_type: _describe(CONFIG_MAPPING[model_type]) for model_type in MODEL_TYPES},
+    table: dict[str, Any] = {}
+    for model_type in CONFIG_MAPPING:
+        _add(table, model_type, CONFIG_MAPPING[model_type])
+    return table
+
+
+def _add(table: dict[str, Any], name: str, config_class: Any) -> None:
+    from transformers import CONFIG_MAPPING, AutoConfig
+
+    inside: dict[str, Any] = {}
+    table[name] = {
+        "defaults": _defaults(config_class),
+        "attribute_map": dict(config_class.attribute_map),
+        "inside": inside,
     }
+    for field, inner in (config_class.sub_configs or {}).items():
+        model_type = getattr(inner, "model_type", "")
+        if inner is AutoConfig:
+            inside[field] = {"type": _usual_type(config_class, field), "fixed": False}
+        elif model_type in CONFIG_MAPPING and CONFIG_MAPPING[model_type] is inner:
+            inside[field] = {"type": model_type, "fixed": True}
+        else:
+            inside[field] = {"type": f"{name}.{field}", "fixed": True}
+            _add(table, f"{name}.{field}", inner)
 
 
-def _describe(config_class: Any) -> dict[str, Any]:
-    inherited = {field.name for field in dataclasses.fields(config_class.__mro__[1])}
+def _usual_type(config_class: Any, field: str) -> str | None:
+    """The type that a config inside has when nothing is said; None where the class insists on being told."""
+    try:
+        inner = getattr(config_class(), field, None)
+    except Exception:
+        return None
+    return getattr(inner, "model_type", None)
+
+
+def _defaults(config_class: Any) -> dict[str, Any]:
+    from transformers import PreTrainedConfig
+
+    common = {field.name for field in dataclasses.fields(PreTrainedConfig)}
+    below = config_class.__mro__[: config_class.__mro__.index(PreTrainedConfig)]
+    said = {name for parent in below for name in vars(parent).get("__annotations__", {})}
     defaults = {}
     for field in dataclasses.fields(config_class):
-        own = field.name in config_class.__annotations__ or field.name not in inherited
-        if own and _is_plain(field.default) and not any(word in field.name for word in _IRRELEVANT):
-            defaults[field.name] = field.default
-    return {"defaults": defaults, "attribute_map": dict(config_class.attribute_map)}
+        own = field.name in said or field.name not in common
+        factory = field.default_factory
+        value = field.default if factory is dataclasses.MISSING else factory()
+        if own and is_plain(value) and not any(word in field.name for word in _IRRELEVANT):
+            defaults[field.name] = value
+    return defaults
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
+    """Whether a default is plain data: what JSON can hold, without nested configs."""
+    if isinstance(value, list | tuple):
+        return all(is_plain(item) for item in value)
     return value is None or isinstance(value, bool | int | float | str)
 
 
+def lines() -> list[str]:
+    """The file's lines: first the version of transformers, then one per model type."""
+    import transformers
+
+    rows = [("transformers", transformers.__version__), *sorted(collect().items())]
+    return [f"{name}\t{json.dumps(entry, sort_keys=True, separators=(',', ':'))}" for name, entry in rows]
+
+
 if __name__ == "__main__":
-    TABLE.write_text(json.dumps(collect(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    TABLE.write_text("\n".join(lines()) + "\n", encoding="utf-8")

@@ -21,7 +21,7 @@ def test_the_wheel_ships_every_snapshot(tmp_path: Path) -> None:
     for folder in folders:
         for file in ("config.json", "headers.json", "expected.json"):
             assert f"hubvram/sources/snapshots/{folder}/{file}" in names
-    assert "hubvram/config/defaults.json" in names
+    assert "hubvram/config/defaults.jsonl" in names
     assert "hubvram/py.typed" in names
     assert not any(name.startswith(("tests/", "scripts/", "fixtures/")) for name in names)
 

@@ -7,18 +7,31 @@ Each rule follows the `__post_init__` of the config class in transformers 5.23, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from hubvram.config.document import ConfigDocument
 
-Windows = Sequence[int | None]
-"""Per layer: the sliding window in tokens, None for full attention."""
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Attention within chunks of so many tokens, where a plain number is a sliding window."""
+
+    tokens: int
+
+
+Window = int | Chunk | None
+"""A layer's sliding window in tokens, or its chunk; None for full attention."""
+
+Windows = Sequence[Window]
+"""The windows of all layers."""
 
 WindowRule = Callable[[ConfigDocument, int], Windows]
 """(config, number of layers) -> windows."""
 
 _FULL: Final = "full_attention"
 _SLIDING: Final = "sliding_attention"
+_CHUNKED: Final = "chunked_attention"
 
 
 def never(config: ConfigDocument, layers: int) -> Windows:
@@ -63,7 +76,7 @@ def all_but_every_sixth(config: ConfigDocument, layers: int) -> Windows:
 
 def halved(windows: Windows) -> Windows:
     """Windows that reach both ways, as transformers cuts them (gemma3_text with `use_bidirectional_attention`)."""
-    return [None if window is None else window // 2 + 1 for window in windows]
+    return [window // 2 + 1 if isinstance(window, int) else window for window in windows]
 
 
 def _every_nth_is_full(config: ConfigDocument, layers: int, pattern: int) -> Windows:
@@ -71,15 +84,22 @@ def _every_nth_is_full(config: ConfigDocument, layers: int, pattern: int) -> Win
     return [window if (index + 1) % pattern else None for index in range(layers)]
 
 
-def windows_of(config: ConfigDocument, layers: int, rule: WindowRule) -> Windows:
-    """The windows of all layers, by `layer_types` where the config has it, else by the model type's rule."""
+def windows_of(config: ConfigDocument, layers: int, rule: WindowRule, other_kinds: Sequence[str] = ()) -> Windows:
+    """The windows of all layers, by `layer_types` where the config has it, else by the model type's rule.
+
+    Kinds of layers that are no attention (`other_kinds`) have no window: what they are, their family reads.
+    """
     kinds = config.strings("layer_types")
     if not kinds:
         return rule(config, layers)
     if len(kinds) != layers:
         raise config.error("layer_types", f"it names {len(kinds)} layers, num_hidden_layers is {layers}")
-    unknown = sorted(set(kinds) - {_FULL, _SLIDING})
+    unknown = sorted(set(kinds) - {_FULL, _SLIDING, _CHUNKED} - set(other_kinds))
     if unknown:
         raise config.error("layer_types", f"{unknown[0]!r} is no kind of layer that this model type has")
-    window = config.size("sliding_window") if _SLIDING in kinds else None
-    return [window if kind == _SLIDING else None for kind in kinds]
+    windows: dict[str, Window] = {}
+    if _SLIDING in kinds:
+        windows[_SLIDING] = config.size("sliding_window")
+    if _CHUNKED in kinds:
+        windows[_CHUNKED] = Chunk(config.size("attention_chunk_size"))
+    return [windows.get(kind) for kind in kinds]

@@ -23,6 +23,8 @@ class Status(StrEnum):
     """On which ground the parameter count stands."""
 
     RECONCILED = "reconciled"
+    SHAPE_MATCHED = "shape-matched"
+    """Derived with the help of the tensors' names and shapes: equal, but not from config.json alone."""
     UNRECONCILED = "unreconciled"
     QUANTIZED = "quantized"
     """Packed tensors: the count is the architecture's, not yet compared with the files."""
@@ -85,9 +87,13 @@ TOWERS: Final = (Component.VISION, Component.AUDIO, Component.PROJECTOR)
 
 
 def reconcile(
-    checkpoint: Checkpoint, architecture: Architecture | None, *, quantized: bool, is_nested: bool
+    checkpoint: Checkpoint,
+    architecture: Architecture | None,
+    *,
+    quantized: bool,
+    by_shapes: bool = False,
 ) -> Reconciliation:
-    """Compare. `is_nested`: the architecture is the text part of a larger model."""
+    """Compare. `by_shapes`: the architecture was derived with the help of the tensors."""
     parameters, not_counted = _split(checkpoint, architecture)
     groups = _by_component(parameters, architecture)
     stored = {component: sum(tensor.elements for tensor in tensors) for component, tensors in groups.items()}
@@ -98,12 +104,13 @@ def reconcile(
             by_component=stored,
             not_counted=not_counted,
         )
-    accounted = _towers(groups) if is_nested else []
-    scope = "text" if is_nested else "all"
+    derived = architecture.parameters_by_component
+    towers = [component for component in TOWERS if component in stored and component not in derived]
+    accounted = [_tower(component, groups[component]) for component in towers]
+    scope = "text" if towers else "all"
     if quantized or any(tensor.dtype not in COMPUTE_DTYPES for tensor in parameters):
         return _quantized(architecture, stored, not_counted, scope, accounted)
-    derived = architecture.parameters_by_component
-    explained = {component: stored.get(component, 0) for component in TOWERS if is_nested}
+    explained: dict[Component, int] = {component: stored[component] for component in towers}
     if Component.MTP in stored:
         accounted.append(_mtp(groups[Component.MTP]))
         explained[Component.MTP] = stored[Component.MTP]
@@ -117,7 +124,7 @@ def reconcile(
         if (difference := stored.get(component, 0) - derived.get(component, 0) - explained.get(component, 0))
     }
     return Reconciliation(
-        status=Status.UNRECONCILED if differences else Status.RECONCILED,
+        status=_status(differences, by_shapes=by_shapes),
         total=sum(stored.values()),
         by_component=stored,
         architecture=architecture,
@@ -129,6 +136,12 @@ def reconcile(
     )
 
 
+def _status(differences: Mapping[Component, int], *, by_shapes: bool) -> Status:
+    if differences:
+        return Status.UNRECONCILED
+    return Status.SHAPE_MATCHED if by_shapes else Status.RECONCILED
+
+
 def _quantized(
     architecture: Architecture,
     stored: Mapping[Component, int],
@@ -137,7 +150,7 @@ def _quantized(
     accounted: list[Item],
 ) -> Reconciliation:
     derived = architecture.parameters_by_component
-    by_component = derived | {tower: stored[tower] for tower in TOWERS if tower in stored and accounted}
+    by_component = derived | {tower: stored[tower] for tower in TOWERS if tower in stored and tower not in derived}
     return Reconciliation(
         status=Status.QUANTIZED,
         total=sum(by_component.values()),
@@ -202,9 +215,12 @@ def _component(tensor: TensorInfo, architecture: Architecture | None) -> Compone
 
 @cache
 def _extra_layers(number_of_layers: int) -> tuple[str, ...]:
-    return tuple(f"model.layers.{number_of_layers + extra}." for extra in range(_MTP_BLOCKS))
+    return tuple(
+        f"{prefix}.layers.{number_of_layers + extra}." for prefix in _LAYERS_OF for extra in range(_MTP_BLOCKS)
+    )
 
 
+_LAYERS_OF: Final = ("model", "model.language_model", "language_model.model")
 _MTP_BLOCKS: Final = 4  # one in every published model so far
 
 
@@ -213,16 +229,9 @@ def _mtp(tensors: list[TensorInfo]) -> Item:
     return replace(item, is_loaded=False)  # `_keys_to_ignore_on_load_unexpected` in modeling_*.py
 
 
-def _towers(groups: Mapping[Component, list[TensorInfo]]) -> list[Item]:
-    return [
-        _item(
-            f"{component} tower" if component is not Component.PROJECTOR else "projector",
-            tensors,
-            "beside the text model, counted as stored",
-        )
-        for component, tensors in groups.items()
-        if component in TOWERS
-    ]
+def _tower(component: Component, tensors: list[TensorInfo]) -> Item:
+    what = "projector" if component is Component.PROJECTOR else f"{component} tower"
+    return _item(what, tensors, "beside the text model, counted as stored")
 
 
 def _head_is_absent(architecture: Architecture, parameters: list[TensorInfo]) -> bool:

@@ -19,6 +19,8 @@ class Component(StrEnum):
     MLP = "mlp"
     EXPERTS = "experts"
     ROUTER = "router"
+    SSM = "ssm"
+    """State spaces, convolutions, linear attention."""
     NORM = "norm"
     HEAD = "head"
     VISION = "vision"

@@ -35,6 +35,8 @@ class ConfigDocument:
     data: Mapping[str, Any]
     file: str = "config.json"
     path: str = ""
+    model_type: str | None = None
+    """The type whose defaults stand behind `data`: what it names itself, or what its place in a larger config says."""
     defaults: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     attribute_map: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 

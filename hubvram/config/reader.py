@@ -7,23 +7,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hubvram.config.defaults import attribute_map_of, defaults_of
+from hubvram.config.defaults import attribute_map_of, defaults_of, type_inside
 from hubvram.config.document import ConfigDocument
 from hubvram.dtypes import TORCH_NAMES
 from hubvram.errors import ConfigError
 from hubvram.sources.interface import CONFIG_FILE
 
-_TEXT_SECTION: Final = "text_config"
+_TEXT_SECTIONS: Final = ("text_config", "llm_config", "language_config")
+"""Where composite models keep the config of their language model; the first is transformers' own name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
-    """A repo's config: `text` is the document that describes the language model, nested or not."""
+    """A repo's config: `whole` is all of it, `text` the document that describes the language model, nested or not."""
 
     model_type: str | None
     architectures: tuple[str, ...]
     dtype: str | None
     quantization_method: str | None
+    whole: ConfigDocument
     text: ConfigDocument
     text_model_type: str | None
 
@@ -47,29 +49,45 @@ def parse_config(content: bytes, model_id: str) -> ModelConfig:
         raise ConfigError(model_id, CONFIG_FILE, "it holds a number of thousands of digits") from None
     if not isinstance(data, dict):
         raise ConfigError(model_id, CONFIG_FILE, "it is not a JSON object")
-    whole = ConfigDocument(model_id=model_id, data=data)
-    text = whole.section(_TEXT_SECTION)
-    nested = text is not None and "hidden_size" not in data
-    document = _document(model_id, text or {}, f"{_TEXT_SECTION}.") if nested else _document(model_id, data, "")
+    model_type = data.get("model_type")
+    whole = _document(model_id, data, "", model_type if isinstance(model_type, str) else "")
+    document = _text_of(whole)
     return ModelConfig(
         model_type=whole.get(str, "model_type"),
         architectures=whole.strings("architectures"),
         dtype=_dtype(whole) or _dtype(document),
         quantization_method=_quantization_method(whole) or _quantization_method(document),
+        whole=whole,
         text=document,
-        text_model_type=document.get(str, "model_type"),
+        text_model_type=document.model_type,
     )
 
 
-def _document(model_id: str, data: Mapping[str, Any], path: str) -> ConfigDocument:
-    model_type = data.get("model_type")
-    known = model_type if isinstance(model_type, str) else ""
+def inner_config(outer: ConfigDocument, field: str) -> ConfigDocument:
+    """The config inside `field`, with the defaults of its own type; empty but for those where it is left out."""
+    data = outer.section(field) or {}
+    named = data.get("model_type")
+    model_type = type_inside(outer.model_type or "", field, named if isinstance(named, str) else None)
+    return _document(outer.model_id, data, f"{outer.path}{field}.", model_type or "")
+
+
+def _text_of(whole: ConfigDocument) -> ConfigDocument:
+    if "hidden_size" in whole.data:
+        # qwen2_vl and others of its time keep the text model's fields beside `vision_config`.
+        inner = type_inside(whole.model_type or "", _TEXT_SECTIONS[0], None)
+        return whole if inner is None else _document(whole.model_id, whole.data, "", inner)
+    section = next((name for name in _TEXT_SECTIONS if whole.section(name) is not None), None)
+    return whole if section is None else inner_config(whole, section)
+
+
+def _document(model_id: str, data: Mapping[str, Any], path: str, model_type: str) -> ConfigDocument:
     return ConfigDocument(
         model_id=model_id,
         data=data,
         path=path,
-        defaults=defaults_of(known),
-        attribute_map=attribute_map_of(known),
+        model_type=model_type or None,
+        defaults=defaults_of(model_type),
+        attribute_map=attribute_map_of(model_type),
     )
 
 

@@ -12,6 +12,7 @@ from hubvram.checkpoint.components import Component
 from hubvram.checkpoint.files import weight_files
 from hubvram.checkpoint.reader import read_checkpoint
 from hubvram.checkpoint.tensors import Checkpoint
+from hubvram.config.document import ConfigDocument
 from hubvram.config.reader import ModelConfig, parse_config
 from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, SAFETENSORS_BITS
 from hubvram.errors import CheckpointError, FileMissingError, GatedRepoError, NoCheckpointError
@@ -77,13 +78,7 @@ def read_model(source: ModelSource, on_progress: OnProgress | None = None) -> Mo
         return _from_config(source, config, error)
     if not checkpoint.tensors:
         raise CheckpointError(source.model_id, checkpoint.files[0], "it holds no tensors")
-    architecture, notes = _architecture(config)
-    compared = reconcile(
-        checkpoint,
-        architecture,
-        quantized=config is not None and config.quantization_method is not None,
-        is_nested=config is not None and config.is_nested,
-    )
+    compared, notes = understand(config, checkpoint)
     return Model(
         model_id=source.model_id,
         revision=source.revision,
@@ -106,6 +101,13 @@ def read_model(source: ModelSource, on_progress: OnProgress | None = None) -> Mo
     )
 
 
+def understand(config: ModelConfig | None, checkpoint: Checkpoint) -> tuple[Reconciliation, tuple[str, ...]]:
+    """What the config derives against what the files hold, and what there is to say about it. Raises ConfigError."""
+    architecture, notes = _architecture(config)
+    quantized = config is not None and config.quantization_method is not None
+    return reconcile(checkpoint, architecture, quantized=quantized), notes
+
+
 def _library(source: ModelSource, config: ModelConfig | None) -> str | None:
     """By the Hub; elsewhere, a config.json with a model type is how transformers saves a model."""
     if source.summary is not None and source.summary.library:
@@ -123,18 +125,23 @@ def _read_config(source: ModelSource) -> ModelConfig | None:
 def _architecture(config: ModelConfig | None) -> tuple[Architecture | None, tuple[str, ...]]:
     if config is None:
         return None, (f"there is no {CONFIG_FILE}: weights are exact, dimensions and caches unknown",)
-    model_type = config.text_model_type
-    read = FAMILIES.get(model_type or "")
-    if read is None:
+    document = _described(config)
+    if document is None:
+        model_type = config.text_model_type
         name = f"model type {model_type!r} is" if model_type else "the config names no model type; it is"
         return None, (
             f"{name} not one that hubvram understands yet: weights are exact, KV cache and activations unknown",
         )
-    architecture = read(config.text, config.architectures)
+    architecture = FAMILIES[document.model_type or ""](document, config.architectures)
     left_out = config.text.defaulted(_DIMENSIONS)
     if not left_out:
         return architecture, ()
     return architecture, (f"config.json leaves out {', '.join(left_out)}: taken from transformers' defaults",)
+
+
+def _described(config: ModelConfig) -> ConfigDocument | None:
+    """The part of the config that a family reads: all of it, else the text model inside; None without a family."""
+    return next((document for document in (config.whole, config.text) if document.model_type in FAMILIES), None)
 
 
 def _describes_a_model(config: ModelConfig) -> bool:

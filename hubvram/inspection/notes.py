@@ -10,6 +10,7 @@ from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.config.reader import ModelConfig
 from hubvram.dtypes import COMPUTE_DTYPES, PRECISION_BITS, nominal_weight_bytes
 from hubvram.memory.engines import transformers as engine
+from hubvram.memory.kv_cache import knows_cache
 from hubvram.memory.weights import stored_compute_dtype
 from hubvram.memory.workload import Attention, Workload
 from hubvram.units import size
@@ -60,7 +61,8 @@ def workload_notes(architecture: Architecture | None, workload: Workload) -> Ite
     if largest is not None and workload.context_tokens > largest:
         yield f"{workload.context_tokens:,} tokens are more than the {largest:,} that the model was made for"
     if architecture is not None and not engine.knows_activations(architecture):
-        yield f"what {architecture.model_type} needs for activations is not known yet, and not in the totals"
+        what = "activations" if knows_cache(architecture) else "its cache or state and for activations"
+        yield f"what {architecture.model_type} needs for {what} is not known yet, and not in the totals"
     if workload.attention is Attention.FLASH:
         yield "flash attention runs in fp16 and bf16 only: figures in fp32 are for comparison"
 

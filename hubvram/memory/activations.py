@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from hubvram.architecture.layers import Architecture, DenseMLP, FullAttention, Layer, MoEMLP, SlidingAttention
+from hubvram.architecture.attention import FullAttention, SlidingAttention
+from hubvram.architecture.layers import Architecture, Layer
+from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.memory.kv_cache import held_tokens
 from hubvram.memory.workload import Attention
 
@@ -181,19 +183,35 @@ def prefill_phases(architecture: Architecture, shape: Shape) -> dict[str, int]:
             for layer in layers
         ),
         "attention": common
-        + max(attention_bytes(layer.mixer, shape, rotary=rotary) - _not_normed(layer, shape) for layer in layers),
+        + max(attention_bytes(_attention(layer), shape, rotary=rotary) - _not_normed(layer, shape) for layer in layers),
     }
+
+
+def has_closed_forms(architecture: Architecture) -> bool:
+    """Whether every layer is one that the forms above are about: attention, then an MLP, and nothing else."""
+    return all(
+        type(group.layer.mixer) in (FullAttention, SlidingAttention)
+        and type(group.layer.mlp) in _MLP_PREFILL
+        and not group.layer.others
+        for group in architecture.groups()
+    )
+
+
+def _attention(layer: Layer) -> FullAttention:
+    if not isinstance(layer.mixer, FullAttention):
+        raise TypeError(f"no closed form for {layer.mixer!r}; has_closed_forms() says so")
+    return layer.mixer
 
 
 def _not_normed(layer: Layer, shape: Shape) -> int:
     """Without a norm before it, attention or MLP reads the residual itself: one tensor of the hidden width less."""
-    return 0 if layer.pre_norm else shape.element_bytes * shape.batch_tokens * layer.mixer.hidden_size
+    return 0 if layer.pre_norm else shape.element_bytes * shape.batch_tokens * _attention(layer).hidden_size
 
 
 def _kept_scores(layer: Layer, shape: Shape) -> int:
     if shape.attention is not Attention.EAGER:
         return 0
-    heads = layer.mixer.num_attention_heads
+    heads = _attention(layer).num_attention_heads
     return shape.element_bytes * shape.batch_size * heads * shape.tokens**2
 
 
@@ -207,8 +225,8 @@ def decode_phases(architecture: Architecture, shape: Shape) -> dict[str, int]:
         "attention": common
         + max(
             attention_decode_bytes(
-                layer.mixer,
-                replace(shape, tokens=held_tokens(layer.mixer, shape.tokens)),
+                _attention(layer),
+                replace(shape, tokens=held_tokens(_attention(layer), shape.tokens)),
             )
             for layer in layers
         ),
@@ -241,6 +259,6 @@ def buffer_bytes(architecture: Architecture, shape: Shape) -> int:
     learned = shape.element_bytes * architecture.hidden_size if architecture.learned_positions else 0
     rows = shape.tokens * (TOKEN_ID_BYTES + rotary + learned)
     masked = shape.attention is Attention.SDPA and any(
-        has_window_mask(layer.mixer, shape) for layer in architecture.layers
+        has_window_mask(_attention(layer), shape) for layer in architecture.layers
     )
     return rows + (shape.tokens**2 if masked else 0)

@@ -8,7 +8,7 @@ from hubvram.architecture.layers import Architecture
 from hubvram.dtypes import COMPUTE_BYTES, KV_CACHE_BYTES
 from hubvram.memory.engines import transformers as engine
 from hubvram.memory.estimate import Basis, Instant, MemoryComponent, MemoryEstimate, exact
-from hubvram.memory.kv_cache import kv_cache_bytes
+from hubvram.memory.kv_cache import knows_cache, kv_cache_bytes
 from hubvram.memory.runtime import runtime_component
 from hubvram.memory.weights import Weights
 from hubvram.memory.workload import Workload
@@ -22,15 +22,15 @@ def estimate_memory(
     is_grounded: bool = True,
     workspace_bytes: int | None = None,
 ) -> MemoryEstimate:
-    """The memory of one precision. Without an architecture: weights and runtime, and nothing invented; where only
-    the activations are not known: all but these.
+    """The memory of one precision. Without an architecture, or where a layer's cache is not known: weights and
+    runtime, and nothing invented; where only the activations are not known: all but these.
 
     Raises UnsupportedOptionError for an attention that the model class does not have.
     """
     components = [weights.component]
     moments: tuple[Instant, ...] = ()
     cache_dtype = None
-    if architecture is not None and weights.compute_dtype is not None:
+    if architecture is not None and knows_cache(architecture) and weights.compute_dtype is not None:
         element_bytes = COMPUTE_BYTES[weights.compute_dtype]
         cache_dtype = workload.kv_cache_dtype or weights.compute_dtype
         cache_element_bytes = KV_CACHE_BYTES.get(cache_dtype, element_bytes)

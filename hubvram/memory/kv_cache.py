@@ -1,40 +1,93 @@
-"""The KV cache as transformers' DynamicCache holds it, layer by layer (transformers 5.23, cache_utils.py)."""
+"""The KV cache as transformers' DynamicCache holds it, part by part (transformers 5.23, cache_utils.py)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from hubvram.architecture.layers import Architecture, FullAttention, SlidingAttention, TokenMixer
+from hubvram.architecture.attention import (
+    BidirectionalAttention,
+    ChunkedAttention,
+    FullAttention,
+    LatentAttention,
+    SharedKVAttention,
+    SlidingAttention,
+)
+from hubvram.architecture.layers import Architecture
+from hubvram.architecture.mlp import DenseMLP, MoEMLP
+from hubvram.architecture.parts import Part
 
 
-def token_bytes(mixer: TokenMixer, element_bytes: int) -> int:
-    """Bytes that one token of one sequence adds in one layer: K and V of all KV heads."""
-    return (mixer.k_size + mixer.v_size) * element_bytes
+def _keys_and_values(part: FullAttention) -> int:
+    return part.k_size + part.v_size
 
 
-def _all(mixer: FullAttention, tokens: int) -> int:
+def _latent(part: LatentAttention) -> int:
+    # DynamicIndexedLayer keeps the indexer's keys beside the latent (index_head_dim is 0 without one).
+    return part.kv_lora_rank + part.qk_rope_head_dim + part.index_head_dim
+
+
+def _nothing(part: Part) -> int:
+    return 0
+
+
+_TOKEN_ELEMENTS: Final[Mapping[type, Callable[..., int]]] = {
+    FullAttention: _keys_and_values,
+    SlidingAttention: _keys_and_values,
+    ChunkedAttention: _keys_and_values,
+    LatentAttention: _latent,
+    BidirectionalAttention: _nothing,
+    SharedKVAttention: _nothing,
+    DenseMLP: _nothing,
+    MoEMLP: _nothing,
+}
+"""Kind of part -> elements that one token of one sequence adds to its cache. Parts that are not here have a cache
+that is not known yet."""
+
+
+def _all(part: Part, tokens: int) -> int:
     return tokens
 
 
-def _window(mixer: SlidingAttention, tokens: int) -> int:
-    return min(tokens, mixer.sliding_window)
+def _window(part: SlidingAttention, tokens: int) -> int:
+    return min(tokens, part.sliding_window)
 
 
-_TOKENS_HELD: Final[Mapping[type, Callable[..., int]]] = {FullAttention: _all, SlidingAttention: _window}
-"""Kind of layer -> how many of a sequence's tokens it holds (DynamicLayer, DynamicSlidingWindowLayer)."""
+def _chunk(part: ChunkedAttention, tokens: int) -> int:
+    return min(tokens, part.attention_chunk_size)
 
 
-def held_tokens(mixer: TokenMixer, tokens: int) -> int:
+_TOKENS_HELD: Final[Mapping[type, Callable[..., int]]] = {SlidingAttention: _window, ChunkedAttention: _chunk}
+"""Kind of part -> how many of a sequence's tokens it holds, where that is not all (DynamicSlidingWindowLayer)."""
+
+
+def knows_cache(architecture: Architecture) -> bool:
+    """Whether every part of every layer has a cache that is known."""
+    if any(stack.name == "encoder" for stack in architecture.stacks):
+        return False
+    return all(type(part) in _TOKEN_ELEMENTS for group in architecture.groups() for part in group.layer.parts)
+
+
+def token_bytes(part: Part, element_bytes: int) -> int:
+    """Bytes that one token of one sequence adds in one layer: K and V of all KV heads, or a latent."""
+    return _TOKEN_ELEMENTS[type(part)](part) * element_bytes
+
+
+def held_tokens(part: Part, tokens: int) -> int:
     """How many of `tokens` a layer keeps once decoding runs."""
-    return _TOKENS_HELD[type(mixer)](mixer, tokens)
+    return _TOKENS_HELD.get(type(part), _all)(part, tokens)
+
+
+def _parts(architecture: Architecture) -> Iterator[tuple[int, Part]]:
+    for group in architecture.groups():
+        for part in group.layer.parts:
+            yield group.count, part
 
 
 def kv_cache_bytes(architecture: Architecture, *, tokens: int, batch_size: int, element_bytes: int) -> int:
     """Bytes of all layers' caches once decoding runs; exactly linear in the batch."""
     return batch_size * sum(
-        group.count * held_tokens(group.layer.mixer, tokens) * token_bytes(group.layer.mixer, element_bytes)
-        for group in architecture.groups()
+        count * held_tokens(part, tokens) * token_bytes(part, element_bytes) for count, part in _parts(architecture)
     )
 
 
@@ -45,6 +98,6 @@ def prefill_excess_bytes(architecture: Architecture, *, tokens: int, batch_size:
     decode step (cache_utils.py, DynamicSlidingWindowLayer.update).
     """
     return batch_size * sum(
-        group.count * (tokens - held_tokens(group.layer.mixer, tokens)) * token_bytes(group.layer.mixer, element_bytes)
-        for group in architecture.groups()
+        count * (tokens - held_tokens(part, tokens)) * token_bytes(part, element_bytes)
+        for count, part in _parts(architecture)
     )

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from hubvram.architecture.layers import Architecture, Linear
+from hubvram.architecture.layers import Architecture
+from hubvram.architecture.parts import Linear
 from hubvram.dtypes import PRECISION_BITS
 from hubvram.errors import UsageError
 

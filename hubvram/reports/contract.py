@@ -6,7 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final
 
-from hubvram.architecture.layers import Architecture, ChannelMixer, FullAttention, LayerGroup
+from hubvram.architecture.attention import FullAttention, LatentAttention
+from hubvram.architecture.layers import Architecture, LayerGroup, Stack
+from hubvram.architecture.mlp import DenseMLP, MoEMLP
+from hubvram.architecture.parts import Linear, Part, Weight
 from hubvram.architecture.reconcile import Item
 from hubvram.checkpoint.components import Component
 from hubvram.checkpoint.tensors import Checkpoint
@@ -96,30 +99,67 @@ def _architecture(architecture: Architecture) -> dict[str, Any]:
         "tie_word_embeddings": architecture.tie_word_embeddings,
         "head": architecture.head is not None,
         "layers": [_layers(group) for group in architecture.groups()],
+        "extras": [_weight(weight) for weight in architecture.extras],
+        "stacks": [_stack(stack) for stack in architecture.stacks],
+    }
+
+
+def _stack(stack: Stack) -> dict[str, Any]:
+    return {
+        "name": stack.name,
+        "model_type": stack.model_type,
+        "hidden_size": stack.hidden_size,
+        "num_hidden_layers": len(stack.layers),
+        "layers": [_layers(group) for group in stack.groups()],
+        "extras": [_weight(weight) for weight in stack.extras],
+        "parameters": stack.parameters,
     }
 
 
 def _layers(group: LayerGroup) -> dict[str, Any]:
-    return {
+    layer = group.layer
+    found: dict[str, Any] = {
         "indices": [list(pair) for pair in group.indices],
-        "mixer": _mixer(group.layer.mixer),
-        "mlp": _mlp(group.layer.mlp),
-        "parameters_each": group.layer.parameters,
+        "mixer": _part(layer.mixer),
+        "mlp": _part(layer.mlp),
+        "parameters_each": layer.parameters,
     }
+    if layer.others:
+        found["others"] = [_part(part) for part in layer.others]
+    if layer.extras:
+        found["extras"] = [_weight(weight) for weight in layer.extras]
+    return found
 
 
-def _mixer(mixer: FullAttention) -> dict[str, Any]:
-    sizes = {"q_size": mixer.q_size, "k_size": mixer.k_size, "v_size": mixer.v_size, "o_size": mixer.o_size}
-    return {"kind": mixer.kind, **_fields(mixer), **sizes, "parameters": mixer.parameters}
+_NAMED_BY_FIELDS: Final = (FullAttention, DenseMLP, MoEMLP)
+"""Parts whose fields say it all; every other part lists its weights."""
 
 
-def _mlp(mlp: ChannelMixer) -> dict[str, Any]:
-    return {"kind": mlp.kind, **_fields(mlp), "parameters": mlp.parameters}
+def _part(part: Part | None) -> dict[str, Any] | None:
+    if part is None:
+        return None
+    found = {"kind": part.kind, **_fields(part)}
+    if isinstance(part, FullAttention | LatentAttention):
+        found |= {"q_size": part.q_size, "k_size": part.k_size, "v_size": part.v_size, "o_size": part.o_size}
+    if not isinstance(part, _NAMED_BY_FIELDS):
+        found["weights"] = [_weight(weight) for weight in (*part.linears, *part.tensors)]
+    return found | {"parameters": part.parameters}
 
 
-def _fields(part: FullAttention | ChannelMixer) -> dict[str, Any]:
-    # hidden_size is the architecture's and would only be repeated.
-    return {field.name: getattr(part, field.name) for field in dataclasses.fields(part) if field.name != "hidden_size"}
+def _fields(part: Part) -> dict[str, Any]:
+    """config.json's own; hidden_size is the architecture's and would only be repeated."""
+    fields = dataclasses.fields(part)  # type: ignore[arg-type]  # every part is a dataclass
+    values = {field.name: getattr(part, field.name) for field in fields if field.name not in _NOT_SHOWN}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+_NOT_SHOWN: Final = frozenset({"hidden_size", "kind", "component", "weights", "others"})
+
+
+def _weight(weight: Weight) -> dict[str, Any]:
+    shape = (weight.out_features, weight.in_features) if isinstance(weight, Linear) else weight.shape
+    found: dict[str, Any] = {"name": weight.name, "shape": list(shape), "parameters": weight.parameters}
+    return found | ({"count": weight.count} if weight.count > 1 else {})
 
 
 def _workload(found: Inspection) -> dict[str, Any]:

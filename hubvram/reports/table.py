@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
+
+WIDTH: Final = 80
+"""Columns of a terminal that every report keeps to."""
 
 
 def align(rows: Sequence[Sequence[str]], *, left: int = 1, gap: int = 2) -> list[str]:

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Final
 
-from hubvram.architecture.layers import (
-    Architecture,
-    ChannelMixer,
-    FullAttention,
-    LayerGroup,
-    MoEMLP,
-    SlidingAttention,
-)
-from hubvram.architecture.reconcile import Reconciliation, Status
+from hubvram.architecture.reconcile import Status
 from hubvram.hardware.fit import Fit
 from hubvram.inspection import Inspection, Model
 from hubvram.memory.engines import transformers as engine
 from hubvram.memory.estimate import MemoryEstimate
 from hubvram.memory.weights import STORED
-from hubvram.reports.table import align
-from hubvram.units import count, gib, ranges, size
+from hubvram.reports.dimensions import dimensions
+from hubvram.reports.table import WIDTH, align
+from hubvram.units import count, gib, size
 
-WIDTH: Final = 80
 _LONGEST_NAME: Final = 100
 
 _STATUS: Final = {
     Status.RECONCILED: "reconciled: config.json and the file headers agree",
+    Status.SHAPE_MATCHED: "shape-matched: config.json and the shapes of the tensors agree",
     Status.UNRECONCILED: "NOT reconciled: config.json and the file headers differ, see below",
     Status.QUANTIZED: "derived from config.json; the files hold them packed",
     Status.DERIVED: "derived from config.json; there are no headers to compare with",
@@ -41,7 +33,7 @@ def render(found: Inspection, *, every_layer: bool = False) -> str:
     """The whole report; `every_layer` lists the layers one by one."""
     blocks = [
         _title(found.model),
-        _dimensions(found.model, every_layer=every_layer),
+        dimensions(found.model, every_layer=every_layer),
         _memory(found),
         _fits(found),
         _notes(found.notes),
@@ -78,122 +70,6 @@ def _short(text: str) -> str:
 def _active(model: Model) -> str:
     active = model.active_parameters
     return "" if active == model.reconciliation.total else f", {count(active)} active per token"
-
-
-# --------------------------------------------------------------------------------- its dimensions
-
-
-def _dimensions(model: Model, *, every_layer: bool) -> list[str]:
-    architecture, compared = model.architecture, model.reconciliation
-    if architecture is None:
-        return _components(compared)
-    rows = [*_embedding(architecture)]
-    for group in _listed(architecture) if every_layer else architecture.groups():
-        rows += _layer(group, total=architecture.num_hidden_layers)
-    rows.append(("final norm", f"{architecture.hidden_size:,}", count(architecture.final_norm.parameters)))
-    rows += _head(architecture)
-    lines = []
-    for label, text, parameters in rows:
-        pieces = textwrap.wrap(text, WIDTH - 27) or [""]
-        lines.append(f"  {label:<11} {pieces[0]:<{WIDTH - 27}} {parameters:>10}".rstrip())
-        lines += [f"  {'':<11} {piece}" for piece in pieces[1:]]
-    return lines
-
-
-def _components(compared: Reconciliation) -> list[str]:
-    """Without an architecture: what the tensors' names say."""
-    rows = [
-        (component.value, f"{number:,}", f"{number / compared.total:.1%}")
-        for component, number in sorted(compared.by_component.items(), key=lambda item: -item[1])
-    ]
-    return ["  " + line for line in align(rows)] if rows else []
-
-
-def _embedding(architecture: Architecture) -> Iterator[tuple[str, str, str]]:
-    hidden = architecture.hidden_size
-    yield "embedding", f"{architecture.vocab_size:,} x {hidden:,}", count(architecture.vocab_size * hidden)
-    if architecture.learned_positions:
-        positions = architecture.learned_positions
-        yield "positions", f"{positions:,} x {hidden:,}", count(positions * hidden)
-
-
-def _head(architecture: Architecture) -> Iterator[tuple[str, str, str]]:
-    if architecture.has_tied_head:
-        yield "head", "tied to the embedding", "0"
-    elif architecture.head is not None:
-        head = architecture.head
-        yield "head", f"{head.out_features:,} x {head.in_features:,}", count(head.parameters)
-
-
-def _listed(architecture: Architecture) -> list[LayerGroup]:
-    return [LayerGroup(layer=layer, indices=((index, index),)) for index, layer in enumerate(architecture.layers)]
-
-
-def _layer(group: LayerGroup, *, total: int) -> Iterator[tuple[str, str, str]]:
-    layer = group.layer
-    which = _indices(group)
-    if group.count == total:
-        which = ""
-    label = f"{group.count} layers" if group.count > 1 else f"layer {group.indices[0][0]}"
-    each = "each" if group.count > 1 else "in all"
-    where = f", layers {which}" if which and group.count > 1 else ""
-    yield label, f"{each}{where}", count(layer.parameters)
-    yield "  attention", _attention(layer.mixer), count(layer.mixer.parameters)
-    yield "", _heads(layer.mixer), ""
-    yield from _mlp(layer.mlp)
-    yield (
-        "  norms",
-        f"{layer.norms.count} x {layer.norms.hidden_size:,}{' with bias' if layer.norms.bias else ''}",
-        count(layer.norms.parameters),
-    )
-
-
-def _indices(group: LayerGroup) -> str:
-    """`0-4, 6-10`, or for a regular comb `0, 2, 4, ... 24`."""
-    members = [index for first, last in group.indices for index in range(first, last + 1)]
-    steps = {right - left for left, right in pairwise(members)}
-    if len(members) > 4 and len(steps) == 1 and steps != {1}:
-        return f"{members[0]}, {members[1]}, {members[2]} ... {members[-1]}"
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges(members))
-
-
-def _attention(mixer: FullAttention) -> str:
-    bias = {
-        (True, True): ", with biases",
-        (True, False): ", Q K V with biases",
-        (False, True): ", O with bias",
-    }
-    return f"Q {mixer.q_size:,}  K {mixer.k_size:,}  V {mixer.v_size:,}  O {mixer.o_size:,}" + bias.get(
-        (mixer.qkv_bias, mixer.o_bias), ""
-    )
-
-
-def _heads(mixer: FullAttention) -> str:
-    groups = mixer.num_key_value_heads
-    heads = f"{mixer.num_attention_heads} heads, {groups} KV head{'s' * (groups != 1)} of {mixer.head_dim}"
-    norms = ", Q and K normed" if mixer.qk_norm else ""
-    window = f", window of {mixer.sliding_window:,} tokens" if isinstance(mixer, SlidingAttention) else ""
-    return heads + norms + window
-
-
-def _mlp(mlp: ChannelMixer) -> Iterator[tuple[str, str, str]]:
-    if isinstance(mlp, MoEMLP):
-        yield (
-            "  experts",
-            f"{mlp.num_experts} x gate, up, down {mlp.moe_intermediate_size:,}",
-            count(mlp.expert_parameters),
-        )
-        shared = mlp.shared_expert_intermediate_size
-        beside = f", beside a shared one of {shared:,}" if shared else ""
-        yield "", f"{mlp.num_experts_per_tok} chosen per token{beside}", ""
-        yield "  router", f"{mlp.num_experts:,} x {mlp.hidden_size:,}", count(mlp.router_parameters)
-    else:
-        names = "gate, up, down" if mlp.gated else "up, down"
-        yield (
-            "  mlp",
-            f"{names} {mlp.intermediate_size:,}{', with biases' if mlp.bias else ''}",
-            count(mlp.parameters),
-        )
 
 
 # ------------------------------------------------------------------------------------- its memory

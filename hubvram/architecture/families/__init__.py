@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import ChainMap
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from hubvram.architecture.families import decoder
-from hubvram.architecture.layers import Architecture
-from hubvram.config.document import ConfigDocument
+from hubvram.architecture.families import (
+    classic,
+    composite,
+    decoder,
+    encoder,
+    hybrid,
+    latent,
+    moe,
+    remote,
+    seq2seq,
+)
+from hubvram.architecture.families.interface import Read
 
-Read = Callable[[ConfigDocument, tuple[str, ...]], Architecture]
-"""(the text model's config, config.json's `architectures`) -> its architecture; raises ConfigError."""
+_FILES: Final = (decoder, moe, latent, hybrid, classic, encoder, seq2seq, composite, remote)
 
-FAMILIES: Final[Mapping[str, Read]] = MappingProxyType({**decoder.FAMILIES})
+FAMILIES: Final[Mapping[str, Read]] = MappingProxyType(dict(ChainMap(*(dict(file.FAMILIES) for file in _FILES))))
 """model_type -> how to read its config."""

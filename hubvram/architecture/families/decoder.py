@@ -7,29 +7,28 @@ A model type of this shape is one line in FAMILIES. The details were read from e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
 from hubvram.architecture import patterns
-from hubvram.architecture.layers import (
-    Architecture,
-    ChannelMixer,
-    DenseMLP,
-    FullAttention,
-    Layer,
-    Linear,
-    MoEMLP,
-    Norms,
-    SlidingAttention,
-    TokenMixer,
-)
+from hubvram.architecture.attention import ChunkedAttention, FullAttention, SlidingAttention
+from hubvram.architecture.layers import Architecture, Layer
+from hubvram.architecture.mlp import DenseMLP, MoEMLP
+from hubvram.architecture.parts import Linear, Norms, Part, Weight
 from hubvram.config.document import ConfigDocument
 
 LAYERS_LIMIT: Final = 10_000
 
-ReadMLP = Callable[[ConfigDocument, "Traits", int], ChannelMixer]
+ReadMixer = Callable[[ConfigDocument, "Traits", int, patterns.Window], Part | None]
+"""(config, traits, index of the layer, its window) -> its token mixer."""
+
+ReadMLP = Callable[[ConfigDocument, "Traits", int], Part | None]
 """(config, traits, index of the layer) -> its MLP."""
+
+ReadParts = Callable[[ConfigDocument, "Traits", int], tuple[Part, ...]]
+ReadWeights = Callable[[ConfigDocument], tuple[Weight, ...]]
+ReadLayerWeights = Callable[[ConfigDocument, int], tuple[Weight, ...]]
 
 Switch = bool | str
 """Fixed by the model's code, or the config field that decides."""
@@ -40,7 +39,16 @@ class Traits:
     """In what a model type differs from llama."""
 
     read_mlp: ReadMLP
+    read_mixer: ReadMixer = field(default_factory=lambda: attention)
+    read_others: ReadParts | None = None
+    """Further parts of a layer."""
+    layer_extras: ReadLayerWeights | None = None
+    """Further weights of a layer, with their component."""
+    extras: ReadWeights | None = None
+    """Further weights outside the layers, with their component."""
     windows: patterns.WindowRule = patterns.never
+    kinds: tuple[str, ...] = ()
+    """What `layer_types` may name beside attention over everything, a window or a chunk."""
     both_ways: str | None = None
     """The config field that makes attention reach both ways, where the config class then halves the window."""
     qkv_bias: Switch = False
@@ -61,7 +69,12 @@ class Traits:
     gated: bool = True
     fused_mlp: bool = False
     activation: str = "hidden_act"
-    learned_positions: bool = False
+    tied: Switch = "tie_word_embeddings"
+    learned_positions: str | None = None
+    """The config field that says how many positions have a learned embedding."""
+    position_offset: int = 0
+    """Rows of that embedding beyond the positions (opt: 2)."""
+    rotary: bool = True
     partial_rotary_key: str | None = None
     partial_rotary_default: float = 1.0
     rotary_tables: int = 1
@@ -72,32 +85,46 @@ def read_decoder(config: ConfigDocument, architectures: tuple[str, ...], traits:
     hidden_size = config.size("hidden_size")
     number = config.size("num_hidden_layers", largest=LAYERS_LIMIT)
     vocab_size = config.size("vocab_size")
-    positions = config.size_or_none("max_position_embeddings")
-    number_of_norms = 1 if _switch(config, traits.parallel) else traits.norms_per_layer
-    norms = Norms(count=number_of_norms, hidden_size=hidden_size, bias=traits.norm_bias)
-    windows = patterns.windows_of(config, number, traits.windows)
-    if traits.both_ways is not None and config.flag(traits.both_ways):
-        windows = patterns.halved(windows)
-    mixers = [_mixer(config, traits, window) for window in windows]
+    layers = read_layers(config, number, traits)
+    rows = config.size(traits.learned_positions) + traits.position_offset if traits.learned_positions else 0
     return Architecture(
-        model_type=config.require(str, "model_type"),
+        model_type=config.model_type or config.require(str, "model_type"),
         hidden_size=hidden_size,
         vocab_size=vocab_size,
-        max_position_embeddings=positions,
-        tie_word_embeddings=config.flag("tie_word_embeddings"),
-        layers=tuple(
-            Layer(mixer=mixer, mlp=traits.read_mlp(config, traits, index), norms=norms, pre_norm=traits.pre_norm)
-            for index, mixer in enumerate(mixers)
-        ),
+        max_position_embeddings=config.size_or_none("max_position_embeddings"),
+        tie_word_embeddings=switch(config, traits.tied),
+        layers=layers,
         final_norm=Norms(count=1, hidden_size=hidden_size, bias=traits.norm_bias),
-        head=read_head(config, architectures, hidden_size, vocab_size, bias=_switch(config, traits.head_bias)),
-        learned_positions=(positions or 0) if traits.learned_positions else 0,
-        rotary_dim=0 if traits.learned_positions else _rotary_dim(config, traits, mixers[0].head_dim),
-        rotary_tables=min(traits.rotary_tables, len({mixer.kind for mixer in mixers})),
+        head=read_head(config, architectures, hidden_size, vocab_size, bias=switch(config, traits.head_bias)),
+        learned_positions=rows,
+        rotary_dim=_rotary_dim(config, traits, layers) if traits.rotary and not rows else 0,
+        rotary_tables=min(traits.rotary_tables, len({type(layer.mixer) for layer in layers})),
+        extras=traits.extras(config) if traits.extras else (),
     )
 
 
-def _mixer(config: ConfigDocument, traits: Traits, window: int | None) -> TokenMixer:
+def read_layers(config: ConfigDocument, number: int, traits: Traits) -> tuple[Layer, ...]:
+    """The layers of a model of this shape. Raises ConfigError."""
+    number_of_norms = 1 if switch(config, traits.parallel) else traits.norms_per_layer
+    norms = Norms(count=number_of_norms, hidden_size=config.size("hidden_size"), bias=traits.norm_bias)
+    windows = patterns.windows_of(config, number, traits.windows, traits.kinds)
+    if traits.both_ways is not None and config.flag(traits.both_ways):
+        windows = patterns.halved(windows)
+    return tuple(
+        Layer(
+            mixer=traits.read_mixer(config, traits, index, window),
+            mlp=traits.read_mlp(config, traits, index),
+            norms=norms,
+            others=traits.read_others(config, traits, index) if traits.read_others else (),
+            extras=traits.layer_extras(config, index) if traits.layer_extras else (),
+            pre_norm=traits.pre_norm,
+        )
+        for index, window in enumerate(windows)
+    )
+
+
+def attention(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
+    """Attention over a window, a chunk or everything, from the usual fields."""
     hidden_size, heads = config.size("hidden_size"), config.size("num_attention_heads")
     head_dim = config.size_or_none("head_dim")
     if head_dim is None:
@@ -107,26 +134,32 @@ def _mixer(config: ConfigDocument, traits: Traits, window: int | None) -> TokenM
     key_value_heads = config.size_or_none("num_key_value_heads") or heads
     if heads % key_value_heads:
         raise config.error("num_key_value_heads", f"{key_value_heads} does not divide the {heads} attention heads")
-    make = FullAttention if window is None else partial(SlidingAttention, sliding_window=window)
+    make: Callable[..., FullAttention] = FullAttention
+    if isinstance(window, patterns.Chunk):
+        make = partial(ChunkedAttention, attention_chunk_size=window.tokens)
+    elif window is not None:
+        make = partial(SlidingAttention, sliding_window=window)
     return make(
         hidden_size=hidden_size,
         num_attention_heads=heads,
         num_key_value_heads=key_value_heads,
         head_dim=head_dim,
-        qkv_bias=_switch(config, traits.qkv_bias),
-        o_bias=_switch(config, traits.o_bias),
-        qk_norm=_switch(config, traits.qk_norm),
+        qkv_bias=switch(config, traits.qkv_bias),
+        o_bias=switch(config, traits.o_bias),
+        qk_norm=switch(config, traits.qk_norm),
         qk_norm_all_heads=traits.qk_norm_all_heads,
         qk_norm_bias=traits.qk_norm_bias,
         fused_qkv=traits.fused_qkv,
     )
 
 
-def _switch(config: ConfigDocument, switch: Switch) -> bool:
-    return config.flag(switch) if isinstance(switch, str) else switch
+def switch(config: ConfigDocument, trait: Switch) -> bool:
+    """What a trait says for this config."""
+    return config.flag(trait) if isinstance(trait, str) else trait
 
 
-def _rotary_dim(config: ConfigDocument, traits: Traits, head_dim: int) -> int:
+def _rotary_dim(config: ConfigDocument, traits: Traits, layers: tuple[Layer, ...]) -> int:
+    head_dim = next((layer.mixer.head_dim for layer in layers if isinstance(layer.mixer, FullAttention)), 0)
     if traits.partial_rotary_key is None:
         return head_dim
     # transformers 5 writes it into rope_parameters, under one name for all; everything older beside the rest.
@@ -178,7 +211,7 @@ def _dense(config: ConfigDocument, traits: Traits, intermediate_size: int) -> De
         intermediate_size=intermediate_size,
         hidden_act=config.require(str, traits.activation),
         gated=traits.gated,
-        bias=_switch(config, traits.mlp_bias),
+        bias=switch(config, traits.mlp_bias),
         fused=traits.fused_mlp,
     )
 
@@ -209,7 +242,7 @@ def experts(
 
 def some_experts(
     config: ConfigDocument, traits: Traits, index: int, *, shared_width: str | None = None
-) -> ChannelMixer:
+) -> DenseMLP | MoEMLP:
     """Experts, if any, in each `decoder_sparse_step`-th layer that is not among `mlp_only_layers` (qwen3_moe)."""
     sparse = (index + 1) % config.size("decoder_sparse_step") == 0 and config.get(int, "num_experts") != 0
     if sparse and index not in config.integers("mlp_only_layers"):
@@ -217,7 +250,7 @@ def some_experts(
     return dense(config, traits, index)
 
 
-def experts_behind_dense(config: ConfigDocument, traits: Traits, index: int) -> ChannelMixer:
+def experts_behind_dense(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP | MoEMLP:
     """`first_k_dense_replace` dense layers, then experts with shared ones beside them (glm4_moe)."""
     if index < config.require(int, "first_k_dense_replace"):
         return dense(config, traits, index)
@@ -360,7 +393,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         gated=False,
         activation="activation_function",
         fused_qkv=True,
-        learned_positions=True,
+        learned_positions="max_position_embeddings",
     ),
     "gpt_neox": Traits(
         read_mlp=dense,

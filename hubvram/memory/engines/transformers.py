@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from hubvram.architecture.layers import Architecture, MoEMLP
+from hubvram.architecture.layers import Architecture
+from hubvram.architecture.mlp import MoEMLP
 from hubvram.errors import UnsupportedOptionError
 from hubvram.memory import activations
 from hubvram.memory.estimate import Instant
@@ -35,13 +36,18 @@ _ROUTER_LOGITS_IN_FP32: Final = frozenset({"granitemoe"})
 _ROTARY_IN_FP32: Final = frozenset({"olmo2"})
 """Model types that make these in fp32 (modeling_*.py)."""
 
-_NOT_VERIFIED: Final = frozenset({"cohere", "glm4_moe", "phi", "qwen2_moe", "stablelm"})
-"""Model types whose peaks the closed forms do not meet: parallel blocks, fp32 or partial rotation, shared experts."""
+_VERIFIED: Final = frozenset(
+    (
+        *("gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "granite", "granitemoe", "llama", "mistral"),
+        *("mixtral", "olmo2", "phi3", "phimoe", "qwen2", "qwen3", "qwen3_moe", "starcoder2"),
+    )
+)
+"""Model types whose measured peaks the closed forms meet (fixtures/measurements). All others: not known."""
 
 
 def knows_activations(architecture: Architecture) -> bool:
     """Whether the closed forms were found to meet the peaks of this model type."""
-    return architecture.model_type not in _NOT_VERIFIED
+    return architecture.model_type in _VERIFIED and activations.has_closed_forms(architecture)
 
 
 def resolve_attention(architecture: Architecture, requested: Attention) -> Attention:

@@ -1,0 +1,10 @@
+"""Decoders from before llama: learned or ALiBi positions, plain MLPs, biases everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from hubvram.architecture.families.interface import Read
+
+FAMILIES: Final[Mapping[str, Read]] = {}

@@ -1,0 +1,10 @@
+"""Decoders with multi-head latent attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from hubvram.architecture.families.interface import Read
+
+FAMILIES: Final[Mapping[str, Read]] = {}

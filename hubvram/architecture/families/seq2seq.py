@@ -1,0 +1,10 @@
+"""Encoder-decoders: an encoder beside the decoder, which attends to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from hubvram.architecture.families.interface import Read
+
+FAMILIES: Final[Mapping[str, Read]] = {}

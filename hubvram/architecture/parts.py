@@ -1,0 +1,143 @@
+"""What layers are made of: matrices, other tensors, and parts that hold some of both.
+
+Field names are config.json's own. How an engine keeps the cache of a part is the engine's business: a part
+only knows what it is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+
+from hubvram.checkpoint.components import Component
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linear:
+    """`count` equal weights of (out_features, in_features), with or without a bias each.
+
+    Named by what they are (Q, K, gate), also where a checkpoint stores several of them in one tensor.
+    """
+
+    name: str
+    out_features: int
+    in_features: int
+    bias: bool = False
+    count: int = 1
+    component: Component | None = None
+    """None for the component of the part that holds it."""
+
+    @property
+    def weight_parameters(self) -> int:
+        return self.count * self.out_features * self.in_features
+
+    @property
+    def bias_parameters(self) -> int:
+        return self.count * self.out_features if self.bias else 0
+
+    @property
+    def parameters(self) -> int:
+        return self.weight_parameters + self.bias_parameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensor:
+    """`count` equal tensors that are no matrix of a linear: norms, convolutions, states, tables."""
+
+    name: str
+    shape: tuple[int, ...]
+    count: int = 1
+    component: Component | None = None
+    """None for the component of the part that holds it."""
+
+    @property
+    def parameters(self) -> int:
+        return self.count * prod(self.shape)
+
+
+Weight = Linear | Tensor
+
+
+def vector(name: str, size: int, component: Component | None = None) -> Tensor:
+    """A tensor of one dimension."""
+    return Tensor(name=name, shape=(size,), component=component)
+
+
+class Part:
+    """Something in a layer that has weights: a token mixer, an MLP."""
+
+    __slots__ = ()
+
+    @property
+    def kind(self) -> str:
+        """What it is, in the JSON contract's words."""
+        raise NotImplementedError
+
+    @property
+    def component(self) -> Component:
+        """What its weights are counted as, where they do not say otherwise."""
+        raise NotImplementedError
+
+    @property
+    def linears(self) -> tuple[Linear, ...]:
+        """The matrices that a quantizer packs."""
+        return ()
+
+    @property
+    def tensors(self) -> tuple[Weight, ...]:
+        """All the rest: what a quantizer leaves alone."""
+        return ()
+
+    @property
+    def parameters(self) -> int:
+        return sum(weight.parameters for weight in (*self.linears, *self.tensors))
+
+    @property
+    def parameters_by_component(self) -> dict[Component, int]:
+        return by_component((*self.linears, *self.tensors), self.component)
+
+    @property
+    def inactive_parameters(self) -> int:
+        """Parameters that a token does not use."""
+        return 0
+
+
+def by_component(weights: Iterable[Weight], default: Component) -> dict[Component, int]:
+    """Component -> parameters of these weights."""
+    found: dict[Component, int] = {}
+    for weight in weights:
+        component = weight.component or default
+        found[component] = found.get(component, 0) + weight.parameters
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block(Part):
+    """A part that is known by its weights alone: exact dimensions, no formula for its cache or activations."""
+
+    kind: str
+    component: Component
+    weights: tuple[Linear, ...] = ()
+    others: tuple[Weight, ...] = ()
+
+    @property
+    def linears(self) -> tuple[Linear, ...]:
+        return self.weights
+
+    @property
+    def tensors(self) -> tuple[Weight, ...]:
+        return self.others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Norms:
+    """`count` norms over hidden_size, with a bias (LayerNorm) or without (RMSNorm)."""
+
+    count: int
+    hidden_size: int
+    bias: bool = False
+
+    @property
+    def parameters(self) -> int:
+        return self.count * self.hidden_size * (2 if self.bias else 1)
