@@ -35,20 +35,32 @@ _COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
     (component, re.compile(pattern))
     for component, pattern in (
         # The first match decides.
-        (Component.MTP, r"^mtp\.|\.(eh_proj|enorm|hnorm|shared_head)\."),
+        (Component.MTP, r"(^|\.)mtp[._]|\.(eh_proj|enorm|hnorm|shared_head)\."),
         # A tower has layers like a text model's, so it is told apart first.
         (Component.PROJECTOR, r"(^|\.)(multi_modal_projector|mm_projector|projector|connector)\."),
+        (Component.PROJECTOR, r"(^|\.)visual\.(merger|deepstack_merger_list)\.|^mlp1\."),
         (Component.VISION, r"(^|\.)(vision_tower|vision_model|visual|vision_encoder)\."),
         (Component.AUDIO, r"(^|\.)(audio_tower|audio_model|audio_encoder)\."),
-        # q/k norms and biases belong to the attention that holds them.
-        (Component.ROUTER, r"\.(mlp|block_sparse_moe|feed_forward)\.(gate|router|shared_expert_gate)\."),
+        # A head may hold norms and matrices of its own.
+        (Component.HEAD, r"(^|\.)(lm_head|embed_out|cls|output_layer|qa_outputs)\.|^(score|classifier|output)\."),
+        # Norms of the layer that stand inside a module named for its attention.
+        (Component.NORM, r"\.output\.LayerNorm\."),
+        (Component.ROUTER, r"\.(mlp|moe|block_sparse_moe|feed_forward|ffn|mixer)\.(gate|shared_expert_gate)\."),
+        (Component.ROUTER, r"\.router\.|\.(e_score_correction_bias|expert_bias)$"),
         (Component.EXPERTS, r"\.(experts|shared_experts?)\.|\.block_sparse_moe\.(input|output)_linear\."),
-        (Component.ATTENTION, r"\.(self_attn|attn|attention|self_attention)\."),
-        (Component.MLP, r"\.(mlp|feed_forward|ffn)\."),
-        (Component.NORM, r"(^|[._])(layer_?norm|norm|ln_[\df]|ln)\.(weight|bias)$"),
+        # q/k norms and biases belong to the attention that holds them; a hybrid's mixers are told by what they hold.
+        (Component.ATTENTION, r"\.mixer\.[qkvo]_proj\."),
+        (Component.MLP, r"\.mixer\.(up|gate|down)_proj\."),
+        (Component.SSM, r"\.(mixer|mamba|linear_attn|conv|temporal_block)\."),
+        (
+            Component.ATTENTION,
+            r"\.(self_attn|attn|attention|self_attention|encoder_attn|cross_attn|multi_head_attention)\.",
+        ),
+        (Component.ATTENTION, r"\.(crossattention|cross_attention|SelfAttention|EncDecAttention)\."),
+        (Component.MLP, r"\.(mlp|feed_forward|ffn|fc\d|DenseReluDense)\.|\.(intermediate|output)\.dense\."),
+        (Component.NORM, r"(^|[._])(layer_?norm\d?|norm\d?|ln_[\df]|ln|norm_f|LayerNorm)\.(weight|bias)$"),
         (Component.NORM, r"(layernorm|_norm)\.(weight|bias)$"),
-        (Component.EMBEDDING, r"(^|\.)(embed_tokens|wte|wpe|embed_in|embed_positions|word_embeddings)\."),
-        (Component.HEAD, r"(^|\.)(lm_head|embed_out)\.|^(score|classifier)\."),
+        (Component.EMBEDDING, r"(^|\.)(wte|wpe|shared)\.|embed(ding|dings|_tokens|_in|_positions)?\.weight$"),
     )
 )
 
@@ -58,8 +70,9 @@ _BUFFERS: Final[Sequence[tuple[str, re.Pattern[str], int | None]]] = tuple(
         # GPT-2 and GPT-NeoX files of old keep each layer's mask, (1, 1, n, n), beside real biases.
         ("causal masks", r"\.(attn|attention)\.bias$", 4),
         ("masked values", r"\.(attn|attention)\.masked_bias$", None),
-        ("rotary frequencies", r"\brotary_emb\.(inv_freq|cos_cached|sin_cached)$", None),
+        ("rotary frequencies", r"\brotary(_pos)?_emb\.(inv_freq|cos_cached|sin_cached)$", None),
         ("position ids", r"\bposition_ids$", None),
+        ("batch statistics", r"\.(running_mean|running_var|num_batches_tracked)$", None),
     )
 )
 _DIGITS: Final = str.maketrans("123456789", "000000000")

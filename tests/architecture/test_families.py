@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hubvram.architecture.families import FAMILIES
-from hubvram.architecture.layers import DenseMLP, MoEMLP
+from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.errors import ConfigError
 from tests.samples import architecture_of, config_of, small_llama
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hubvram.architecture.layers import DenseMLP, FullAttention, Linear, MoEMLP, Norms, SlidingAttention
+from hubvram.architecture.attention import FullAttention, SlidingAttention
+from hubvram.architecture.mlp import DenseMLP, MoEMLP
+from hubvram.architecture.parts import Linear, Norms
 from hubvram.checkpoint.components import Component
 from tests.samples import architecture_of, small_llama
 

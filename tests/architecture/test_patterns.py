@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hubvram.architecture.layers import SlidingAttention
+from hubvram.architecture.attention import SlidingAttention
 from hubvram.errors import ConfigError
 from tests.samples import architecture_of
 

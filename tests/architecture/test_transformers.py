@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from hubvram.architecture.families import FAMILIES
-from hubvram.architecture.layers import Architecture, FullAttention, MoEMLP, SlidingAttention
+from hubvram.architecture.attention import FullAttention, SlidingAttention
+from hubvram.architecture.layers import Architecture
+from hubvram.architecture.mlp import MoEMLP
 from hubvram.architecture.reconcile import Status
 from hubvram.inspection import read_model
 from hubvram.memory.engines.transformers import resolve_attention

@@ -17,7 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubvram.architecture.families import FAMILIES
-from hubvram.architecture.layers import Architecture, DenseMLP, FullAttention, MoEMLP, SlidingAttention
+from hubvram.architecture.attention import FullAttention, SlidingAttention
+from hubvram.architecture.layers import Architecture
+from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.memory import activations
 from hubvram.memory.activations import Shape
 from hubvram.memory.engines import transformers as engine

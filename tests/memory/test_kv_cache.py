@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubvram.architecture.layers import FullAttention, SlidingAttention
+from hubvram.architecture.attention import FullAttention, SlidingAttention
 from hubvram.memory.kv_cache import held_tokens, kv_cache_bytes, prefill_excess_bytes, token_bytes
 from tests.samples import NAMES, architecture_of, fixture_architecture, small_llama
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubvram.architecture.layers import Linear
+from hubvram.architecture.parts import Linear
 from hubvram.dtypes import PRECISION_BITS
 from hubvram.errors import UsageError
 from hubvram.inspection import read_model
