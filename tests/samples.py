@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from benchmarks.corpus import CorpusSource
-from hubvram.architecture.families import FAMILIES
+from hubvram.architecture.families import FAMILIES, described
 from hubvram.architecture.layers import Architecture
 from hubvram.checkpoint.tensors import Checkpoint, TensorInfo
 from hubvram.config.reader import ModelConfig, parse_config
@@ -58,8 +58,9 @@ def config_of(values: Mapping[str, Any]) -> ModelConfig:
 
 def architecture_of(values: Mapping[str, Any]) -> Architecture:
     config = config_of(values)
-    assert config.text_model_type is not None
-    return FAMILIES[config.text_model_type](config.text, config.architectures)
+    document = described(config)
+    assert document is not None and document.model_type is not None
+    return FAMILIES[document.model_type](document, config.architectures)
 
 
 def small_llama(**changes: Any) -> Architecture:
@@ -84,6 +85,7 @@ def llama_tensors(
     shapes: dict[str, tuple[int, ...]] = {f"{prefix}embed_tokens.weight": (vocab, hidden)}
     for index, layer in enumerate(architecture.layers):
         block = f"{prefix}layers.{index}."
+        assert layer.mixer is not None and layer.mlp is not None
         for linear in layer.mixer.linears:
             shapes[f"{block}self_attn.{linear.name}_proj.weight"] = (linear.out_features, linear.in_features)
         for linear in layer.mlp.linears:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from hubvram.architecture.families import FAMILIES
+from hubvram.architecture.families import FAMILIES, described
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.reconcile import Reconciliation, Status, reconcile
 from hubvram.checkpoint.components import Component
 from hubvram.checkpoint.files import weight_files
 from hubvram.checkpoint.reader import read_checkpoint
 from hubvram.checkpoint.tensors import Checkpoint
-from hubvram.config.document import ConfigDocument
 from hubvram.config.reader import ModelConfig, parse_config
 from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, SAFETENSORS_BITS
 from hubvram.errors import CheckpointError, FileMissingError, GatedRepoError, NoCheckpointError
@@ -125,7 +124,7 @@ def _read_config(source: ModelSource) -> ModelConfig | None:
 def _architecture(config: ModelConfig | None) -> tuple[Architecture | None, tuple[str, ...]]:
     if config is None:
         return None, (f"there is no {CONFIG_FILE}: weights are exact, dimensions and caches unknown",)
-    document = _described(config)
+    document = described(config)
     if document is None:
         model_type = config.text_model_type
         name = f"model type {model_type!r} is" if model_type else "the config names no model type; it is"
@@ -137,11 +136,6 @@ def _architecture(config: ModelConfig | None) -> tuple[Architecture | None, tupl
     if not left_out:
         return architecture, ()
     return architecture, (f"config.json leaves out {', '.join(left_out)}: taken from transformers' defaults",)
-
-
-def _described(config: ModelConfig) -> ConfigDocument | None:
-    """The part of the config that a family reads: all of it, else the text model inside; None without a family."""
-    return next((document for document in (config.whole, config.text) if document.model_type in FAMILIES), None)
 
 
 def _describes_a_model(config: ModelConfig) -> bool:

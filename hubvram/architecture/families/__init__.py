@@ -19,8 +19,15 @@ from hubvram.architecture.families import (
     seq2seq,
 )
 from hubvram.architecture.families.interface import Read
+from hubvram.config.document import ConfigDocument
+from hubvram.config.reader import ModelConfig
 
 _FILES: Final = (decoder, moe, latent, hybrid, classic, encoder, seq2seq, composite, remote)
 
 FAMILIES: Final[Mapping[str, Read]] = MappingProxyType(dict(ChainMap(*(dict(file.FAMILIES) for file in _FILES))))
 """model_type -> how to read its config."""
+
+
+def described(config: ModelConfig) -> ConfigDocument | None:
+    """The part of a config that a family reads: all of it, else the text model inside; None without a family."""
+    return next((document for document in (config.whole, config.text) if document.model_type in FAMILIES), None)

@@ -1,0 +1,1 @@
+"""Families, file by file."""
