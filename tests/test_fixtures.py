@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from hubvram.architecture.families import FAMILIES
 from hubvram.architecture.reconcile import Status
 from hubvram.checkpoint.components import Component
 from hubvram.memory.weights import STORED
@@ -74,11 +73,6 @@ def test_layers_have_their_indices_once(name: str) -> None:
     layers = sum(group.count * group.layer.parameters for group in architecture.groups())
     outside = architecture.embedding_parameters + architecture.final_norm.parameters + architecture.head_parameters
     assert layers + outside == architecture.parameters
-
-
-@pytest.mark.parametrize("model_type", FAMILIES)
-def test_every_family_has_a_fixture(model_type: str) -> None:
-    assert model_type in {fixture_model(name).model_type for name in NAMES}
 
 
 def test_there_are_enough_fixtures() -> None:

@@ -34,11 +34,11 @@ def dimensions(model: Model, *, every_layer: bool) -> list[str]:
     if architecture is None:
         return _components(compared)
     lines = []
-    for label, text, parameters in _rows(architecture, every_layer=every_layer):
+    for label, text, parameters in (*_rows(architecture, every_layer=every_layer), *_shares(compared)):
         pieces = textwrap.wrap(text, WIDTH - 27) or [""]
         lines.append(f"  {label:<11} {pieces[0]:<{WIDTH - 27}} {parameters:>10}".rstrip())
         lines += [f"  {'':<11} {piece}" for piece in pieces[1:]]
-    return [*lines, *_shares(compared)]
+    return lines
 
 
 def _rows(architecture: Architecture, *, every_layer: bool) -> Iterator[Row]:
@@ -62,13 +62,11 @@ def _components(compared: Reconciliation) -> list[str]:
     return ["  " + line for line in align(rows)] if rows else []
 
 
-def _shares(compared: Reconciliation) -> list[str]:
-    """One line: which part of the parameters is in what."""
-    if not compared.total:
-        return []
+def _shares(compared: Reconciliation) -> Iterator[Row]:
+    """Which part of the parameters is in what, largest first."""
     shares = sorted(compared.by_component.items(), key=lambda item: -item[1])
-    text = ", ".join(f"{component.value} {_percent(number / compared.total)}" for component, number in shares)
-    return textwrap.wrap(text, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
+    if compared.total:
+        yield "shares", ", ".join(f"{name.value} {_percent(number / compared.total)}" for name, number in shares), ""
 
 
 def _percent(share: float) -> str:

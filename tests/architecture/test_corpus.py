@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hubvram.architecture.families import FAMILIES
+from hubvram.architecture.families import described
 from hubvram.architecture.reconcile import Status
 from hubvram.inspection import Model, read_model
 from tests.samples import CORPUS, corpus_config, corpus_repos, corpus_source, needs_corpus
@@ -22,9 +22,9 @@ def manifest() -> dict[str, Any]:
 
 
 def known_repos() -> list[str]:
-    """Repos with headers and a config whose text model has a family."""
+    """Repos with headers and a config that has a family."""
     repos = sorted(set(corpus_repos("headers.json.xz")) & set(corpus_repos("config.json")))
-    return [repo for repo in repos if corpus_config(repo).text_model_type in FAMILIES]
+    return [repo for repo in repos if described(corpus_config(repo)) is not None]
 
 
 def is_quantized(repo: str) -> bool:

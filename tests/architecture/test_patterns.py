@@ -103,7 +103,7 @@ def test_layer_types_of_another_length_are_refused(number: int) -> None:
         windows("gemma2", layer_types=["full_attention"] * number)
 
 
-@pytest.mark.parametrize("kind", ["linear_attention", "chunked_attention", "", "FULL_ATTENTION"])
+@pytest.mark.parametrize("kind", ["linear_attention", "mamba", "", "FULL_ATTENTION"])
 def test_an_unknown_kind_of_layer_is_refused(kind: str) -> None:
     with pytest.raises(ConfigError, match=f"layer_types: '{kind}' is no kind of layer"):
         windows("gemma2", layer_types=["full_attention", "sliding_attention", kind, "full_attention"])

@@ -23,9 +23,8 @@ def compare(
     *,
     dtypes: Mapping[str, str] | None = None,
     quantized: bool = False,
-    is_nested: bool = False,
 ) -> Reconciliation:
-    return reconcile(checkpoint_of(shapes, dtypes), architecture, quantized=quantized, is_nested=is_nested)
+    return reconcile(checkpoint_of(shapes, dtypes), architecture, quantized=quantized)
 
 
 def assert_consistent(compared: Reconciliation) -> None:
@@ -142,8 +141,6 @@ def test_a_model_with_a_prefix_must_have_its_head() -> None:
         ("model.layers.0.third_layernorm.weight", Component.NORM),
         ("model.embed_positions.weight", Component.EMBEDDING),
         ("model.novelty.weight", Component.OTHER),
-        # A tower counts only where the config announces one.
-        ("vision_tower.patch_embed.weight", Component.VISION),
     ],
 )
 def test_an_extra_tensor_is_a_difference_in_its_component(name: str, component: Component) -> None:
@@ -226,7 +223,7 @@ TOWERS: Shapes = {
 
 
 def test_towers_are_accounted_for_one_by_one() -> None:
-    compared = compare({**llama_tensors(SMALL, prefix="language_model.model."), **TOWERS}, is_nested=True)
+    compared = compare({**llama_tensors(SMALL, prefix="language_model.model."), **TOWERS})
     assert_consistent(compared)
     assert compared.status is Status.RECONCILED
     assert compared.scope == "text"
@@ -242,14 +239,14 @@ def test_towers_are_accounted_for_one_by_one() -> None:
 def test_a_tower_does_not_excuse_a_difference_in_the_text_model() -> None:
     shapes = {**llama_tensors(SMALL, prefix="language_model.model."), **TOWERS}
     del shapes["language_model.model.norm.weight"]
-    compared = compare(shapes, is_nested=True)
+    compared = compare(shapes)
     assert compared.status is Status.UNRECONCILED
     assert compared.differences == {Component.NORM: -64}
 
 
 def test_towers_of_a_quantized_model_count_as_stored() -> None:
     shapes = {**llama_tensors(SMALL, prefix="language_model.model."), **TOWERS}
-    compared = compare(shapes, quantized=True, is_nested=True)
+    compared = compare(shapes, quantized=True)
     assert compared.status is Status.QUANTIZED
     assert compared.total == TOTAL + 964
     assert sum(compared.by_component.values()) == compared.total
@@ -259,7 +256,7 @@ def test_blocks_for_multi_token_prediction_are_accounted_for_and_not_loaded() ->
     """Layers behind the last one, as DeepSeek-V3 and GLM-4.5 publish them."""
     extra = {f"model.layers.{SMALL.num_hidden_layers}.eh_proj.weight": (64, 128), "mtp.norm.weight": (64,)}
     checkpoint = checkpoint_of({**llama_tensors(SMALL), **extra})
-    compared = reconcile(checkpoint, SMALL, quantized=False, is_nested=False)
+    compared = reconcile(checkpoint, SMALL, quantized=False)
     assert compared.status is Status.RECONCILED
     assert compared.total == SMALL.parameters + 64 * 128 + 64
     assert compared.by_component[Component.MTP] == 64 * 128 + 64

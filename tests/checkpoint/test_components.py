@@ -65,6 +65,12 @@ NAMES = {
         "word_embeddings_layernorm.weight": "norm",
         "transformer.ln_f.bias": "norm",
     },
+    "mamba": {
+        "backbone.layers.0.mixer.in_proj.weight": "ssm",
+        "backbone.layers.0.mixer.A_log": "ssm",
+        "backbone.layers.0.norm.weight": "norm",
+        "backbone.embeddings.weight": "embedding",
+    },
     "opt": {
         "model.decoder.embed_positions.weight": "embedding",
         "model.decoder.layers.0.self_attn.out_proj.weight": "attention",

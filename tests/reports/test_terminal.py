@@ -7,7 +7,8 @@ import pytest
 from hubvram.hardware.accelerators import ACCELERATORS, find_accelerator
 from hubvram.inspection import Inspection, inspect_model, read_model
 from hubvram.memory.workload import Attention, Workload
-from hubvram.reports.terminal import WIDTH, render
+from hubvram.reports.table import WIDTH
+from hubvram.reports.terminal import render
 from hubvram.sources.snapshot import SnapshotSource, snapshot_folders
 
 FOLDERS = snapshot_folders()
@@ -34,6 +35,8 @@ llama, 30 safetensors files, bf16, 131.42 GiB to download
     norms     2 x 8,192                                                 16,384
   final norm  8,192                                                      8,192
   head        128,256 x 8,192                                           1.05 B
+  shares      mlp 79.9%, attention 17.1%, embedding 1.5%, head 1.5%, norm
+              <0.1%
 
 Memory in GiB for 8,192 tokens x 1, transformers with sdpa
 

@@ -36,7 +36,7 @@ _ROUTER_LOGITS_IN_FP32: Final = frozenset({"granitemoe"})
 _ROTARY_IN_FP32: Final = frozenset({"olmo2"})
 """Model types that make these in fp32 (modeling_*.py)."""
 
-_VERIFIED: Final = frozenset(
+VERIFIED: Final = frozenset(
     (
         *("gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "granite", "granitemoe", "llama", "mistral"),
         *("mixtral", "olmo2", "phi3", "phimoe", "qwen2", "qwen3", "qwen3_moe", "starcoder2"),
@@ -47,7 +47,7 @@ _VERIFIED: Final = frozenset(
 
 def knows_activations(architecture: Architecture) -> bool:
     """Whether the closed forms were found to meet the peaks of this model type."""
-    return architecture.model_type in _VERIFIED and activations.has_closed_forms(architecture)
+    return architecture.model_type in VERIFIED and activations.has_closed_forms(architecture)
 
 
 def resolve_attention(architecture: Architecture, requested: Attention) -> Attention:
