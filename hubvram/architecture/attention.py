@@ -33,8 +33,12 @@ class FullAttention(Part):
     qk_norm_bias: bool = False
     output_gate: bool = False
     """Whether Q's matrix also makes a gate for each of its features (qwen3_next)."""
+    gate_size: int | None = None
+    """Rows of a matrix that makes gates: one for each head, or for each of its features (laguna, afmoe)."""
     fused_qkv: bool = False
     """Whether one matrix makes Q, K and V: the same parameters, other activations."""
+    v_from_k: bool = False
+    """Whether V is what K's matrix makes, before norm and rotation (gemma4): cached apart, no matrix of its own."""
     others: tuple[Weight, ...] = ()
     """What else it holds: sinks, a table of relative positions, a gate of its own."""
 
@@ -65,11 +69,13 @@ class FullAttention(Part):
         q_size = self.q_size * (2 if self.output_gate else 1)
         o_in = self.num_attention_heads * (self.v_head_dim or self.head_dim)
         k_bias = bias if self.k_bias is None else self.k_bias
+        v = Linear(name="v", out_features=self.v_size, in_features=source, bias=bias)
         return (
             Linear(name="q", out_features=q_size, in_features=hidden, bias=bias),
             Linear(name="k", out_features=self.k_size, in_features=source, bias=k_bias),
-            Linear(name="v", out_features=self.v_size, in_features=source, bias=bias),
+            *(() if self.v_from_k else (v,)),
             Linear(name="o", out_features=hidden, in_features=o_in, bias=self.o_bias),
+            *((Linear(name="gate", out_features=self.gate_size, in_features=hidden),) if self.gate_size else ()),
         )
 
     @property
@@ -102,6 +108,11 @@ class ChunkedAttention(FullAttention):
     kind: ClassVar[str] = "chunked_attention"
 
     attention_chunk_size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnCacheAttention(FullAttention):
+    """Full attention whose K and V transformers keeps in a way of its own: repeated for all heads, or not at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +174,8 @@ class LatentAttention(Part):
     index_n_heads: int = 0
     """Heads of the indexer that chooses which tokens are looked at (DeepSeek-V3.2); 0 without one."""
     index_head_dim: int = 0
+    gates: tuple[Linear, ...] = ()
+    """Matrices that weigh what each head says, and others that a quantizer packs."""
     others: tuple[Weight, ...] = ()
 
     @property
@@ -195,6 +208,7 @@ class LatentAttention(Part):
             Linear(name="kv_b", out_features=expanded, in_features=self.kv_lora_rank),
             Linear(name="o", out_features=self.hidden_size, in_features=self.v_size, bias=bias),
             *self._indexer,
+            *self.gates,
         )
 
     @property

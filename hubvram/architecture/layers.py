@@ -125,6 +125,10 @@ class Architecture:
     extras: tuple[Weight, ...] = ()
     """Weights outside the layers, with their component: a norm of the embedding, a pooler."""
     stacks: tuple[Stack, ...] = ()
+    shares_embedding: bool = False
+    """Whether encoder and decoder have one token embedding, which files may store for each of them."""
+    rebuilt: tuple[str, ...] = ()
+    """Ends of names of tensors that some files store, though the code computes them, ties them, or has no use."""
 
     @property
     def num_hidden_layers(self) -> int:

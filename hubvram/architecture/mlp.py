@@ -23,10 +23,16 @@ class DenseMLP(Part):
     bias: bool = False
     fused: bool = False
     """Whether gate and up are computed as one matrix: the same parameters, more activations."""
+    others: tuple[Weight, ...] = ()
+    """What else it holds: a norm of its own, the learned parameters of its activation."""
 
     @property
     def linears(self) -> tuple[Linear, ...]:
         return _mlp(self.hidden_size, self.intermediate_size, gated=self.gated, bias=self.bias)
+
+    @property
+    def tensors(self) -> tuple[Weight, ...]:
+        return self.others
 
 
 def _mlp(hidden: int, inner: int, *, gated: bool, bias: bool, count: int = 1, prefix: str = "") -> tuple[Linear, ...]:

@@ -120,6 +120,8 @@ class Block(Part):
     component: Component
     weights: tuple[Linear, ...] = ()
     others: tuple[Weight, ...] = ()
+    inactive: int = 0
+    """Parameters that a token does not use."""
 
     @property
     def linears(self) -> tuple[Linear, ...]:
@@ -128,6 +130,10 @@ class Block(Part):
     @property
     def tensors(self) -> tuple[Weight, ...]:
         return self.others
+
+    @property
+    def inactive_parameters(self) -> int:
+        return self.inactive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

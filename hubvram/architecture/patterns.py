@@ -63,15 +63,55 @@ def every_other_before_max_window_layers(config: ConfigDocument, layers: int) ->
     return [window if (index + 1) % 2 and index < first_full else None for index, window in enumerate(windows)]
 
 
+def by_no_rope(config: ConfigDocument, layers: int) -> Windows:
+    """With `use_sliding_window`, the layers without rotary positions: 0 in `no_rope_layers`, else by interval (smollm3)."""
+    window = config.size_or_none("sliding_window") if config.flag("use_sliding_window") else None
+    if window is None:
+        return never(config, layers)
+    rotates = config.integers("no_rope_layers")
+    if not rotates:
+        interval = config.size("no_rope_layer_interval")
+        rotates = tuple((index + 1) % interval for index in range(layers))
+    if len(rotates) < layers:
+        raise config.error("no_rope_layers", f"it names {len(rotates)} layers, num_hidden_layers is {layers}")
+    return [None if rotate else window for rotate in rotates[:layers]]
+
+
 def every_other(config: ConfigDocument, layers: int) -> Windows:
     """Sliding, full, sliding, full... (gemma2)."""
     return _every_nth_is_full(config, layers, 2)
 
 
+def all_but_every_fourth(config: ConfigDocument, layers: int) -> Windows:
+    """Three with a window, then one without (olmo3)."""
+    return _every_nth_is_full(config, layers, 4)
+
+
+def all_but_every_fifth(config: ConfigDocument, layers: int) -> Windows:
+    """Four with a window, then one without (gemma3n_text)."""
+    return _every_nth_is_full(config, layers, 5)
+
+
+def all_but_every_fourth_from_first(config: ConfigDocument, layers: int) -> Windows:
+    """One without a window, then three with (cwm)."""
+    window = config.size_or_none("sliding_window")
+    return [window if index % 4 else None for index in range(layers)]
+
+
 def all_but_every_sixth(config: ConfigDocument, layers: int) -> Windows:
     """Each `sliding_window_pattern`-th layer is full, by default each sixth (gemma3_text)."""
-    pattern = 6 if config.get(int, "sliding_window_pattern") is None else config.size("sliding_window_pattern")
-    return _every_nth_is_full(config, layers, pattern)
+    return _by_pattern(config, layers, usual=6)
+
+
+def by_pattern_of_four(config: ConfigDocument, layers: int) -> Windows:
+    """The same, by default each fourth (cohere2, exaone4)."""
+    return _by_pattern(config, layers, usual=4)
+
+
+def _by_pattern(config: ConfigDocument, layers: int, *, usual: int) -> Windows:
+    if config.size_or_none("sliding_window") is None:
+        return never(config, layers)
+    return _every_nth_is_full(config, layers, config.size_or_none("sliding_window_pattern") or usual)
 
 
 def halved(windows: Windows) -> Windows:

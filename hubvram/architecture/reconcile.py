@@ -1,8 +1,8 @@
 """Reconciliation: what config.json derives against what the files store, to the last parameter.
 
-Reconciled means that total = derived + accounted in every component. `total` is logical: buffers, and a head
-that repeats its tied embedding, are stored but are not parameters. What is in the files beyond the
-architecture is accounted for by a rule with a name, or the model is not reconciled.
+Reconciled means that total = derived + accounted in every component. `total` is logical: buffers, scales of
+packed weights, and a head that repeats its tied embedding, are stored but are not parameters. What is in the
+files beyond the architecture is accounted for by a rule with a name, or the model is not reconciled.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Final
 
 from hubvram.architecture.layers import Architecture
 from hubvram.checkpoint.components import Component, buffer_kind, component_of
+from hubvram.checkpoint.packing import unpack
 from hubvram.checkpoint.tensors import Checkpoint, TensorInfo
-from hubvram.dtypes import COMPUTE_DTYPES
 
 
 class Status(StrEnum):
@@ -27,7 +27,7 @@ class Status(StrEnum):
     """Derived with the help of the tensors' names and shapes: equal, but not from config.json alone."""
     UNRECONCILED = "unreconciled"
     QUANTIZED = "quantized"
-    """Packed tensors: the count is the architecture's, not yet compared with the files."""
+    """Tensors packed in a way that is not known: the count is the architecture's, not compared with the files."""
     UNKNOWN_ARCHITECTURE = "unknown-architecture"
     """Stored elements, counted; no family derives them."""
     DERIVED = "derived"
@@ -76,7 +76,7 @@ class Reconciliation:
     @property
     def not_loaded(self) -> tuple[Item, ...]:
         """What is in the files, and not in memory once the model is loaded."""
-        return (*self.not_counted, *(item for item in self.accounted if not item.is_loaded))
+        return tuple(item for item in (*self.not_counted, *self.accounted) if not item.is_loaded)
 
     @property
     def loaded_parameters(self) -> int:
@@ -91,10 +91,15 @@ def reconcile(
     architecture: Architecture | None,
     *,
     quantized: bool,
+    quantization_method: str | None = None,
     by_shapes: bool = False,
 ) -> Reconciliation:
     """Compare. `by_shapes`: the architecture was derived with the help of the tensors."""
     parameters, not_counted = _split(checkpoint, architecture)
+    unpacked = unpack(parameters, quantization_method) if quantization_method or not quantized else None
+    if architecture is not None and unpacked is not None:
+        parameters = unpacked.parameters
+        not_counted += _scales(unpacked.scales, architecture)
     groups = _by_component(parameters, architecture)
     stored = {component: sum(tensor.elements for tensor in tensors) for component, tensors in groups.items()}
     if architecture is None:
@@ -108,7 +113,7 @@ def reconcile(
     towers = [component for component in TOWERS if component in stored and component not in derived]
     accounted = [_tower(component, groups[component]) for component in towers]
     scope = "text" if towers else "all"
-    if quantized or any(tensor.dtype not in COMPUTE_DTYPES for tensor in parameters):
+    if unpacked is None:
         return _quantized(architecture, stored, not_counted, scope, accounted)
     explained: dict[Component, int] = {component: stored[component] for component in towers}
     if Component.MTP in stored:
@@ -165,28 +170,59 @@ def _quantized(
 
 def _split(checkpoint: Checkpoint, architecture: Architecture | None) -> tuple[list[TensorInfo], tuple[Item, ...]]:
     """(parameters, what is stored beside them)."""
-    tied_shape = None
-    if architecture is not None and architecture.has_tied_head:
-        tied_shape = (architecture.vocab_size, architecture.hidden_size)
     parameters: list[TensorInfo] = []
+    has_embedding = False
     others: dict[str, list[TensorInfo]] = {}
     for tensor in checkpoint.tensors:
-        kind = buffer_kind(tensor)
-        if kind is None and tensor.shape == tied_shape and component_of(tensor.name) is Component.HEAD:
-            kind = _TIED_HEAD
+        kind = buffer_kind(tensor) or _repeated(tensor, architecture, has_embedding=has_embedding)
         if kind is None:
             parameters.append(tensor)
+            has_embedding |= tensor.name.endswith(_TOKEN_EMBEDDINGS)
         else:
             others.setdefault(kind, []).append(tensor)
-    rules = {_TIED_HEAD: "tie_word_embeddings: the head is the embedding, once"}
+    rules = {
+        _TIED_HEAD: "tie_word_embeddings: the head is the embedding, once",
+        _SHARED_EMBEDDING: "encoder and decoder use one embedding",
+        _REBUILT: "the model's code computes it, takes it from another, or leaves it out",
+    }
     items = tuple(
-        _item(kind, tensors, rules.get(kind, "a buffer that the model's code rebuilds"))
+        replace(_item(kind, tensors, rules.get(kind, "a buffer that the model's code rebuilds")), is_loaded=False)
         for kind, tensors in others.items()
     )
     return parameters, items
 
 
 _TIED_HEAD: Final = "tied head, stored again"
+_SHARED_EMBEDDING: Final = "shared embedding, stored again"
+_REBUILT: Final = "stored, and not used"
+_TOKEN_EMBEDDINGS: Final = ("shared.weight", "embed_tokens.weight", "word_embeddings.weight")
+
+
+def _repeated(tensor: TensorInfo, architecture: Architecture | None, *, has_embedding: bool) -> str | None:
+    """What a tensor is that the architecture has already, in another or in its code; else None."""
+    if architecture is None:
+        return None
+    if tensor.name.endswith(architecture.rebuilt):
+        return _REBUILT
+    if tensor.shape != (architecture.vocab_size, architecture.embedding_size or architecture.hidden_size):
+        return None
+    if architecture.has_tied_head and component_of(tensor.name) is Component.HEAD:
+        return _TIED_HEAD
+    if architecture.shares_embedding and has_embedding and tensor.name.endswith(_TOKEN_EMBEDDINGS):
+        return _SHARED_EMBEDDING
+    return None
+
+
+def _scales(scales: list[TensorInfo], architecture: Architecture) -> tuple[Item, ...]:
+    """Scales stay in memory as their weights do, or do not."""
+    groups: dict[bool, list[TensorInfo]] = {}
+    for tensor in scales:
+        groups.setdefault(_component(tensor, architecture) is not Component.MTP, []).append(tensor)
+    rule = "by quantization_config: they belong to the packed weights"
+    return tuple(
+        replace(_item("scales" if is_loaded else f"scales of {_MTP}", tensors, rule), is_loaded=is_loaded)
+        for is_loaded, tensors in groups.items()
+    )
 
 
 def _item(what: str, tensors: list[TensorInfo], rule: str) -> Item:
@@ -221,11 +257,12 @@ def _extra_layers(number_of_layers: int) -> tuple[str, ...]:
 
 
 _LAYERS_OF: Final = ("model", "model.language_model", "language_model.model")
+_MTP: Final = "blocks for multi-token prediction"
 _MTP_BLOCKS: Final = 4  # one in every published model so far
 
 
 def _mtp(tensors: list[TensorInfo]) -> Item:
-    item = _item("blocks for multi-token prediction", tensors, "beside the model proper, counted as stored")
+    item = _item(_MTP, tensors, "beside the model proper, counted as stored")
     return replace(item, is_loaded=False)  # `_keys_to_ignore_on_load_unexpected` in modeling_*.py
 
 

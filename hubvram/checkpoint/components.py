@@ -38,13 +38,17 @@ _COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
         (Component.MTP, r"(^|\.)mtp[._]|\.(eh_proj|enorm|hnorm|shared_head)\."),
         # A tower has layers like a text model's, so it is told apart first.
         (Component.PROJECTOR, r"(^|\.)(multi_modal_projector|mm_projector|projector|connector)\."),
-        (Component.PROJECTOR, r"(^|\.)visual\.(merger|deepstack_merger_list)\.|^mlp1\."),
+        (Component.PROJECTOR, r"(^|\.)visual\.(merger|deepstack_merger_list)\.|^mlp\d\."),
         (Component.VISION, r"(^|\.)(vision_tower|vision_model|visual|vision_encoder)\."),
+        (Component.VISION, r"^transformer\.vision\."),
         (Component.AUDIO, r"(^|\.)(audio_tower|audio_model|audio_encoder)\."),
+        # What makes frames of sound an encoder's input.
+        (Component.EMBEDDING, r"(^|\.)encoder\.conv(\d|\.conv_layers\.\d)\."),
         # A head may hold norms and matrices of its own.
         (Component.HEAD, r"(^|\.)(lm_head|embed_out|cls|output_layer|qa_outputs)\.|^(score|classifier|output)\."),
+        (Component.HEAD, r"(^|\.)(lm_loss|pred_layer|output_projection|proj_out|classification_head)\.|^decoder\.(weight|bias)$|^language_model\.output\."),
         # Norms of the layer that stand inside a module named for its attention.
-        (Component.NORM, r"\.output\.LayerNorm\."),
+        (Component.NORM, r"\.output\.LayerNorm\.|\.layernorm_before_(attention|ffn)\."),
         (Component.ROUTER, r"\.(mlp|moe|block_sparse_moe|feed_forward|ffn|mixer)\.(gate|shared_expert_gate)\."),
         (Component.ROUTER, r"\.router\.|\.(e_score_correction_bias|expert_bias)$"),
         (Component.EXPERTS, r"\.(experts|shared_experts?)\.|\.block_sparse_moe\.(input|output)_linear\."),
@@ -56,10 +60,15 @@ _COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
             Component.ATTENTION,
             r"\.(self_attn|attn|attention|self_attention|encoder_attn|cross_attn|multi_head_attention)\.",
         ),
-        (Component.ATTENTION, r"\.(crossattention|cross_attention|SelfAttention|EncDecAttention)\."),
+        (Component.ATTENTION, r"\.(crossattention|cross_attention|\w*SelfAttention|EncDecAttention)\."),
         (Component.MLP, r"\.(mlp|feed_forward|ffn|fc\d|DenseReluDense)\.|\.(intermediate|output)\.dense\."),
-        (Component.NORM, r"(^|[._])(layer_?norm\d?|norm\d?|ln_[\df]|ln|norm_f|LayerNorm)\.(weight|bias)$"),
-        (Component.NORM, r"(layernorm|_norm)\.(weight|bias)$"),
+        (Component.NORM, r"(^|[._])(layer_?norm\d?|norm_?\d?|ln_([\df]|attn|mlp)|ln|norm_f|LayerNorm)\.(weight|bias)$"),
+        (Component.NORM, r"(layernorm|_norm|layernorm_embedding)\.(weight|bias)$"),
+        (Component.NORM, r"\.layer_norm(\d\.\d+|_emb)\.(weight|bias)$"),
+        (Component.ATTENTION, r"\.(rel_attn|attentions|position_bias)\."),
+        (Component.MLP, r"\.(ff|ffns|mlps|block_sparse_moe)\."),
+        (Component.NORM, r"layernorm\.(\d|W_up|W_down)\.weight$"),
+        (Component.EMBEDDING, r"(^|transformer\.)w\.weight$|\.mask_emb$"),
         (Component.EMBEDDING, r"(^|\.)(wte|wpe|shared)\.|embed(ding|dings|_tokens|_in|_positions)?\.weight$"),
     )
 )
@@ -69,8 +78,12 @@ _BUFFERS: Final[Sequence[tuple[str, re.Pattern[str], int | None]]] = tuple(
     for kind, pattern, dimensions in (
         # GPT-2 and GPT-NeoX files of old keep each layer's mask, (1, 1, n, n), beside real biases.
         ("causal masks", r"\.(attn|attention)\.bias$", 4),
+        ("causal masks", r"\.attn\.causal_mask$", 4),
         ("masked values", r"\.(attn|attention)\.masked_bias$", None),
         ("rotary frequencies", r"\brotary(_pos)?_emb\.(inv_freq|cos_cached|sin_cached)$", None),
+        ("computed positions", r"\.embed_positions\.(weights|_float_tensor)$", None),
+        ("bias of the logits", r"(^|\.)final_logits_bias$", None),
+        ("version numbers", r"(^|\.)(en|de)coder\.version$", None),
         ("position ids", r"\bposition_ids$", None),
         ("batch statistics", r"\.(running_mean|running_var|num_batches_tracked)$", None),
     )

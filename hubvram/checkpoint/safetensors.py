@@ -25,7 +25,7 @@ METADATA_KEY: Final = "__metadata__"
 _USIZE_LIMIT: Final = 2**64
 _NESTING_LIMIT: Final = 127  # serde_json refuses the 128th level
 _FIELDS: Final = ("dtype", "shape", "data_offsets")
-_NEGATIVE_NUMBERS: Final = tuple(f"{before}-" for before in "[, \t\n\r")
+_NEGATIVE_ZEROS: Final = tuple(f"{before}-0" for before in "[, \t\n\r")
 _STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -64,21 +64,31 @@ def parse_header(text: bytes, *, data_bytes: int | None, file: str) -> Header:
         decoded = text.decode("utf-8")
     except UnicodeDecodeError as error:
         raise HeaderError(f"the header is not UTF-8 (byte {error.start:,})") from None
-    entries, notes = _decode(decoded)
+    entries = _decode_plain(decoded)
+    notes: tuple[str, ...] = ()
+    is_plain = entries is not None
+    if entries is None:
+        entries, notes = _decode(decoded)
     metadata = _metadata(entries.pop(METADATA_KEY, None))
-    tensors = _tensors(entries, file)
+    tensors = _tensors(entries, file, is_plain=is_plain)
     end = _check_layout(tensors)
     if data_bytes is not None and end != data_bytes:
         raise HeaderError(f"the tensors take {end:,} bytes, the file holds {data_bytes:,}")
     return Header(tensors=tuple(tensor for _, _, tensor in tensors), metadata=metadata, notes=notes)
 
 
-def _decode(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """JSON as serde_json reads it. Plain headers take the C decoder; anything unusual is decoded strictly."""
+def _decode_plain(text: str) -> dict[str, Any] | None:
+    """JSON by the C decoder, None where anything in it is unusual."""
     try:
-        decoded = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
-        if isinstance(decoded, dict) and _is_plain(text, decoded):
-            return decoded, ()
+        decoded = json.loads(text, parse_constant=_unusual, parse_float=_unusual)
+    except (_UnusualError, RecursionError, ValueError):
+        return None
+    return decoded if isinstance(decoded, dict) and _is_plain(text, decoded) else None
+
+
+def _decode(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """JSON as serde_json reads it."""
+    try:
         return _decode_strictly(text)
     except HeaderError:
         raise
@@ -91,8 +101,8 @@ def _decode(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
 def _is_plain(text: str, decoded: dict[str, Any]) -> bool:
     """Whether nothing that Python's decoder treats otherwise than serde_json can be in this header.
 
-    No escapes, no key twice or beyond the three fields, no deeper nesting than a tensor has, no negative
-    number. A text that looks unusual for a harmless reason (a colon in a name) only costs time.
+    No escapes, no key twice or beyond the three fields, no deeper nesting than a tensor has, no number but
+    integers, no -0. A text that looks unusual for a harmless reason (a colon in a name) only costs time.
     """
     metadata = decoded.get(METADATA_KEY)
     tensors = len(decoded) - (METADATA_KEY in decoded)
@@ -103,8 +113,18 @@ def _is_plain(text: str, decoded: dict[str, Any]) -> bool:
         and all(text.count(f'"{field}"') == tensors for field in _FIELDS)
         and text.count(":") == keys
         and text.count("[") == 2 * tensors
-        and not any(start in text for start in _NEGATIVE_NUMBERS)
+        and not ("-0" in text and any(start in text for start in _NEGATIVE_ZEROS))
+        and "true" not in text
+        and "false" not in text
     )
+
+
+class _UnusualError(Exception):
+    """Something in the header that only the strict decoder may judge."""
+
+
+def _unusual(digits: str) -> None:
+    raise _UnusualError
 
 
 class _Repeating(dict[str, Any]):
@@ -199,18 +219,30 @@ def _metadata(value: Any) -> Mapping[str, str]:
     return value
 
 
-def _tensors(entries: dict[str, Any], file: str) -> list[tuple[int, int, TensorInfo]]:
-    """(begin, end, tensor) in the order of the data."""
+def _tensors(entries: dict[str, Any], file: str, *, is_plain: bool) -> list[tuple[int, int, TensorInfo]]:
+    """(begin, end, tensor) in the order of the data.
+
+    Few shapes are repeated many times: what was checked once is looked up, unless it might hold what is equal to
+    an integer and is none (1.0, true).
+    """
     found = []
+    checked: dict[tuple[str, tuple[int, ...]], int] = {}
+    sizes = checked if is_plain else {}
     for name, entry in entries.items():
-        dtype, shape, begin, end = _fields(name, entry)
-        expected = _stored_bytes(name, dtype, shape)
-        if expected != end - begin:
+        try:
+            dtype, shape = entry["dtype"], tuple(entry["shape"])
+            begin, end = entry["data_offsets"]
+            expected = sizes[dtype, shape]
+            fits = end - begin == expected
+        except (KeyError, TypeError, ValueError):
+            dtype, shape, begin, end = _fields(name, entry)
+            expected = checked[dtype, shape] = _stored_bytes(name, dtype, shape)
+            fits = end - begin == expected
+        if not fits:
             raise HeaderError(
                 f"tensor {name}: {dtype} {list(shape)} takes {expected:,} bytes, its offsets span {end - begin:,}"
             )
-        tensor = TensorInfo(name=name, dtype=dtype, shape=shape, stored_bytes=expected, file=file)
-        found.append((begin, end, tensor))
+        found.append((begin, end, TensorInfo(name, dtype, shape, expected, file)))
     found.sort(key=itemgetter(0, 1))
     return found
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TensorInfo:
-    """One stored tensor; `stored_bytes` comes from its data offsets."""
+class TensorInfo(NamedTuple):
+    """One stored tensor; `stored_bytes` comes from its data offsets. A tuple, since there are up to a million."""
 
     name: str
     dtype: str

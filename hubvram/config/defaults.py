@@ -39,6 +39,11 @@ def known_types() -> list[str]:
     return [name for name in _lines() if name != "transformers"]
 
 
+def is_known(model_type: str) -> bool:
+    """Whether transformers has a config class for it."""
+    return model_type in _lines()
+
+
 def defaults_of(model_type: str) -> Mapping[str, Any]:
     """Field -> default; empty for a model type that the table does not know."""
     return _entry(model_type)["defaults"]

@@ -72,6 +72,10 @@ class ConfigDocument:
         """A switch; absent means off."""
         return bool(self.get(bool, key))
 
+    def is_a(self, kind: type, key: str) -> bool:
+        """Whether a value is of this kind, for the few fields that take several (a number, or one for each layer)."""
+        return isinstance(self._raw(key), kind)
+
     def strings(self, key: str) -> tuple[str, ...]:
         """A list of strings, empty where absent."""
         return tuple(self._items(key, str))

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hubvram.config.defaults import attribute_map_of, defaults_of, type_inside
+from hubvram.config.aliases import aliases_in
+from hubvram.config.defaults import attribute_map_of, defaults_of, is_known, type_inside
 from hubvram.config.document import ConfigDocument
 from hubvram.dtypes import TORCH_NAMES
 from hubvram.errors import ConfigError
@@ -87,7 +88,7 @@ def _document(model_id: str, data: Mapping[str, Any], path: str, model_type: str
         path=path,
         model_type=model_type or None,
         defaults=defaults_of(model_type),
-        attribute_map=attribute_map_of(model_type),
+        attribute_map=attribute_map_of(model_type) if is_known(model_type) else aliases_in(data),
     )
 
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from hubvram.architecture.families import FAMILIES, described
+from hubvram.architecture.generic import derive
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.reconcile import Reconciliation, Status, reconcile
 from hubvram.checkpoint.components import Component
 from hubvram.checkpoint.files import weight_files
 from hubvram.checkpoint.reader import read_checkpoint
 from hubvram.checkpoint.tensors import Checkpoint
+from hubvram.config.completed import can_complete, completed
+from hubvram.config.defaults import is_known
 from hubvram.config.reader import ModelConfig, parse_config
 from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, SAFETENSORS_BITS
 from hubvram.errors import CheckpointError, FileMissingError, GatedRepoError, NoCheckpointError
@@ -102,9 +105,34 @@ def read_model(source: ModelSource, on_progress: OnProgress | None = None) -> Mo
 
 def understand(config: ModelConfig | None, checkpoint: Checkpoint) -> tuple[Reconciliation, tuple[str, ...]]:
     """What the config derives against what the files hold, and what there is to say about it. Raises ConfigError."""
+    if config is not None and described(config) is None:
+        matched = _by_shapes(config, checkpoint)
+        if matched is not None:
+            return matched, (_BY_SHAPES.format(config.text_model_type),)
     architecture, notes = _architecture(config)
-    quantized = config is not None and config.quantization_method is not None
-    return reconcile(checkpoint, architecture, quantized=quantized), notes
+    method = config.quantization_method if config else None
+    return reconcile(checkpoint, architecture, quantized=method is not None, quantization_method=method), notes
+
+
+_COMPLETE: Final = (
+    "transformers knows this type: with `pip install 'hubvram[transformers]'` its config class fills in what config.json "
+    "leaves out, which may be enough"
+)
+_BY_SHAPES: Final = (
+    "model type {!r} has no family here: its layers were read from the usual fields of config.json, and from the names "
+    "and shapes of the tensors; the KV cache is what such layers keep in transformers"
+)
+
+
+def _by_shapes(config: ModelConfig, checkpoint: Checkpoint) -> Reconciliation | None:
+    """For a type without a family: what the usual fields and the tensors make, if that meets every tensor."""
+    if config.quantization_method is not None:
+        return None
+    architecture = derive(completed(config.text), checkpoint.tensors)
+    if architecture is None:
+        return None
+    compared = reconcile(checkpoint, architecture, quantized=False, by_shapes=True)
+    return compared if compared.status is Status.SHAPE_MATCHED else None
 
 
 def _library(source: ModelSource, config: ModelConfig | None) -> str | None:
@@ -128,9 +156,10 @@ def _architecture(config: ModelConfig | None) -> tuple[Architecture | None, tupl
     if document is None:
         model_type = config.text_model_type
         name = f"model type {model_type!r} is" if model_type else "the config names no model type; it is"
-        return None, (
-            f"{name} not one that hubvram understands yet: weights are exact, KV cache and activations unknown",
-        )
+        notes = [f"{name} not one that hubvram understands yet: weights are exact, KV cache and activations unknown"]
+        if is_known(model_type or "") and not can_complete(config.text):
+            notes.append(_COMPLETE)
+        return None, tuple(notes)
     architecture = FAMILIES[document.model_type or ""](document, config.architectures)
     left_out = config.text.defaulted(_DIMENSIONS)
     if not left_out:

@@ -10,7 +10,7 @@ from typing import Final
 from hubvram.architecture.families import (
     classic,
     composite,
-    decoder,
+    dense,
     encoder,
     hybrid,
     latent,
@@ -22,7 +22,7 @@ from hubvram.architecture.families.interface import Read
 from hubvram.config.document import ConfigDocument
 from hubvram.config.reader import ModelConfig
 
-_FILES: Final = (decoder, moe, latent, hybrid, classic, encoder, seq2seq, composite, remote)
+_FILES: Final = (dense, moe, latent, hybrid, classic, encoder, seq2seq, composite, remote)
 
 FAMILIES: Final[Mapping[str, Read]] = MappingProxyType(dict(ChainMap(*(dict(file.FAMILIES) for file in _FILES))))
 """model_type -> how to read its config."""

@@ -3,8 +3,310 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
 
+from hubvram.architecture.attention import OwnCacheAttention
+from hubvram.architecture.families.decoder import (
+    Traits,
+    attention,
+    dense,
+    fixed,
+    four_times_hidden,
+    read_decoder,
+)
 from hubvram.architecture.families.interface import Read
+from hubvram.architecture.layers import Architecture
+from hubvram.architecture.parts import Linear, Tensor, Weight, vector
+from hubvram.architecture.patterns import Window, Windows
+from hubvram.checkpoint.components import Component
+from hubvram.config.document import ConfigDocument
 
-FAMILIES: Final[Mapping[str, Read]] = {}
+_BIASED: Final = Traits(
+    read_mlp=four_times_hidden,
+    qkv_bias=True,
+    o_bias=True,
+    mlp_bias=True,
+    norm_bias=True,
+    gated=False,
+    activation="activation_function",
+    rotary=False,
+)
+"""GPT-2's layer without its positions."""
+
+_DFF: Final = {"n_inner": "ffn_dim"}
+
+
+# --------------------------------------------------------------------------------------- opt
+
+
+def _projections(config: ConfigDocument) -> tuple[Weight, ...]:
+    """From the embedding's width to hidden_size, and back before the head (opt-350m)."""
+    hidden = config.size("hidden_size")
+    width = config.size_or_none("word_embed_proj_dim") or hidden
+    if width == hidden:
+        return ()
+    return (
+        Linear(name="project_in", out_features=hidden, in_features=width, component=Component.EMBEDDING),
+        Linear(name="project_out", out_features=width, in_features=hidden, component=Component.EMBEDDING),
+    )
+
+
+_OPT: Final = replace(
+    _BIASED,
+    names=_DFF,
+    qkv_bias="enable_bias",
+    o_bias="enable_bias",
+    mlp_bias="enable_bias",
+    learned_positions="max_position_embeddings",
+    position_offset=2,
+    embedding_size="word_embed_proj_dim",
+    extras=_projections,
+)
+
+
+def _read_opt(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """Norms may lack weights; the last one is only there where layers have theirs in front."""
+    pre_norm, weighted = config.flag("do_layer_norm_before"), config.flag("layer_norm_elementwise_affine")
+    final = weighted and pre_norm and not config.flag("_remove_final_layer_norm")
+    traits = replace(_OPT, norms_per_layer=2 if weighted else 0, final_norms=int(final), pre_norm=pre_norm)
+    return read_decoder(config, architectures, traits)
+
+
+# ------------------------------------------------------------------------------------ falcon
+
+
+def _falcon_values(config: ConfigDocument) -> Mapping[str, Any]:
+    if config.flag("new_decoder_architecture"):
+        return {"num_key_value_heads": config.size_or_none("num_kv_heads")}
+    return {"num_key_value_heads": 1 if config.flag("multi_query") else None}
+
+
+_FALCON: Final = replace(
+    _BIASED,
+    names={"n_inner": "ffn_hidden_size", "hidden_size": "n_embed"},
+    values=_falcon_values,
+    qkv_bias="bias",
+    o_bias="bias",
+    mlp_bias="bias",
+    activation="activation",
+    fused_qkv=True,
+)
+
+
+def _read_falcon(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """The newer layers repeat K and V for all heads before they cache them."""
+    new = config.flag("new_decoder_architecture")
+    parallel_norms = config.get(int, "num_ln_in_parallel_attn")
+    if parallel_norms is None and new:
+        parallel_norms = 2
+    norms = 2 if parallel_norms == 2 or not config.flag("parallel_attn") else 1
+    traits = replace(_FALCON, own_cache=new, norms_per_layer=norms, rotary=not config.flag("alibi"))
+    return read_decoder(config, architectures, traits)
+
+
+# ------------------------------------------------------------------------- modernbert-decoder
+
+
+def _modernbert_values(config: ConfigDocument) -> Mapping[str, Any]:
+    # ModernBERT's windows reach both ways: half of one is behind a token.
+    return {"sliding_window": (config.size_or_none("local_attention") or 0) // 2}
+
+
+def _every_third_is_full(config: ConfigDocument, layers: int) -> Windows:
+    own = config.size_or_none("global_attn_every_n_layers")
+    window, pattern = config.size("sliding_window"), 3 if own is None else own
+    return [window if index % pattern else None for index in range(layers)]
+
+
+def _modernbert_norm(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
+    """Before attention; in the first layer the embedding's norm stands there already."""
+    return _norm(config, "attention norm", Component.NORM) if index else ()
+
+
+def _norm(config: ConfigDocument, name: str, component: Component) -> tuple[Weight, ...]:
+    kinds = (name, f"{name} bias") if config.flag("norm_bias") else (name,)
+    return tuple(vector(kind, config.size("hidden_size"), component) for kind in kinds)
+
+
+_MODERNBERT: Final = Traits(
+    read_mlp=dense,
+    values=_modernbert_values,
+    windows=_every_third_is_full,
+    layer_extras=_modernbert_norm,
+    extras=lambda config: _norm(config, "embedding norm", Component.NORM),
+    qkv_bias="attention_bias",
+    o_bias="attention_bias",
+    mlp_bias="mlp_bias",
+    norm_bias="norm_bias",
+    norms_per_layer=1,
+    head_bias="decoder_bias",
+    fused_mlp=True,
+    activation="hidden_activation",
+    rotary_tables=2,
+)
+
+
+def _read_modernbert(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """What stands on top has a matrix and a norm of its own before the head."""
+    architecture = read_decoder(config, architectures, _MODERNBERT)
+    if architecture.head is None:
+        return architecture
+    hidden, bias = config.size("hidden_size"), config.flag("classifier_bias")
+    top = Linear(name="head", out_features=hidden, in_features=hidden, bias=bias, component=Component.HEAD)
+    extras = (*architecture.extras, top, *_norm(config, "head norm", Component.HEAD))
+    head = architecture.head
+    if head.out_features != architecture.vocab_size:
+        head = replace(head, bias=bias)
+    return replace(architecture, extras=extras, head=head)
+
+
+# -------------------------------------------------------------------------- the oldest, and others
+
+
+def _embedding_norm(config: ConfigDocument) -> tuple[Weight, ...]:
+    hidden = config.size("hidden_size")
+    return tuple(vector(name, hidden, Component.NORM) for name in ("embedding norm", "embedding norm bias"))
+
+
+def _cpmant_extras(config: ConfigDocument) -> tuple[Weight, ...]:
+    segments = config.size("segment_types")
+    rows = segments**2 + config.size("position_bias_num_buckets")
+    prompts = config.size("prompt_types") * config.size("prompt_length")
+    hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
+    return (
+        Tensor(name="prompts", shape=(prompts, hidden), component=Component.EMBEDDING),
+        Tensor(name="segments", shape=(segments, hidden), component=Component.EMBEDDING),
+        Tensor(name="relative positions", shape=(rows, heads), component=Component.ATTENTION),
+    )
+
+
+def _xlm_extras(config: ConfigDocument) -> tuple[Weight, ...]:
+    hidden, languages = config.size("hidden_size"), config.size("n_langs")
+    if languages == 1 or not config.flag("use_lang_emb"):
+        return _embedding_norm(config)
+    table = Tensor(name="languages", shape=(languages, hidden), component=Component.EMBEDDING)
+    return (*_embedding_norm(config), table)
+
+
+def _xlnet_attention(config: ConfigDocument, traits: Traits, index: int, window: Window) -> OwnCacheAttention:
+    """With a matrix for relative positions, three biases and two segments; what is kept are hidden states."""
+    plain = attention(config, traits, index, window)
+    per_head = (plain.num_attention_heads, plain.head_dim)
+    others = (
+        Linear(name="r", out_features=plain.q_size, in_features=plain.hidden_size),
+        Tensor(name="r biases", shape=per_head, count=3),
+        Tensor(name="segments", shape=(2, *per_head)),
+    )
+    heads, head_dim = per_head
+    return OwnCacheAttention(
+        hidden_size=plain.hidden_size,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        head_dim=head_dim,
+        others=others,
+    )
+
+
+_GPTJ: Final = replace(
+    _BIASED, qkv_bias=False, o_bias=False, parallel=True, head_bias=True, rotary=True, rotary_key="rotary_dim"
+)
+
+_TRAITS: Final[Mapping[str, Traits]] = {
+    "bloom": replace(
+        _BIASED,
+        names={"hidden_size": "n_embed"},
+        values=fixed(hidden_act="gelu"),
+        activation="hidden_act",
+        fused_qkv=True,
+        extras=_embedding_norm,
+    ),
+    "gpt_bigcode": replace(
+        _BIASED,
+        values=lambda config: {"num_key_value_heads": 1 if config.flag("multi_query") else None},
+        learned_positions="max_position_embeddings",
+        fused_qkv=True,
+    ),
+    # Its local layers mask what is far away, but cache all of it.
+    "gpt_neo": replace(
+        _BIASED,
+        names={"n_inner": "intermediate_size"},
+        qkv_bias=False,
+        learned_positions="max_position_embeddings",
+    ),
+    "gptj": _GPTJ,
+    "codegen": replace(_GPTJ, fused_qkv=True),
+    "mpt": replace(
+        _BIASED,
+        names={"max_position_embeddings": "max_seq_len"},
+        values=fixed(hidden_act="gelu"),
+        activation="hidden_act",
+        qkv_bias=False,
+        o_bias=False,
+        mlp_bias=False,
+        norm_bias=False,
+        fused_qkv=True,
+    ),
+    "biogpt": replace(
+        _BIASED,
+        names={"n_inner": "intermediate_size"},
+        activation="hidden_act",
+        learned_positions="max_position_embeddings",
+        position_offset=2,
+    ),
+    "xglm": replace(_BIASED, names=_DFF),
+    "ctrl": replace(
+        _BIASED, names={"n_inner": "dff"}, values=fixed(hidden_act="relu"), activation="hidden_act", head_bias=True
+    ),
+    "openai-gpt": replace(
+        _BIASED,
+        own_cache=True,  # it has none
+        activation="afn",
+        fused_qkv=True,
+        learned_positions="max_position_embeddings",
+        final_norms=0,
+        pre_norm=False,
+    ),
+    "cpmant": Traits(
+        read_mlp=dense,
+        names={"intermediate_size": "dim_ff", "head_dim": "dim_head"},
+        values=fixed(hidden_act="gelu"),
+        own_cache=True,  # a prompt of its own stands before each text
+        tied=False,
+        rotary=False,
+        extras=_cpmant_extras,
+    ),
+    "xlm": replace(
+        _BIASED,
+        values=lambda config: {"hidden_act": "gelu" if config.flag("gelu_activation") else "relu"},
+        activation="hidden_act",
+        own_cache=True,
+        learned_positions="max_position_embeddings",
+        final_norms=0,
+        pre_norm=False,
+        head_bias=True,
+        extras=_xlm_extras,
+    ),
+    "xlnet": replace(
+        _BIASED,
+        read_mixer=_xlnet_attention,
+        names={"n_inner": "d_inner", "head_dim": "d_head"},
+        activation="ff_activation",
+        final_norms=0,
+        pre_norm=False,
+        head_bias=True,
+        extras=lambda config: (vector("mask", config.size("hidden_size"), Component.EMBEDDING),),
+    ),
+}
+
+_READERS: Final[Mapping[str, Read]] = {
+    "falcon": _read_falcon,
+    "modernbert-decoder": _read_modernbert,
+    "opt": _read_opt,
+}
+
+FAMILIES: Final[Mapping[str, Read]] = {
+    **{model_type: partial(read_decoder, traits=traits) for model_type, traits in _TRAITS.items()},
+    **_READERS,
+}

@@ -1,7 +1,6 @@
-"""Decoders of the usual shape (attention, MLP, norms around both) and the model types that differ in details only.
+"""Decoders of the usual shape (attention, MLP, norms around both): how a config is read, given its type's traits.
 
-A model type of this shape is one line in FAMILIES. The details were read from each model's
-`modeling_*.py` in transformers 5.23 and are proven by reconciliation with published files.
+Which traits a model type has, the tables say: dense.py, and for other shapes the files beside it.
 """
 
 from __future__ import annotations
@@ -9,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from hubvram.architecture import patterns
-from hubvram.architecture.attention import ChunkedAttention, FullAttention, SlidingAttention
+from hubvram.architecture.attention import ChunkedAttention, FullAttention, OwnCacheAttention, SlidingAttention
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Linear, Norms, Part, Weight
@@ -29,6 +28,7 @@ ReadMLP = Callable[[ConfigDocument, "Traits", int], Part | None]
 ReadParts = Callable[[ConfigDocument, "Traits", int], tuple[Part, ...]]
 ReadWeights = Callable[[ConfigDocument], tuple[Weight, ...]]
 ReadLayerWeights = Callable[[ConfigDocument, int], tuple[Weight, ...]]
+ReadValues = Callable[[ConfigDocument], Mapping[str, Any]]
 
 Switch = bool | str
 """Fixed by the model's code, or the config field that decides."""
@@ -39,11 +39,19 @@ class Traits:
     """In what a model type differs from llama."""
 
     read_mlp: ReadMLP
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Usual field name -> this model type's, where the table of transformers' defaults does not say it."""
+    values: ReadValues | None = None
+    """What usual fields are where the file does not have them: fixed by the model's code, or by other fields."""
     read_mixer: ReadMixer = field(default_factory=lambda: attention)
     read_others: ReadParts | None = None
     """Further parts of a layer."""
     layer_extras: ReadLayerWeights | None = None
     """Further weights of a layer, with their component."""
+    attention_extras: ReadWeights | None = None
+    """What attention holds beside its matrices and q/k norms."""
+    mlp_extras: ReadWeights | None = None
+    """What a dense MLP holds beside its matrices."""
     extras: ReadWeights | None = None
     """Further weights outside the layers, with their component."""
     windows: patterns.WindowRule = patterns.never
@@ -58,8 +66,13 @@ class Traits:
     qk_norm_all_heads: bool = False
     qk_norm_bias: bool = False
     fused_qkv: bool = False
+    own_cache: bool = False
+    """Whether K and V are kept otherwise than full attention keeps them."""
     norms_per_layer: int = 2
-    norm_bias: bool = False
+    post_norms: Switch = False
+    """Whether two more norms stand behind attention and MLP."""
+    final_norms: int = 1
+    norm_bias: Switch = False
     parallel: Switch = False
     """Attention and MLP side by side, behind one norm."""
     pre_norm: bool = True
@@ -74,7 +87,11 @@ class Traits:
     """The config field that says how many positions have a learned embedding."""
     position_offset: int = 0
     """Rows of that embedding beyond the positions (opt: 2)."""
+    embedding_size: str | None = None
+    """The config field with the width of the embedding and the head, where that is not hidden_size (opt)."""
     rotary: bool = True
+    rotary_key: str | None = None
+    """The config field that says how many dimensions of a head rotate, where it is none that says which share."""
     partial_rotary_key: str | None = None
     partial_rotary_default: float = 1.0
     rotary_tables: int = 1
@@ -82,7 +99,9 @@ class Traits:
 
 def read_decoder(config: ConfigDocument, architectures: tuple[str, ...], traits: Traits) -> Architecture:
     """The architecture of one model of this shape. Raises ConfigError."""
+    config = usual_fields(config, traits)
     hidden_size = config.size("hidden_size")
+    width = (config.size_or_none(traits.embedding_size) if traits.embedding_size else None) or hidden_size
     number = config.size("num_hidden_layers", largest=LAYERS_LIMIT)
     vocab_size = config.size("vocab_size")
     layers = read_layers(config, number, traits)
@@ -94,8 +113,9 @@ def read_decoder(config: ConfigDocument, architectures: tuple[str, ...], traits:
         max_position_embeddings=config.size_or_none("max_position_embeddings"),
         tie_word_embeddings=switch(config, traits.tied),
         layers=layers,
-        final_norm=Norms(count=1, hidden_size=hidden_size, bias=traits.norm_bias),
-        head=read_head(config, architectures, hidden_size, vocab_size, bias=switch(config, traits.head_bias)),
+        final_norm=Norms(count=traits.final_norms, hidden_size=hidden_size, bias=switch(config, traits.norm_bias)),
+        head=read_head(config, architectures, width, vocab_size, bias=switch(config, traits.head_bias)),
+        embedding_size=None if width == hidden_size else width,
         learned_positions=rows,
         rotary_dim=_rotary_dim(config, traits, layers) if traits.rotary and not rows else 0,
         rotary_tables=min(traits.rotary_tables, len({type(layer.mixer) for layer in layers})),
@@ -106,7 +126,8 @@ def read_decoder(config: ConfigDocument, architectures: tuple[str, ...], traits:
 def read_layers(config: ConfigDocument, number: int, traits: Traits) -> tuple[Layer, ...]:
     """The layers of a model of this shape. Raises ConfigError."""
     number_of_norms = 1 if switch(config, traits.parallel) else traits.norms_per_layer
-    norms = Norms(count=number_of_norms, hidden_size=config.size("hidden_size"), bias=traits.norm_bias)
+    number_of_norms += 2 * switch(config, traits.post_norms)
+    norms = Norms(count=number_of_norms, hidden_size=config.size("hidden_size"), bias=switch(config, traits.norm_bias))
     windows = patterns.windows_of(config, number, traits.windows, traits.kinds)
     if traits.both_ways is not None and config.flag(traits.both_ways):
         windows = patterns.halved(windows)
@@ -123,8 +144,14 @@ def read_layers(config: ConfigDocument, number: int, traits: Traits) -> tuple[La
     )
 
 
-def attention(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
-    """Attention over a window, a chunk or everything, from the usual fields."""
+def attention(
+    config: ConfigDocument,
+    traits: Traits,
+    index: int,
+    window: patterns.Window,
+    make: Callable[..., FullAttention] | None = None,
+) -> FullAttention:
+    """Attention from the usual fields: of the class `make`, or over a window, a chunk or everything."""
     hidden_size, heads = config.size("hidden_size"), config.size("num_attention_heads")
     head_dim = config.size_or_none("head_dim")
     if head_dim is None:
@@ -134,12 +161,7 @@ def attention(config: ConfigDocument, traits: Traits, index: int, window: patter
     key_value_heads = config.size_or_none("num_key_value_heads") or heads
     if heads % key_value_heads:
         raise config.error("num_key_value_heads", f"{key_value_heads} does not divide the {heads} attention heads")
-    make: Callable[..., FullAttention] = FullAttention
-    if isinstance(window, patterns.Chunk):
-        make = partial(ChunkedAttention, attention_chunk_size=window.tokens)
-    elif window is not None:
-        make = partial(SlidingAttention, sliding_window=window)
-    return make(
+    return (make or _attention_over(window, traits))(
         hidden_size=hidden_size,
         num_attention_heads=heads,
         num_key_value_heads=key_value_heads,
@@ -150,7 +172,42 @@ def attention(config: ConfigDocument, traits: Traits, index: int, window: patter
         qk_norm_all_heads=traits.qk_norm_all_heads,
         qk_norm_bias=traits.qk_norm_bias,
         fused_qkv=traits.fused_qkv,
+        others=traits.attention_extras(config) if traits.attention_extras else (),
     )
+
+
+def _attention_over(window: patterns.Window, traits: Traits) -> Callable[..., FullAttention]:
+    if isinstance(window, patterns.Chunk):
+        return partial(ChunkedAttention, attention_chunk_size=window.tokens)
+    if window is not None:
+        return partial(SlidingAttention, sliding_window=window)
+    return OwnCacheAttention if traits.own_cache else FullAttention
+
+
+def layer_config(config: ConfigDocument, index: int) -> ConfigDocument:
+    """The config as `per_layer_config` changes it for one layer (keys are zero-padded, values are fields)."""
+    layers = config.section("per_layer_config") or {}
+    key = next((key for digits in range(1, 6) if (key := str(index).zfill(digits)) in layers), None)
+    if key is None:
+        return config
+    document = ConfigDocument(model_id=config.model_id, data=layers, path=f"{config.path}per_layer_config.")
+    return changed(config, **(document.section(key) or {}))
+
+
+def changed(config: ConfigDocument, **values: Any) -> ConfigDocument:
+    """The config with other values for a few fields."""
+    return replace(config, data={**config.data, **values})
+
+
+def usual_fields(config: ConfigDocument, traits: Traits) -> ConfigDocument:
+    """The config under the usual names, with what its model type fixes behind what the file says."""
+    config = replace(config, attribute_map={**config.attribute_map, **traits.names})
+    return config if traits.values is None else replace(config, defaults={**config.defaults, **traits.values(config)})
+
+
+def fixed(**values: Any) -> ReadValues:
+    """Fields that are the same in every model of a type."""
+    return lambda config: values
 
 
 def switch(config: ConfigDocument, trait: Switch) -> bool:
@@ -160,6 +217,8 @@ def switch(config: ConfigDocument, trait: Switch) -> bool:
 
 def _rotary_dim(config: ConfigDocument, traits: Traits, layers: tuple[Layer, ...]) -> int:
     head_dim = next((layer.mixer.head_dim for layer in layers if isinstance(layer.mixer, FullAttention)), 0)
+    if traits.rotary_key is not None:
+        return config.size_or_none(traits.rotary_key) or head_dim
     if traits.partial_rotary_key is None:
         return head_dim
     # transformers 5 writes it into rope_parameters, under one name for all; everything older beside the rest.
@@ -186,9 +245,13 @@ def read_head(
         return None
     for ending, label_bias in _CLASSIFIERS.items():
         if name.endswith(ending):
-            labels = len(config.section("id2label") or {}) or config.size_or_none("num_labels") or 2
-            return Linear(name="head", out_features=labels, in_features=hidden_size, bias=label_bias)
+            return Linear(name="head", out_features=labels_of(config), in_features=hidden_size, bias=label_bias)
     return Linear(name="head", out_features=vocab_size, in_features=hidden_size, bias=bias)
+
+
+def labels_of(config: ConfigDocument) -> int:
+    """How many labels a classifier has; two, as in transformers, where nothing is said."""
+    return len(config.section("id2label") or {}) or config.size_or_none("num_labels") or 2
 
 
 _CLASSIFIERS: Final[Mapping[str, bool]] = {"ForSequenceClassification": False, "ForTokenClassification": True}
@@ -213,6 +276,7 @@ def _dense(config: ConfigDocument, traits: Traits, intermediate_size: int) -> De
         gated=traits.gated,
         bias=switch(config, traits.mlp_bias),
         fused=traits.fused_mlp,
+        others=traits.mlp_extras(config) if traits.mlp_extras else (),
     )
 
 
@@ -258,154 +322,3 @@ def experts_behind_dense(config: ConfigDocument, traits: Traits, index: int) -> 
     chosen = experts(config, traits, index, width="moe_intermediate_size", number="n_routed_experts")
     shared = (config.get(int, "n_shared_experts") or 0) * width
     return replace(chosen, shared_expert_intermediate_size=shared, correction_bias=True)
-
-
-_LLAMA: Final = Traits(read_mlp=dense, qkv_bias="attention_bias", o_bias="attention_bias", mlp_bias="mlp_bias")
-
-_TRAITS: Final[Mapping[str, Traits]] = {
-    "llama": _LLAMA,
-    "mistral": Traits(read_mlp=dense, windows=patterns.wherever_set),
-    "mixtral": Traits(read_mlp=partial(experts, width="intermediate_size"), windows=patterns.wherever_set),
-    "qwen2": Traits(read_mlp=dense, windows=patterns.from_max_window_layers, qkv_bias=True),
-    "qwen3": Traits(
-        read_mlp=dense,
-        windows=patterns.from_max_window_layers,
-        qkv_bias="attention_bias",
-        o_bias="attention_bias",
-        qk_norm=True,
-    ),
-    "qwen3_moe": Traits(
-        read_mlp=some_experts,
-        windows=patterns.if_used,
-        qkv_bias="attention_bias",
-        o_bias="attention_bias",
-        qk_norm=True,
-    ),
-    "qwen2_moe": Traits(
-        read_mlp=partial(some_experts, shared_width="shared_expert_intermediate_size"),
-        windows=patterns.every_other_before_max_window_layers,
-        qkv_bias="qkv_bias",
-    ),
-    "glm4_moe": Traits(
-        read_mlp=experts_behind_dense,
-        uneven_heads=True,
-        qkv_bias="attention_bias",
-        qk_norm="use_qk_norm",
-        partial_rotary_key="partial_rotary_factor",
-        partial_rotary_default=0.5,
-    ),
-    "granite": _LLAMA,
-    "granitemoe": Traits(
-        read_mlp=partial(experts, width="intermediate_size", number="num_local_experts"),
-        qkv_bias="attention_bias",
-        o_bias="attention_bias",
-    ),
-    "phimoe": Traits(
-        read_mlp=partial(experts, width="intermediate_size", number="num_local_experts"),
-        windows=patterns.wherever_set,
-        qkv_bias="attention_bias",
-        o_bias="attention_bias",
-        norm_bias=True,
-        head_bias="lm_head_bias",
-    ),
-    "olmo2": Traits(
-        read_mlp=dense,
-        qkv_bias="attention_bias",
-        o_bias="attention_bias",
-        qk_norm=True,
-        qk_norm_all_heads=True,
-        pre_norm=False,
-    ),
-    "cohere": Traits(
-        read_mlp=dense,
-        qkv_bias="attention_bias",
-        o_bias="attention_bias",
-        qk_norm="use_qk_norm",
-        qk_norm_all_heads=True,
-        parallel=True,
-    ),
-    "phi": Traits(
-        read_mlp=dense,
-        qkv_bias=True,
-        o_bias=True,
-        mlp_bias=True,
-        qk_norm="qk_layernorm",
-        qk_norm_bias=True,
-        norm_bias=True,
-        parallel=True,
-        head_bias=True,
-        gated=False,
-        partial_rotary_key="partial_rotary_factor",
-        partial_rotary_default=0.5,
-    ),
-    "stablelm": Traits(
-        read_mlp=dense,
-        qkv_bias="use_qkv_bias",
-        qk_norm="qk_layernorm",
-        qk_norm_all_heads=True,
-        norm_bias=True,
-        parallel="use_parallel_residual",
-        partial_rotary_key="partial_rotary_factor",
-        partial_rotary_default=0.25,
-    ),
-    "starcoder2": Traits(
-        read_mlp=dense,
-        windows=patterns.wherever_set,
-        qkv_bias="use_bias",
-        o_bias="use_bias",
-        mlp_bias="use_bias",
-        norm_bias=True,
-        gated=False,
-    ),
-    "gemma": Traits(read_mlp=dense, qkv_bias="attention_bias", o_bias="attention_bias"),
-    "gemma2": Traits(
-        read_mlp=dense,
-        windows=patterns.every_other,
-        qkv_bias="attention_bias",
-        o_bias="attention_bias",
-        norms_per_layer=4,
-        activation="hidden_activation",
-    ),
-    "gemma3_text": Traits(
-        read_mlp=dense,
-        windows=patterns.all_but_every_sixth,
-        both_ways="use_bidirectional_attention",
-        qkv_bias="attention_bias",
-        o_bias="attention_bias",
-        qk_norm=True,
-        norms_per_layer=4,
-        activation="hidden_activation",
-        rotary_tables=2,
-    ),
-    "phi3": Traits(
-        read_mlp=dense,
-        windows=patterns.wherever_set,
-        fused_qkv=True,
-        fused_mlp=True,
-        partial_rotary_key="partial_rotary_factor",
-    ),
-    "gpt2": Traits(
-        read_mlp=four_times_hidden,
-        qkv_bias=True,
-        o_bias=True,
-        mlp_bias=True,
-        norm_bias=True,
-        gated=False,
-        activation="activation_function",
-        fused_qkv=True,
-        learned_positions="max_position_embeddings",
-    ),
-    "gpt_neox": Traits(
-        read_mlp=dense,
-        qkv_bias="attention_bias",
-        o_bias="attention_bias",
-        mlp_bias=True,
-        norm_bias=True,
-        gated=False,
-        fused_qkv=True,
-        partial_rotary_key="rotary_pct",
-        partial_rotary_default=0.25,
-    ),
-}
-
-FAMILIES: Final = {model_type: partial(read_decoder, traits=traits) for model_type, traits in _TRAITS.items()}
