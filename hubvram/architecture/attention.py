@@ -35,6 +35,8 @@ class FullAttention(Part):
     """Whether Q's matrix also makes a gate for each of its features (qwen3_next)."""
     gate_size: int | None = None
     """Rows of a matrix that makes gates: one for each head, or for each of its features (laguna, afmoe)."""
+    o_features: int | None = None
+    """Width of what O makes, where that is not hidden_size (zamba reads two hidden states side by side)."""
     fused_qkv: bool = False
     """Whether one matrix makes Q, K and V: the same parameters, other activations."""
     v_from_k: bool = False
@@ -56,7 +58,7 @@ class FullAttention(Part):
 
     @property
     def o_size(self) -> int:
-        return self.hidden_size
+        return self.o_features or self.hidden_size
 
     @property
     def kv_in_features(self) -> int:

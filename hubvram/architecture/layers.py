@@ -118,6 +118,8 @@ class Architecture:
     """Width of the token embedding where that is not hidden_size."""
     learned_positions: int = 0
     """Rows of a learned position embedding; 0 for rotary positions."""
+    position_size: int | None = None
+    """Their width where that is not hidden_size."""
     rotary_dim: int = 0
     """How many of a head's dimensions rotate."""
     rotary_tables: int = 1
@@ -138,7 +140,7 @@ class Architecture:
     def embedding_parameters(self) -> int:
         """Tokens and learned positions."""
         tokens = self.vocab_size * (self.embedding_size or self.hidden_size)
-        return tokens + self.learned_positions * self.hidden_size
+        return tokens + self.learned_positions * (self.position_size or self.hidden_size)
 
     @property
     def has_tied_head(self) -> bool:

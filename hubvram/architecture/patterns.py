@@ -64,7 +64,7 @@ def every_other_before_max_window_layers(config: ConfigDocument, layers: int) ->
 
 
 def by_no_rope(config: ConfigDocument, layers: int) -> Windows:
-    """With `use_sliding_window`, the layers without rotary positions: 0 in `no_rope_layers`, else by interval (smollm3)."""
+    """With `use_sliding_window`, the layers without rotary positions: by `no_rope_layers`, or an interval (smollm3)."""
     window = config.size_or_none("sliding_window") if config.flag("use_sliding_window") else None
     if window is None:
         return never(config, layers)

@@ -62,6 +62,8 @@ class Mamba2(Part):
     n_groups: int
     conv_kernel: int
     use_bias: bool = False
+    out_bias: bool | None = None
+    """Where what comes out differs from what goes in (falcon_h1)."""
     use_conv_bias: bool = True
     gated_norm: bool = True
     """Whether what comes out is normed, with a weight for each channel."""
@@ -80,9 +82,10 @@ class Mamba2(Part):
     def linears(self) -> tuple[Linear, ...]:
         inner = self.intermediate_size
         projected = inner + self.conv_dim + self.num_heads
+        out_bias = self.use_bias if self.out_bias is None else self.out_bias
         return (
             Linear(name="in", out_features=projected, in_features=self.hidden_size, bias=self.use_bias),
-            Linear(name="out", out_features=self.hidden_size, in_features=inner, bias=self.use_bias),
+            Linear(name="out", out_features=self.hidden_size, in_features=inner, bias=out_bias),
         )
 
     @property

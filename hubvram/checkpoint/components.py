@@ -37,23 +37,29 @@ _COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
         # The first match decides.
         (Component.MTP, r"(^|\.)mtp[._]|\.(eh_proj|enorm|hnorm|shared_head)\."),
         # A tower has layers like a text model's, so it is told apart first.
-        (Component.PROJECTOR, r"(^|\.)(multi_modal_projector|mm_projector|projector|connector)\."),
+        (Component.PROJECTOR, r"(^|\.)(multi_modal_projector|mm_projector|projector|connector|embed_(vision|audio))\."),
         (Component.PROJECTOR, r"(^|\.)visual\.(merger|deepstack_merger_list)\.|^mlp\d\."),
+        (Component.PROJECTOR, r"(^|\.)image_newline$"),
         (Component.VISION, r"(^|\.)(vision_tower|vision_model|visual|vision_encoder)\."),
         (Component.VISION, r"^transformer\.vision\."),
         (Component.AUDIO, r"(^|\.)(audio_tower|audio_model|audio_encoder)\."),
         # What makes frames of sound an encoder's input.
         (Component.EMBEDDING, r"(^|\.)encoder\.conv(\d|\.conv_layers\.\d)\."),
         # A head may hold norms and matrices of its own.
-        (Component.HEAD, r"(^|\.)(lm_head|embed_out|cls|output_layer|qa_outputs)\.|^(score|classifier|output)\."),
-        (Component.HEAD, r"(^|\.)(lm_loss|pred_layer|output_projection|proj_out|classification_head)\.|^decoder\.(weight|bias)$|^language_model\.output\."),
+        (Component.HEAD, r"(^|\.)(lm_head|embed_out|unembed|cls|output_layer|qa_outputs)\.|^(score|classifier|output|head)\."),
+        (Component.HEAD, r"(^|\.)(lm_loss|pred_layer|output_projection|proj_out|classification_head)\.|^decoder\.(weight|bias)$|^head\.(dense|norm)\.|^language_model\.output\."),
+        (Component.HEAD, r"(^|\.)(pooler|pre_classifier|qa_classifier|sop_classifier|sequence_summary)\.|^dense\."),
+        (Component.HEAD, r"^(\w+_)?predictions\.|^generator_lm_head\.|^vocab_(transform|layer_norm|projector)\."),
         # Norms of the layer that stand inside a module named for its attention.
+        (Component.NORM, r"\.(attention|conv|crossattention)\.(LayerNorm|ln|self_attn_layer_norm)\.|LayerNorm\.(beta|gamma)$"),
         (Component.NORM, r"\.output\.LayerNorm\.|\.layernorm_before_(attention|ffn)\."),
         (Component.ROUTER, r"\.(mlp|moe|block_sparse_moe|feed_forward|ffn|mixer)\.(gate|shared_expert_gate)\."),
+        (Component.ROUTER, r"\.mlp\.router_gate\."),
         (Component.ROUTER, r"\.router\.|\.(e_score_correction_bias|expert_bias)$"),
-        (Component.EXPERTS, r"\.(experts|shared_experts?)\.|\.block_sparse_moe\.(input|output)_linear\."),
+        (Component.EXPERTS, r"\.(experts|shared_experts?|shared_mlp)\.|\.mlp\.(up|down)_embed\.|\.(block_sparse_moe|mlp)\.(input|output)_linear\."),
         # q/k norms and biases belong to the attention that holds them; a hybrid's mixers are told by what they hold.
-        (Component.ATTENTION, r"\.mixer\.[qkvo]_proj\."),
+        (Component.ATTENTION, r"(^|\.)encoder\.layers\.\d+\.mixer\.(Wqkv|out_proj)\.|\.relative_attention_bias\."),
+        (Component.ATTENTION, r"\.mixer\.[qkvo]_proj\.|\.self_attn\.linear_attn\."),
         (Component.MLP, r"\.mixer\.(up|gate|down)_proj\."),
         (Component.SSM, r"\.(mixer|mamba|linear_attn|conv|temporal_block)\."),
         (
@@ -61,6 +67,11 @@ _COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
             r"\.(self_attn|attn|attention|self_attention|encoder_attn|cross_attn|multi_head_attention)\.",
         ),
         (Component.ATTENTION, r"\.(crossattention|cross_attention|\w*SelfAttention|EncDecAttention)\."),
+        (Component.ATTENTION, r"\.cross_attn_(attn|mlp)_gate$"),
+        (Component.MLP, r"\.(per_layer_input_gate|per_layer_projection|laurel\.linear_(left|right))\."),
+        (Component.EMBEDDING, r"\.(embed_tokens_per_layer|per_layer_model_projection)\.weight$"),
+        (Component.MLP, r"\.(ffn_output|adapter_modules)\."),
+        (Component.EMBEDDING, r"(^|\.)(embeddings_project|embedding_hidden_mapping_in|embed_proj|map_inputs_layer)\."),
         (Component.MLP, r"\.(mlp|feed_forward|ffn|fc\d|DenseReluDense)\.|\.(intermediate|output)\.dense\."),
         (Component.NORM, r"(^|[._])(layer_?norm\d?|norm_?\d?|ln_([\df]|attn|mlp)|ln|norm_f|LayerNorm)\.(weight|bias)$"),
         (Component.NORM, r"(layernorm|_norm|layernorm_embedding)\.(weight|bias)$"),
@@ -68,8 +79,8 @@ _COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
         (Component.ATTENTION, r"\.(rel_attn|attentions|position_bias)\."),
         (Component.MLP, r"\.(ff|ffns|mlps|block_sparse_moe)\."),
         (Component.NORM, r"layernorm\.(\d|W_up|W_down)\.weight$"),
-        (Component.EMBEDDING, r"(^|transformer\.)w\.weight$|\.mask_emb$"),
-        (Component.EMBEDDING, r"(^|\.)(wte|wpe|shared)\.|embed(ding|dings|_tokens|_in|_positions)?\.weight$"),
+        (Component.EMBEDDING, r"(^|transformer\.)w\.weight$|\.mask_emb$|\.project_(in|out)\."),
+        (Component.EMBEDDING, r"(^|\.)(wte|wpe|shared)\.|embed(ding|dings|_tokens|_in|_positions|_global)?\.weight$|\.eoi_embedding$"),
     )
 )
 
@@ -80,10 +91,13 @@ _BUFFERS: Final[Sequence[tuple[str, re.Pattern[str], int | None]]] = tuple(
         ("causal masks", r"\.(attn|attention)\.bias$", 4),
         ("causal masks", r"\.attn\.causal_mask$", 4),
         ("masked values", r"\.(attn|attention)\.masked_bias$", None),
+        ("constants of an activation", r"\.act_fn\.(beta|eps)$", None),
         ("rotary frequencies", r"\brotary(_pos)?_emb\.(inv_freq|cos_cached|sin_cached)$", None),
         ("computed positions", r"\.embed_positions\.(weights|_float_tensor)$", None),
         ("bias of the logits", r"(^|\.)final_logits_bias$", None),
         ("version numbers", r"(^|\.)(en|de)coder\.version$", None),
+        ("decay factors", r"\.self_attn\.(slope_rate|(query|key|diagonal)_decay)$", None),
+        ("experts of each token", r"\.gate\.tid0eid$", None),
         ("position ids", r"\bposition_ids$", None),
         ("batch statistics", r"\.(running_mean|running_var|num_batches_tracked)$", None),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
@@ -77,4 +77,4 @@ def unpack(tensors: Iterable[TensorInfo], method: str | None) -> Unpacked | None
 def _as_weights(tensor: TensorInfo, weights_per_element: int) -> TensorInfo:
     if weights_per_element == 1 or not tensor.shape:
         return tensor
-    return replace(tensor, shape=(*tensor.shape[:-1], tensor.shape[-1] * weights_per_element))
+    return tensor._replace(shape=(*tensor.shape[:-1], tensor.shape[-1] * weights_per_element))

@@ -92,8 +92,6 @@ def _decode(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
         return _decode_strictly(text)
     except HeaderError:
         raise
-    except RecursionError:
-        raise HeaderError("the header is nested too deeply") from None
     except ValueError as error:
         raise HeaderError(f"the header is not JSON: {error}") from None
 

@@ -84,6 +84,13 @@ class ConfigDocument:
         """A list of integers, empty where absent."""
         return tuple(self._items(key, int))
 
+    def one_or_more(self, key: str) -> tuple[int, ...]:
+        """An integer, or a list of them (the sides of a patch); empty where absent."""
+        value = self._raw(key)
+        if value is None:
+            return ()
+        return self.integers(key) if isinstance(value, list) else (self.require(int, key),)
+
     def section(self, key: str) -> Mapping[str, Any] | None:
         """A nested object, as it stands in the file."""
         value = self._raw(key)

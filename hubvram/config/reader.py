@@ -52,7 +52,7 @@ def parse_config(content: bytes, model_id: str) -> ModelConfig:
         raise ConfigError(model_id, CONFIG_FILE, "it is not a JSON object")
     model_type = data.get("model_type")
     whole = _document(model_id, data, "", model_type if isinstance(model_type, str) else "")
-    document = _text_of(whole)
+    document = text_of(whole)
     return ModelConfig(
         model_type=whole.get(str, "model_type"),
         architectures=whole.strings("architectures"),
@@ -72,13 +72,14 @@ def inner_config(outer: ConfigDocument, field: str) -> ConfigDocument:
     return _document(outer.model_id, data, f"{outer.path}{field}.", model_type or "")
 
 
-def _text_of(whole: ConfigDocument) -> ConfigDocument:
-    if "hidden_size" in whole.data:
-        # qwen2_vl and others of its time keep the text model's fields beside `vision_config`.
-        inner = type_inside(whole.model_type or "", _TEXT_SECTIONS[0], None)
-        return whole if inner is None else _document(whole.model_id, whole.data, "", inner)
+def text_of(whole: ConfigDocument) -> ConfigDocument:
+    """The part of a config that describes the text model, all of it where there is no such part."""
     section = next((name for name in _TEXT_SECTIONS if whole.section(name) is not None), None)
-    return whole if section is None else inner_config(whole, section)
+    if section is not None:
+        return inner_config(whole, section)
+    # qwen2_vl and others of its time keep the text model's fields beside `vision_config`.
+    inner = type_inside(whole.model_type or "", _TEXT_SECTIONS[0], None)
+    return whole if inner is None else _document(whole.model_id, whole.data, "", inner)
 
 
 def _document(model_id: str, data: Mapping[str, Any], path: str, model_type: str) -> ConfigDocument:

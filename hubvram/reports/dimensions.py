@@ -78,8 +78,8 @@ def _embedding(architecture: Architecture) -> Iterator[Row]:
     if rows:
         yield "embedding", f"{rows:,} x {width:,}", count(rows * width)
     if architecture.learned_positions:
-        positions, hidden = architecture.learned_positions, architecture.hidden_size
-        yield "positions", f"{positions:,} x {hidden:,}", count(positions * hidden)
+        positions, width = architecture.learned_positions, architecture.position_size or architecture.hidden_size
+        yield "positions", f"{positions:,} x {width:,}", count(positions * width)
 
 
 def _head(architecture: Architecture) -> Iterator[Row]:

@@ -383,7 +383,7 @@ def test_tensors_come_in_the_order_of_their_data() -> None:
         ("not UTF-8", "the header is not UTF-8 (byte 2)"),
         ("NaN", "the header is not JSON: NaN"),
         ("nested 128 levels", "nested deeper than 127 levels"),
-        ("nested 100,000 levels", "nested too deeply"),
+        ("nested 100,000 levels", "nested deeper than 127 levels"),
         ("metadata number", "__metadata__ must map strings to strings"),
         ("metadata twice", "__metadata__ occurs twice"),
         ("array", "the header is not a JSON object"),

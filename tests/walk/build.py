@@ -19,7 +19,12 @@ MAPPINGS: Final[Mapping[str, str]] = {
 }
 """Kind of model -> the table in transformers' modeling_auto.py that lists its types."""
 
-OVERRIDES: Final[Mapping[str, Mapping[str, Any]]] = {}
+OVERRIDES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "dbrx": {"attn_config": {"rope_theta": 10_000.0}},
+    "deepseek_v2": {"num_experts_per_tok": 6},
+    "dots1": {"n_routed_experts": 128, "n_shared_experts": 2, "num_experts_per_tok": 6},
+    "hunyuan_v1_moe": {"head_dim": 128, "num_experts": 64, "moe_topk": 8},
+}
 
 Saved = tuple[dict[str, Any], list[tuple[str, str, tuple[int, ...]]]]
 """(config.json, [(tensor name, safetensors dtype, shape)])"""

@@ -1,10 +1,187 @@
-"""Models of several parts: a text model, a vision or audio tower, a projector between them."""
+"""Models of several parts: a text model, a vision or audio tower, a projector between them.
+
+The text model is read by the family of its own type; a table says where the towers' configs stand and how the
+projector behind each is read. A tower of a type that nobody reads is left out: reconciliation then
+accounts for it as stored.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
+from hubvram.architecture import patterns
+from hubvram.architecture.attention import CrossAttention
+from hubvram.architecture.families import projectors
+from hubvram.architecture.families.decoder import (
+    Traits,
+    attention,
+    dense,
+    experts_behind_dense,
+    read_decoder,
+    some_experts,
+)
 from hubvram.architecture.families.interface import Read
+from hubvram.architecture.families.projectors import Ends, ReadProjector
+from hubvram.architecture.families.towers import read_tower
+from hubvram.architecture.layers import Architecture, Stack
+from hubvram.architecture.parts import Part, Tensor, Weight
+from hubvram.checkpoint.components import Component
+from hubvram.config.document import ConfigDocument
+from hubvram.config.reader import inner_config, text_of
 
-FAMILIES: Final[Mapping[str, Read]] = {}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composite:
+    """What is beside the text model of one model type."""
+
+    towers: Mapping[str, ReadProjector | None] = field(default_factory=dict)
+    """The config field of a tower -> how to read the projector behind it."""
+    tied_inside: bool = False
+    """Whether the text model's own `tie_word_embeddings` counts too, or alone, where the whole says false."""
+    has_head: bool = False
+    """Whether there is a head whatever the class is called (InternVLChatModel)."""
+
+
+def _vision(projector: ReadProjector, *, tied_inside: bool = False, has_head: bool = False) -> Composite:
+    return Composite(towers={"vision_config": projector}, tied_inside=tied_inside, has_head=has_head)
+
+
+def _audio(projector: ReadProjector) -> Composite:
+    return Composite(towers={"audio_config": projector}, tied_inside=True)
+
+
+def read_composite(config: ConfigDocument, architectures: tuple[str, ...], composite: Composite) -> Architecture:
+    """The text model's architecture, with the stacks beside it. Raises ConfigError."""
+    text = text_of(config)
+    read = _family_of(text)
+    architecture = read(text, () if composite.has_head else architectures)
+    stacks = (stack for field, read in composite.towers.items() for stack in _stacks(config, text, field, read))
+    return replace(
+        architecture,
+        tie_word_embeddings=_is_tied(config, architecture, composite),
+        stacks=(*architecture.stacks, *stacks),
+    )
+
+
+def _family_of(text: ConfigDocument) -> Read:
+    # The families of text models are in files beside this one, which their common table imports.
+    from hubvram.architecture.families import FAMILIES
+
+    read = FAMILIES.get(text.model_type or "")
+    if read is None or text.model_type in COMPOSITES:
+        raise text.error("model_type", f"{text.model_type!r} is not one that hubvram understands yet")
+    return read
+
+
+def _stacks(
+    config: ConfigDocument, text: ConfigDocument, field: str, read: ReadProjector | None
+) -> tuple[Stack, ...]:
+    document = inner_config(config, field)
+    tower = read_tower(document)
+    if tower is None:
+        return ()
+    return (tower,) if read is None else (tower, read(Ends(whole=config, text=text, tower=document)))
+
+
+def _is_tied(config: ConfigDocument, text: Architecture, composite: Composite) -> bool:
+    """As the whole config says; where the file does not say it there, as the text model's does.
+
+    transformers' default for the whole (true for several types) does not count: it ties no head that is in the files
+    with values of its own, and those that came without a word on it have one.
+    """
+    outer = config.get(bool, "tie_word_embeddings") if "tie_word_embeddings" in config.data else None
+    if outer is None or (composite.tied_inside and not outer):
+        return text.tie_word_embeddings
+    return outer
+
+
+_QWEN2_VL_TEXT: Final = Traits(read_mlp=dense, windows=patterns.from_max_window_layers, qkv_bias=True)
+_QWEN3_VL_TEXT: Final = Traits(read_mlp=dense, qkv_bias="attention_bias", o_bias="attention_bias", qk_norm=True)
+
+
+def _mllama_layers(config: ConfigDocument) -> tuple[int, ...]:
+    """Layers that look at the image, as MllamaTextConfig.__post_init__ has them."""
+    return config.integers("cross_attention_layers") or (3, 8, 13, 18, 23, 28, 33, 38)
+
+
+def _mllama_mixer(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> Part:
+    """Attention to the text, or to the image alone."""
+    if index not in _mllama_layers(config):
+        return attention(config, traits, index, window)
+    make = partial(CrossAttention, encoder_hidden_size=config.size("hidden_size"))
+    return attention(config, replace(traits, qk_norm=True), index, None, make=make)
+
+
+def _mllama_gates(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
+    gates = Tensor(name="gate", shape=(1,), count=2, component=Component.ATTENTION)
+    return (gates,) if index in _mllama_layers(config) else ()
+
+
+def _read_mllama_text(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """Its embedding has rows for 8 special tokens that the head does not predict."""
+    traits = Traits(read_mlp=dense, read_mixer=_mllama_mixer, layer_extras=_mllama_gates, tied=False)
+    architecture = read_decoder(config, architectures, traits)
+    return replace(architecture, vocab_size=architecture.vocab_size + 8)
+
+
+_TEXT_MODELS: Final[Mapping[str, Traits]] = {
+    "qwen2_vl_text": _QWEN2_VL_TEXT,
+    "qwen2_5_vl_text": _QWEN2_VL_TEXT,
+    "qwen3_vl_text": _QWEN3_VL_TEXT,
+    "qwen3_vl_moe_text": replace(_QWEN3_VL_TEXT, read_mlp=some_experts),
+    "glm4v_text": Traits(
+        read_mlp=dense,
+        qkv_bias=True,
+        fused_mlp=True,
+        norms_per_layer=4,
+        partial_rotary_key="partial_rotary_factor",
+    ),
+    "glm4v_moe_text": Traits(
+        read_mlp=experts_behind_dense,
+        qkv_bias="attention_bias",
+        uneven_heads=True,
+        partial_rotary_key="partial_rotary_factor",
+        partial_rotary_default=0.5,
+    ),
+}
+
+_COMPOSITES: Final[Mapping[str, Composite]] = {
+    "llava": _vision(projectors.llava, tied_inside=True),
+    "llava_next": _vision(partial(projectors.llava, newline=True)),
+    "llava_next_video": _vision(partial(projectors.llava, newline=True), tied_inside=True),
+    "llava_onevision": _vision(partial(projectors.llava, newline=True), tied_inside=True),
+    "vipllava": _vision(partial(projectors.llava, normed=True)),
+    "mistral3": _vision(projectors.mistral3),
+    "gemma3": _vision(projectors.gemma3),
+    "shieldgemma2": _vision(projectors.gemma3, tied_inside=True),
+    "paligemma": _vision(partial(projectors.one_linear, out="projection_dim")),
+    "idefics2": _vision(projectors.idefics2),
+    "idefics3": _vision(projectors.shuffled),
+    "smolvlm": _vision(projectors.shuffled),
+    "mllama": _vision(partial(projectors.one_linear, into="vision_output_dim")),
+    "qwen2_vl": _vision(projectors.qwen2_vl, tied_inside=True),
+    "qwen2_5_vl": _vision(projectors.qwen2_5_vl, tied_inside=True),
+    "qwen3_vl": _vision(projectors.qwen3_vl),
+    "qwen3_vl_moe": _vision(projectors.qwen3_vl),
+    "qwen3_5": _vision(projectors.merger),
+    "qwen3_5_moe": _vision(projectors.merger),
+    "internvl": _vision(projectors.internvl),
+    "internvl_chat": _vision(projectors.internvl, tied_inside=True, has_head=True),
+    "glm4v": _vision(projectors.glm4v, tied_inside=True),
+    "glm46v": _vision(projectors.glm4v),
+    "glm4v_moe": _vision(projectors.glm4v, tied_inside=True),
+    "llama4": _vision(partial(projectors.one_linear, bias=False, into="vision_output_dim"), tied_inside=True),
+    "qwen2_audio": _audio(projectors.one_linear),
+    "voxtral": _audio(projectors.voxtral),
+}
+
+FAMILIES: Final[Mapping[str, Read]] = {
+    **{model_type: partial(read_decoder, traits=traits) for model_type, traits in _TEXT_MODELS.items()},
+    "mllama_text_model": _read_mllama_text,
+    **{model_type: partial(read_composite, composite=composite) for model_type, composite in _COMPOSITES.items()},
+}
+COMPOSITES: Final = frozenset(_COMPOSITES)
+"""Types that are read only where the family of their text model is known."""

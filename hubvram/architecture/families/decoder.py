@@ -66,6 +66,8 @@ class Traits:
     qk_norm_all_heads: bool = False
     qk_norm_bias: bool = False
     fused_qkv: bool = False
+    output_gate: bool = False
+    """Whether attention gates each feature of what it says (qwen3_next)."""
     own_cache: bool = False
     """Whether K and V are kept otherwise than full attention keeps them."""
     norms_per_layer: int = 2
@@ -171,6 +173,7 @@ def attention(
         qk_norm=switch(config, traits.qk_norm),
         qk_norm_all_heads=traits.qk_norm_all_heads,
         qk_norm_bias=traits.qk_norm_bias,
+        output_gate=traits.output_gate,
         fused_qkv=traits.fused_qkv,
         others=traits.attention_extras(config) if traits.attention_extras else (),
     )
@@ -241,7 +244,7 @@ def read_head(
 ) -> Linear | None:
     """What the model class puts on top: by the end of its name, a language-model head where nothing is said."""
     name = architectures[0] if architectures else ""
-    if name.endswith("Model") and not name.endswith("LMHeadModel"):
+    if name.endswith("Model") and not name.endswith(("LMHeadModel", "ChatModel")):
         return None
     for ending, label_bias in _CLASSIFIERS.items():
         if name.endswith(ending):

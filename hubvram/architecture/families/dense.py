@@ -7,12 +7,19 @@ with published files, or with models that are built from those classes' defaults
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
+from math import isqrt
 from typing import Final
 
 from hubvram.architecture import patterns
+from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.families.decoder import (
+    LAYERS_LIMIT,
+    ReadWeights,
     Traits,
+    attention,
+    changed,
     dense,
     experts,
     experts_behind_dense,
@@ -20,8 +27,139 @@ from hubvram.architecture.families.decoder import (
     read_decoder,
     some_experts,
 )
+from hubvram.architecture.families.interface import Read
+from hubvram.architecture.layers import Architecture
+from hubvram.architecture.mlp import MoEMLP
+from hubvram.architecture.parts import Block, Linear, Part, Tensor, Weight, vector
+from hubvram.checkpoint.components import Component
+from hubvram.config.document import ConfigDocument
+
+WIDENING_LIMIT: Final = 1000
+"""How many times the hidden size an MLP may be wide: far more than any model has."""
+
+
+def _granite_experts(config: ConfigDocument, traits: Traits, index: int) -> MoEMLP:
+    """Experts, and beside them a shared one of `shared_intermediate_size`, where that is not 0."""
+    chosen = experts(config, traits, index, width="intermediate_size", number="num_local_experts")
+    shared = config.size("shared_intermediate_size") if config.get(int, "shared_intermediate_size") else 0
+    return replace(chosen, shared_expert_intermediate_size=shared)
+
+
+def _doge_mlp(config: ConfigDocument, traits: Traits, index: int) -> Part:
+    """An MLP; with `is_moe`, experts of one row and column each beside it, found by two halves of a key."""
+    mlp = dense(config, traits, index)
+    if not config.flag("is_moe"):
+        return mlp
+    number, chosen, hidden = config.size("num_experts"), config.size("num_experts_per_tok"), mlp.hidden_size
+    if chosen > number:
+        raise config.error("num_experts_per_tok", f"{chosen} of {number} experts cannot be chosen")
+    return Block(
+        kind="cross_domain_moe",
+        component=Component.MLP,
+        weights=mlp.linears,
+        others=(
+            Linear(name="router", out_features=2 * isqrt(number), in_features=hidden, component=Component.ROUTER),
+            Tensor(name="experts", shape=(number, hidden), count=2, component=Component.EXPERTS),
+        ),
+        inactive=2 * hidden * (number - chosen),
+    )
+
+
+def _doge_residuals(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
+    """A scale for each feature of what attention and MLP add to."""
+    return (Tensor(name="residual", shape=(config.size("hidden_size"),), count=2, component=Component.OTHER),)
+
+
+def _doge_mask(config: ConfigDocument) -> tuple[Weight, ...]:
+    """What makes a mask from V: how much each KV head keeps of a token."""
+    heads = config.size_or_none("num_key_value_heads") or config.size("num_attention_heads")
+    head_dim = config.size_or_none("head_dim") or config.size("hidden_size") // config.size("num_attention_heads")
+    keep = Linear(name="dt", out_features=heads, in_features=heads * head_dim, bias=config.flag("attention_bias"))
+    return keep, vector("A", heads)
+
+
+def _sinks(config: ConfigDocument) -> tuple[Weight, ...]:
+    """One learned score per head, for attending to nothing."""
+    return (vector("sinks", config.size("num_attention_heads")),)
+
+
+def _lambdas(config: ConfigDocument) -> tuple[Weight, ...]:
+    """How much of one attention map is taken off the other (2410.05258)."""
+    head_dim = config.size_or_none("head_dim") or config.size("hidden_size") // config.size("num_attention_heads")
+    return (Tensor(name="lambda", shape=(head_dim,), count=4),)
+
+
+def _xielu(config: ConfigDocument) -> tuple[Weight, ...]:
+    """The two learned slopes of xIELU (2411.13010)."""
+    return (Tensor(name="slope", shape=(1,), count=2),) if config.require(str, "hidden_act") == "xielu" else ()
+
+
+def _norm_of(size: str) -> ReadWeights:
+    """A norm as wide as this config field says."""
+    return lambda config: (vector("norm", config.size(size)),)
+
+
+def _japanese_attention(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
+    """Only the last layer's output has a bias."""
+    last = config.size("num_hidden_layers", largest=LAYERS_LIMIT) - 1
+    return replace(attention(config, traits, index, window), o_bias=index == last)
+
+
+def _japanese_values(config: ConfigDocument) -> Mapping[str, int]:
+    multiple = config.size("intermediate_multiple_size", largest=WIDENING_LIMIT)
+    return {"intermediate_size": multiple * config.size("hidden_size")}
+
+
+def _moshi_values(config: ConfigDocument) -> Mapping[str, int]:
+    """`ffn_dim` is the width of gate and up together."""
+    both = config.size("ffn_dim")
+    if both % 2:
+        raise config.error("ffn_dim", f"{both} is no even number")
+    return {"intermediate_size": both // 2}
+
+
+def _moshi(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """The embedding has a row more than the vocabulary, for what stands before a text."""
+    traits = Traits(read_mlp=dense, windows=patterns.wherever_set, fused_mlp=True, values=_moshi_values)
+    model = read_decoder(config, architectures, traits)
+    return replace(model, vocab_size=model.vocab_size + 1)
+
+
+def _hrm_text(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """Two stacks of layers, a low and a high one, run in turns; each run of a layer has a cache of its own.
+
+    Once in a file, `num_hidden_layers` is the number of runs, and `num_layers_per_stack` that of layers.
+    """
+    per_stack = config.size_or_none("num_layers_per_stack") or config.size("num_hidden_layers", largest=LAYERS_LIMIT)
+    high, low = config.size("H_cycles"), config.size("L_cycles")
+    if per_stack * high * (low + 1) > LAYERS_LIMIT:
+        raise config.error("H_cycles", f"more than {LAYERS_LIMIT:,} layers run")
+    traits = replace(_LLAMA, norms_per_layer=0, final_norms=0, output_gate=True, fused_qkv=True, fused_mlp=True)
+    model = read_decoder(changed(config, num_hidden_layers=per_stack), architectures, traits)
+    again = tuple(replace(layer, is_shared=True) for layer in model.layers)
+    first = (*model.layers, *again * (low - 1), *model.layers)
+    state = vector("initial low state", model.hidden_size, Component.OTHER)
+    return replace(model, layers=(*first, *again * ((high - 1) * (low + 1))), extras=(state,))
+
 
 _LLAMA: Final = Traits(read_mlp=dense, qkv_bias="attention_bias", o_bias="attention_bias", mlp_bias="mlp_bias")
+
+_GLM: Final = Traits(
+    read_mlp=dense,
+    qkv_bias="attention_bias",
+    fused_mlp=True,
+    partial_rotary_key="partial_rotary_factor",
+    partial_rotary_default=0.5,
+)
+
+_OLMO2: Final = Traits(
+    read_mlp=dense,
+    qkv_bias="attention_bias",
+    o_bias="attention_bias",
+    qk_norm=True,
+    qk_norm_all_heads=True,
+    pre_norm=False,
+)
 
 _TRAITS: Final[Mapping[str, Traits]] = {
     "llama": _LLAMA,
@@ -68,14 +206,6 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         o_bias="attention_bias",
         norm_bias=True,
         head_bias="lm_head_bias",
-    ),
-    "olmo2": Traits(
-        read_mlp=dense,
-        qkv_bias="attention_bias",
-        o_bias="attention_bias",
-        qk_norm=True,
-        qk_norm_all_heads=True,
-        pre_norm=False,
     ),
     "cohere": Traits(
         read_mlp=dense,
@@ -167,6 +297,103 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         partial_rotary_key="rotary_pct",
         partial_rotary_default=0.25,
     ),
+    "smollm3": replace(_LLAMA, windows=patterns.by_no_rope),
+    "cohere2": Traits(
+        read_mlp=dense,
+        windows=patterns.by_pattern_of_four,
+        qkv_bias="attention_bias",
+        o_bias="attention_bias",
+        parallel=True,
+    ),
+    "glm": _GLM,
+    "glm4": replace(_GLM, norms_per_layer=4),
+    "olmo": Traits(
+        read_mlp=dense,
+        qkv_bias="attention_bias",
+        o_bias="attention_bias",
+        norms_per_layer=0,
+        final_norms=0,
+    ),
+    "olmo2": _OLMO2,
+    "olmo3": replace(_OLMO2, windows=patterns.all_but_every_fourth),
+    "ernie4_5": Traits(read_mlp=dense, qkv_bias="use_bias", o_bias="use_bias", mlp_bias="use_bias"),
+    "exaone4": Traits(read_mlp=dense, windows=patterns.by_pattern_of_four, qk_norm=True, pre_norm=False),
+    "ministral": Traits(read_mlp=dense, windows=patterns.wherever_set),
+    "ministral3": Traits(read_mlp=dense, windows=patterns.wherever_set),
+    "seed_oss": Traits(
+        read_mlp=dense,
+        qkv_bias="attention_bias",
+        o_bias="attention_out_bias",
+        mlp_bias="mlp_bias",
+    ),
+    "arcee": replace(_LLAMA, gated=False),
+    "nemotron": replace(
+        _LLAMA,
+        gated=False,
+        norm_bias=True,
+        partial_rotary_key="partial_rotary_factor",
+        partial_rotary_default=0.5,
+    ),
+    "jais2": replace(_LLAMA, gated=False, norm_bias=True),
+    "nanochat": replace(_LLAMA, gated=False, mlp_bias=False, norms_per_layer=0, final_norms=0),
+    "apertus": replace(_LLAMA, gated=False, mlp_bias=False, qk_norm=True, mlp_extras=_xielu),
+    "bitnet": replace(
+        _LLAMA,
+        mlp_bias=False,
+        attention_extras=_norm_of("hidden_size"),
+        mlp_extras=_norm_of("intermediate_size"),
+    ),
+    "diffllama": replace(_LLAMA, mlp_bias=False, attention_extras=_lambdas),
+    "doge": replace(
+        _LLAMA,
+        read_mlp=_doge_mlp,
+        windows=patterns.wherever_set,
+        qk_norm=True,
+        attention_extras=_doge_mask,
+        layer_extras=_doge_residuals,
+    ),
+    "helium": replace(_LLAMA, o_bias=False),
+    "hunyuan_v1_dense": replace(_LLAMA, mlp_bias=False, qk_norm=True),
+    "hyperclovax": replace(_LLAMA, post_norms="use_post_norm"),
+    "cwm": Traits(read_mlp=dense, windows=patterns.all_but_every_fourth_from_first, mlp_bias="mlp_bias"),
+    "granite_swa": replace(_LLAMA, windows=patterns.all_but_every_fourth_from_first, attention_extras=_sinks),
+    "granitemoeshared": Traits(read_mlp=_granite_experts, qkv_bias="attention_bias", o_bias="attention_bias"),
+    "iquestcoder": _LLAMA,
+    "internlm3": replace(_LLAMA, qkv_bias="qkv_bias", o_bias="qkv_bias", mlp_bias="bias"),
+    "emu3_text_model": _LLAMA,
+    "persimmon": Traits(
+        read_mlp=dense,
+        qkv_bias=True,
+        o_bias=True,
+        mlp_bias=True,
+        qk_norm="qk_layernorm",
+        qk_norm_bias=True,
+        fused_qkv=True,
+        norm_bias=True,
+        gated=False,
+        partial_rotary_key="partial_rotary_factor",
+        partial_rotary_default=0.5,
+    ),
+    "gpt_neox_japanese": Traits(
+        read_mlp=dense,
+        read_mixer=_japanese_attention,
+        values=_japanese_values,
+        norm_bias=True,
+        gated=False,
+        fused_qkv=True,
+        partial_rotary_key="rotary_pct",
+    ),
+    "vaultgemma": Traits(
+        read_mlp=dense,
+        windows=patterns.every_other,
+        qkv_bias="attention_bias",
+        o_bias="attention_bias",
+        activation="hidden_activation",
+    ),
 }
 
-FAMILIES: Final = {model_type: partial(read_decoder, traits=traits) for model_type, traits in _TRAITS.items()}
+FAMILIES: Final[Mapping[str, Read]] = {
+    **{model_type: partial(read_decoder, traits=traits) for model_type, traits in _TRAITS.items()},
+    "hrm_text": _hrm_text,
+    "moshi": _moshi,
+}

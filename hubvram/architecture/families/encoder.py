@@ -26,7 +26,7 @@ from hubvram.architecture.families.decoder import (
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.tops import norm
 from hubvram.architecture.layers import Architecture, Layer
-from hubvram.architecture.parts import Block, Linear, Norms, Part, Tensor, Weight
+from hubvram.architecture.parts import Block, Linear, Norms, Part, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 from hubvram.errors import ConfigError
@@ -39,15 +39,19 @@ class Encoder:
     """In what a text encoder differs from bert, beside the traits of its layers."""
 
     layers: Traits
-    tops: tops.Tops = tops.BERT
+    tops: tops.Tops
+    positions: Switch = True
+    """Whether the tokens' embedding has learned positions added, where the traits name a field for their number."""
     token_types: bool = True
     embedding_norm: bool = True
     norm_behind_projection: bool = False
-    """Whether that norm stands behind the projection to hidden_size."""
+    """Whether the embedding's norm is as wide as the hidden states, where the embedding is not."""
     projection: bool | None = None
-    """Whether a matrix leads from the embedding to hidden_size; None where it does if the two differ."""
+    """Whether a matrix leads from the embedding to the hidden states; None where it does if they differ in width."""
     projection_bias: bool = True
     final_norm: Switch = False
+    shared_layers: bool = False
+    """Whether a few groups of layers are used again and again (albert)."""
 
 
 def read_encoder(config: ConfigDocument, architectures: tuple[str, ...], encoder: Encoder) -> Architecture:
@@ -56,6 +60,8 @@ def read_encoder(config: ConfigDocument, architectures: tuple[str, ...], encoder
     config = usual_fields(config, traits)
     hidden_size = config.size("hidden_size")
     width = (config.size_or_none(traits.embedding_size) if traits.embedding_size else None) or hidden_size
+    positions = traits.learned_positions if switch(config, encoder.positions) else None
+    norms = 1 if switch(config, encoder.final_norm) else 0
     head, around = tops.read_top(config, tops.top_of(encoder.tops, architectures), hidden_size)
     return Architecture(
         model_type=config.model_type or config.require(str, "model_type"),
@@ -63,14 +69,14 @@ def read_encoder(config: ConfigDocument, architectures: tuple[str, ...], encoder
         vocab_size=config.size("vocab_size"),
         max_position_embeddings=config.size_or_none("max_position_embeddings"),
         tie_word_embeddings=config.flag("tie_word_embeddings"),
-        layers=_layers(config, traits),
-        final_norm=Norms(
-            count=1 if switch(config, encoder.final_norm) else 0,
-            hidden_size=hidden_size,
-            bias=switch(config, traits.norm_bias),
-        ),
+        layers=_layers(config, encoder),
+        final_norm=Norms(count=norms, hidden_size=hidden_size, bias=switch(config, traits.norm_bias)),
         head=head,
         embedding_size=None if width == hidden_size else width,
+        learned_positions=config.size(positions) if positions else 0,
+        position_size=None if width == hidden_size else width,
+        rotary_dim=_head_dim(config) if traits.rotary else 0,
+        rotary_tables=traits.rotary_tables,
         extras=(
             *_embedding(config, encoder, width, hidden_size),
             *(traits.extras(config) if traits.extras else ()),
@@ -79,13 +85,285 @@ def read_encoder(config: ConfigDocument, architectures: tuple[str, ...], encoder
     )
 
 
-def _layers(config: ConfigDocument, traits: Traits) -> tuple[Layer, ...]:
-    """All layers; those of albert are a few groups, each of which stands for a stretch of the model."""
+def _layers(config: ConfigDocument, encoder: Encoder) -> tuple[Layer, ...]:
     number = config.size("num_hidden_layers", largest=LAYERS_LIMIT)
-    if config.get(int, "num_hidden_groups") is None:
-        return read_layers(config, number, traits)
+    if not encoder.shared_layers:
+        return read_layers(config, number, encoder.layers)
     groups = config.size("num_hidden_groups", largest=number)
     inner = config.size("inner_group_num", largest=LAYERS_LIMIT // number)
-    first = read_layers(config, 1, traits)[0]
-    own = [number * index // groups != number * (index - 1) // groups for index in range(number)]
-    return tuple(replace(first, is_shared=not own[index]) for index in range(number) for _ in range(inner))
+    (layer,) = read_layers(config, 1, encoder.layers)
+    again = replace(layer, is_shared=True)
+    # Each group stands for an equal stretch of the model.
+    new = [index == 0 or index * groups // number > (index - 1) * groups // number for index in range(number)]
+    return tuple(layer if new[index] else again for index in range(number) for _ in range(inner))
+
+
+def _embedding(config: ConfigDocument, encoder: Encoder, width: int, hidden_size: int) -> tuple[Weight, ...]:
+    """What stands around the tokens' embedding: token types, a norm, a projection."""
+    found: list[Weight] = []
+    if encoder.token_types and config.get(int, "type_vocab_size"):
+        found.append(_table("token types", config.size("type_vocab_size"), width))
+    if encoder.embedding_norm:
+        size = hidden_size if encoder.norm_behind_projection else width
+        found += norm("embedding norm", size, bias=switch(config, encoder.layers.norm_bias))
+    if encoder.projection or (encoder.projection is None and width != hidden_size):
+        found.append(_projection(hidden_size, width, bias=encoder.projection_bias))
+    return tuple(found)
+
+
+def _table(name: str, rows: int, width: int) -> Tensor:
+    """An embedding beside that of the tokens."""
+    return Tensor(name=name, shape=(rows, width), component=Component.EMBEDDING)
+
+
+def _projection(rows: int, columns: int, *, bias: bool = True) -> Linear:
+    component = Component.EMBEDDING
+    return Linear(name="projection", out_features=rows, in_features=columns, bias=bias, component=component)
+
+
+def encode(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> BidirectionalAttention:
+    """Attention to all other tokens, or to those within a window."""
+    whole = attention(config, traits, index, None)
+    return like(BidirectionalAttention, whole, sliding_window=window if isinstance(window, int) else None)
+
+
+def encode_or_decode(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
+    """The same, or to earlier tokens only in a decoder."""
+    return (attention if config.flag("is_decoder") else encode)(config, traits, index, None)
+
+
+def like(kind: type[Kind], mixer: FullAttention, **more: Any) -> Kind:
+    """The same matrices as another kind of attention."""
+    return kind(**{field.name: getattr(mixer, field.name) for field in fields(FullAttention)}, **more)
+
+
+def _has_cross(config: ConfigDocument) -> bool:
+    return config.flag("is_decoder") and config.flag("add_cross_attention")
+
+
+def _cross(config: ConfigDocument, traits: Traits, index: int) -> tuple[Part, ...]:
+    """A decoder's attention to what an encoder said."""
+    if not _has_cross(config):
+        return ()
+    whole = attention(config, traits, index, None)
+    return (like(CrossAttention, whole, encoder_hidden_size=config.size("hidden_size")),)
+
+
+def _cross_norm(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
+    return norm("cross-attention norm", config.size("hidden_size")) if _has_cross(config) else ()
+
+
+# ---------------------------------------------------------------- what single model types have beside
+
+
+def _head_dim(config: ConfigDocument) -> int:
+    return config.size_or_none("head_dim") or config.size("hidden_size") // config.size("num_attention_heads")
+
+
+def _relative_positions(config: ConfigDocument) -> tuple[Weight, ...]:
+    """A bias per distance and head, the same in all layers (mpnet)."""
+    shape = (config.size("relative_attention_num_buckets"), config.size("num_attention_heads"))
+    return (Tensor(name="relative positions", shape=shape, component=Component.ATTENTION),)
+
+
+def _sinusoids(config: ConfigDocument) -> tuple[Weight, ...]:
+    """The rotation's sines and cosines, which roformer stores."""
+    return (_table("positions", config.size("max_position_embeddings"), _head_dim(config)),)
+
+
+def _tasks(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Types of tasks (ernie)."""
+    if not config.flag("use_task_id"):
+        return ()
+    return (_table("task types", config.size("task_type_vocab_size"), config.size("hidden_size")),)
+
+
+def _sounds_and_shapes(config: ConfigDocument) -> tuple[Weight, ...]:
+    """How a character is said and what it looks like (roc_bert)."""
+    hidden = inputs = config.size("hidden_size")
+    found: list[Weight] = []
+    for name, what in (("pronunciation", "sounds"), ("shape", "shapes")):
+        width = config.size(f"{name}_embed_dim")
+        found.append(_table(what, config.size(f"{name}_vocab_size"), width))
+        inputs += width if config.flag(f"enable_{name}") else 0
+    if config.flag("concat_input"):
+        found.append(_projection(hidden, inputs))
+    return tuple(found)
+
+
+def _cross_and_adapters(config: ConfigDocument, traits: Traits, index: int) -> tuple[Part, ...]:
+    """A small MLP for each language (xmod)."""
+    hidden, languages = config.size("hidden_size"), len(config.strings("languages"))
+    inner = hidden // config.size("adapter_reduction_factor")
+    down = Linear(name="down", out_features=inner, in_features=hidden, bias=True, count=languages)
+    up = Linear(name="up", out_features=hidden, in_features=inner, bias=True, count=languages)
+    adapters = Block(kind="language_adapters", component=Component.MLP, weights=(down, up))
+    return (*_cross(config, traits, index), adapters)
+
+
+def _adapter_norm(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
+    own = norm("adapter norm", config.size("hidden_size")) if config.flag("adapter_layer_norm") else ()
+    return (*_cross_norm(config, index), *own)
+
+
+_POSITION_TERMS: Final = {"c2p": "position k", "p2c": "position q"}
+"""How content looks at positions and positions look at content -> the matrix for it."""
+
+
+def _disentangled(
+    config: ConfigDocument, traits: Traits, index: int, window: patterns.Window, *, key_bias: bool
+) -> BidirectionalAttention:
+    """Attention to what a token is and to where it is, with matrices of its own for each (deberta, 2006.03654)."""
+    whole, hidden = encode(config, traits, index, window), config.size("hidden_size")
+    if not key_bias:
+        whole = replace(whole, k_bias=False)
+    if not config.flag("relative_attention") or config.flag("share_att_key"):
+        return whole
+    terms = _position_terms(config)
+    others = tuple(
+        Linear(name=name, out_features=hidden, in_features=hidden, bias=key_bias or term == "p2c")
+        for term, name in _POSITION_TERMS.items()
+        if term in terms
+    )
+    return replace(whole, others=others)
+
+
+def _position_terms(config: ConfigDocument) -> tuple[str, ...]:
+    """`pos_att_type`: a list, in old configs one string."""
+    try:
+        return config.strings("pos_att_type")
+    except ConfigError:
+        return tuple(term.strip() for term in config.require(str, "pos_att_type").lower().split("|"))
+
+
+def _distances(config: ConfigDocument) -> tuple[Weight, ...]:
+    """What deberta has once for all layers: an embedding of distances, its norm, a convolution (deberta-v2)."""
+    hidden = config.size("hidden_size")
+    found: list[Weight] = []
+    if config.flag("relative_attention"):
+        spans = [name for name in ("position_buckets", "max_relative_positions") if (config.get(int, name) or 0) > 0]
+        found.append(_table("distances", 2 * config.size((*spans, "max_position_embeddings")[0]), hidden))
+    if "layer_norm" in (config.get(str, "norm_rel_ebd") or "").lower().split("|"):
+        found += norm("distance norm", hidden)
+    if (config.get(int, "conv_kernel_size") or 0) > 0:
+        shape = (hidden, hidden // (config.size_or_none("conv_groups") or 1), config.size("conv_kernel_size"))
+        found.append(Tensor(name="convolution", shape=shape, component=Component.SSM))
+        found.append(vector("convolution bias", hidden, Component.SSM))
+        found += norm("convolution norm", hidden)
+    return tuple(found)
+
+
+def _window(config: ConfigDocument) -> Mapping[str, Any]:
+    return {"sliding_window": config.size_or_none("local_attention")}
+
+
+def _every_third_is_full(config: ConfigDocument, layers: int) -> patterns.Windows:
+    every = config.size_or_none("global_attn_every_n_layers") or 3
+    return [config.size("sliding_window") if index % every else None for index in range(layers)]
+
+
+def _norm_but_first(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
+    """Before attention; in modernbert's first layer the embedding's norm stands there already."""
+    return norm("attention norm", config.size("hidden_size"), bias=config.flag("norm_bias")) if index else ()
+
+
+_BERT: Final = Traits(
+    read_mlp=dense,
+    read_mixer=encode_or_decode,
+    read_others=_cross,
+    layer_extras=_cross_norm,
+    qkv_bias=True,
+    o_bias=True,
+    mlp_bias=True,
+    norm_bias=True,
+    pre_norm=False,
+    gated=False,
+    rotary=False,
+    learned_positions="max_position_embeddings",
+)
+_PRE_NORM: Final = replace(_BERT, pre_norm=True)
+_ENCODER: Final = replace(_BERT, read_mixer=encode, read_others=None, layer_extras=None)
+_ROTARY: Final = replace(_ENCODER, learned_positions=None, rotary=True)
+_ROBERTA: Final = Encoder(layers=_BERT, tops=tops.ROBERTA)
+_DEBERTA: Final = replace(_ENCODER, embedding_size="embedding_size", extras=_distances)
+
+_ENCODERS: Final[Mapping[str, Encoder]] = {
+    "bert": Encoder(tops=tops.BERT, layers=_BERT),
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+    "camembert": _ROBERTA,
+    "data2vec-text": _ROBERTA,
+    "roberta-prelayernorm": Encoder(layers=_PRE_NORM, tops=tops.ROBERTA, final_norm=True),
+    "xlm-roberta-xl": Encoder(layers=_PRE_NORM, tops=tops.ROBERTA, embedding_norm=False, final_norm=True),
+    "xmod": Encoder(
+        layers=replace(_BERT, read_others=_cross_and_adapters, layer_extras=_adapter_norm),
+        tops=tops.ROBERTA,
+        final_norm="pre_norm",
+    ),
+    "ernie": Encoder(tops=tops.BERT, layers=replace(_BERT, extras=_tasks)),
+    "megatron-bert": Encoder(tops=tops.BERT, layers=_PRE_NORM, embedding_norm=False, final_norm=True),
+    "big_bird": Encoder(layers=replace(_BERT, qkv_bias="use_bias"), tops=tops.BIG_BIRD),
+    "bert-generation": Encoder(layers=_BERT, tops=tops.BERT_GENERATION, token_types=False),
+    "roc_bert": Encoder(layers=replace(_BERT, extras=_sounds_and_shapes), tops=tops.ROC_BERT),
+    "rembert": Encoder(
+        layers=replace(_BERT, embedding_size="input_embedding_size"), tops=tops.REMBERT, projection=True
+    ),
+    "electra": Encoder(layers=replace(_BERT, embedding_size="embedding_size"), tops=tops.ELECTRA),
+    "roformer": Encoder(
+        layers=replace(
+            _BERT, learned_positions=None, rotary=True, embedding_size="embedding_size", extras=_sinusoids
+        ),
+        tops=tops.ROFORMER,
+    ),
+    "distilbert": Encoder(
+        layers=replace(_ENCODER, names={"intermediate_size": "hidden_dim"}, activation="activation"),
+        tops=tops.DISTILBERT,
+        token_types=False,
+    ),
+    "albert": Encoder(
+        layers=replace(_ENCODER, embedding_size="embedding_size"),
+        tops=tops.ALBERT,
+        projection=True,
+        shared_layers=True,
+    ),
+    "mpnet": Encoder(layers=replace(_ENCODER, extras=_relative_positions), tops=tops.ROBERTA, token_types=False),
+    "deberta": Encoder(
+        layers=replace(_DEBERTA, read_mixer=partial(_disentangled, key_bias=False)),
+        tops=tops.DEBERTA,
+        positions="position_biased_input",
+        norm_behind_projection=True,
+        projection_bias=False,
+    ),
+    "deberta-v2": Encoder(
+        layers=replace(_DEBERTA, read_mixer=partial(_disentangled, key_bias=True)),
+        tops=tops.DEBERTA,
+        positions="position_biased_input",
+        norm_behind_projection=True,
+        projection_bias=False,
+    ),
+    "modernbert": Encoder(
+        layers=Traits(
+            read_mlp=dense,
+            read_mixer=encode,
+            values=_window,
+            windows=_every_third_is_full,
+            layer_extras=_norm_but_first,
+            qkv_bias="attention_bias",
+            o_bias="attention_bias",
+            mlp_bias="mlp_bias",
+            norm_bias="norm_bias",
+            norms_per_layer=1,
+            fused_mlp=True,
+            fused_qkv=True,
+            activation="hidden_activation",
+            rotary_tables=2,
+        ),
+        tops=tops.MODERNBERT,
+        token_types=False,
+        final_norm=True,
+    ),
+}
+
+FAMILIES: Final[Mapping[str, Read]] = {
+    model_type: partial(read_encoder, encoder=encoder) for model_type, encoder in _ENCODERS.items()
+}

@@ -1,0 +1,186 @@
+"""Projectors: what makes tokens of the text model out of what a tower says. All of it counts as projector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from hubvram.architecture.attention import CrossAttention
+from hubvram.architecture.families.decoder import LAYERS_LIMIT
+from hubvram.architecture.layers import Layer, Stack
+from hubvram.architecture.mlp import DenseMLP
+from hubvram.architecture.parts import Linear, Norms, Tensor, Weight, vector
+from hubvram.checkpoint.components import Component
+from hubvram.config.document import ConfigDocument
+from hubvram.config.reader import inner_config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ends:
+    """The configs that a projector is between, and the one around both."""
+
+    whole: ConfigDocument
+    text: ConfigDocument
+    tower: ConfigDocument
+
+    @property
+    def text_size(self) -> int:
+        return self.text.size("hidden_size")
+
+    @property
+    def tower_size(self) -> int:
+        return self.tower.size("hidden_size")
+
+
+ReadProjector = Callable[[Ends], Stack]
+
+
+def projector(ends: Ends, *weights: Weight, layers: tuple[Layer, ...] = ()) -> Stack:
+    """A projector of these weights."""
+    return Stack(
+        name=Component.PROJECTOR.value,
+        hidden_size=ends.text_size,
+        layers=layers,
+        extras=weights,
+        component=Component.PROJECTOR,
+    )
+
+
+def norm(size: int, *, bias: bool = True) -> tuple[Weight, ...]:
+    """A norm of what comes from the tower."""
+    return vector("norm", size), *((vector("norm bias", size),) if bias else ())
+
+
+def two_linears(inner: int, into: int, out: int, *, bias: bool = True) -> tuple[Linear, ...]:
+    """A small MLP."""
+    return (
+        Linear(name="up", out_features=inner, in_features=into, bias=bias),
+        Linear(name="down", out_features=out, in_features=inner, bias=bias),
+    )
+
+
+def gated_mlp(inner: int, into: int, out: int) -> tuple[Linear, ...]:
+    """A small MLP with a gate, without biases."""
+    return (
+        Linear(name="gate", out_features=inner, in_features=into),
+        Linear(name="up", out_features=inner, in_features=into),
+        Linear(name="down", out_features=out, in_features=inner),
+    )
+
+
+def one_linear(ends: Ends, *, bias: bool = True, out: str | None = None, into: str = "hidden_size") -> Stack:
+    """One matrix, from the tower's field `into` to the text model's width or the whole config's field `out`."""
+    size = ends.whole.size(out) if out else ends.text_size
+    return projector(ends, Linear(name="projection", out_features=size, in_features=ends.tower.size(into), bias=bias))
+
+
+def llava(ends: Ends, *, normed: bool = False, newline: bool = False) -> Stack:
+    """An MLP over the tower's layers that are looked at, perhaps behind a norm; perhaps a token that ends a row."""
+    layers = max(1, len(ends.whole.one_or_more("vision_feature_layer")))
+    into, out = layers * ends.tower_size, ends.text_size
+    bias = normed or ends.whole.flag("multimodal_projector_bias")
+    return projector(
+        ends,
+        *(norm(into) if normed else ()),
+        *two_linears(out, into, out, bias=bias),
+        *((vector("newline", out),) if newline else ()),
+    )
+
+
+def mistral3(ends: Ends) -> Stack:
+    """Squares of patches are merged to one of the same width, then an MLP."""
+    hidden, out, bias = ends.tower_size, ends.text_size, ends.whole.flag("multimodal_projector_bias")
+    layers = max(1, len(ends.whole.one_or_more("vision_feature_layer")))
+    merged = hidden * ends.whole.size("spatial_merge_size") ** 2
+    return projector(
+        ends,
+        *norm(hidden, bias=False),
+        Linear(name="merge", out_features=hidden, in_features=merged),
+        *two_linears(out, layers * hidden, out, bias=bias),
+    )
+
+
+def gemma3(ends: Ends) -> Stack:
+    """A norm and one matrix."""
+    size = ends.tower_size
+    matrix = Linear(name="projection", out_features=ends.text_size, in_features=size)
+    return projector(ends, *norm(size, bias=False), matrix)
+
+
+def shuffled(ends: Ends) -> Stack:
+    """One matrix over squares of `scale_factor` patches a side (idefics3)."""
+    into = ends.tower_size * ends.whole.size("scale_factor") ** 2
+    return projector(ends, Linear(name="projection", out_features=ends.text_size, in_features=into))
+
+
+def internvl(ends: Ends) -> Stack:
+    """A norm and an MLP over squares of patches, `downsample_ratio` of whose side is left."""
+    ratio = ends.whole.get(float, "downsample_ratio")
+    ratio = 0.5 if ratio is None else ratio
+    if not 1 / 1024 <= ratio <= 1:
+        raise ends.whole.error("downsample_ratio", f"{ratio} is not between 1/1024 and 1")
+    into, out = ends.tower_size * int(1 / ratio) ** 2, ends.text_size
+    return projector(ends, *norm(into), *two_linears(out, into, out))
+
+
+def idefics2(ends: Ends) -> Stack:
+    """A gated MLP, then learned latents that look at what it makes in a few layers (a perceiver)."""
+    out = ends.text_size
+    perceiver = inner_config(ends.whole, "perceiver_config")
+    hidden = perceiver.size("hidden_size")
+    layer = Layer(
+        mixer=CrossAttention(
+            hidden_size=hidden,
+            num_attention_heads=perceiver.size("resampler_n_heads"),
+            num_key_value_heads=perceiver.size("num_key_value_heads"),
+            head_dim=perceiver.size("resampler_head_dim"),
+            encoder_hidden_size=hidden,
+        ),
+        mlp=DenseMLP(
+            hidden_size=hidden, intermediate_size=4 * hidden, hidden_act=perceiver.require(str, "hidden_act")
+        ),
+        norms=Norms(count=3, hidden_size=hidden),
+    )
+    return projector(
+        ends,
+        *gated_mlp(ends.text.size("intermediate_size"), ends.tower_size, out),
+        Tensor(name="latents", shape=(perceiver.size("resampler_n_latents"), hidden)),
+        *norm(hidden, bias=False),
+        layers=(layer,) * perceiver.size("resampler_depth", largest=LAYERS_LIMIT),
+    )
+
+
+def merger(
+    ends: Ends, *, width: str = "hidden_size", out: str = "out_hidden_size", norm_bias: bool = True, deep: bool = False
+) -> Stack:
+    """An MLP over squares of `spatial_merge_size` patches; `deep`: one more for each layer that is looked at (qwen)."""
+    size = ends.tower.size(width)
+    merged = size * ends.tower.size("spatial_merge_size") ** 2
+    mlp = two_linears(merged, merged, ends.tower.size(out))
+    weights: tuple[Weight, ...] = (*norm(size, bias=norm_bias), *mlp)
+    for _ in ends.tower.integers("deepstack_visual_indexes")[:LAYERS_LIMIT] if deep else ():
+        weights += (*norm(merged), *mlp)
+    return projector(ends, *weights)
+
+
+def glm4v(ends: Ends) -> Stack:
+    """A matrix, a norm and a gated MLP behind the tower's downsampling."""
+    size = ends.tower.size("out_hidden_size")
+    return projector(
+        ends,
+        Linear(name="projection", out_features=size, in_features=size),
+        *norm(size),
+        *gated_mlp(ends.tower.size("intermediate_size"), size, size),
+    )
+
+
+def voxtral(ends: Ends) -> Stack:
+    """An MLP over as many frames as make intermediate_size."""
+    out = ends.text_size
+    return projector(ends, *two_linears(out, ends.tower.size("intermediate_size"), out, bias=False))
+
+
+qwen2_vl = partial(merger, width="embed_dim", out="hidden_size")
+qwen2_5_vl = partial(merger, norm_bias=False)
+qwen3_vl = partial(merger, deep=True)
