@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from benchmarks.corpus import CorpusSource
-from hubvram.architecture.families import FAMILIES, described
+from hubvram.architecture import families
 from hubvram.architecture.layers import Architecture
 from hubvram.checkpoint.tensors import Checkpoint, TensorInfo
 from hubvram.config.reader import ModelConfig, parse_config
@@ -58,9 +58,9 @@ def config_of(values: Mapping[str, Any]) -> ModelConfig:
 
 def architecture_of(values: Mapping[str, Any]) -> Architecture:
     config = config_of(values)
-    document = described(config)
-    assert document is not None and document.model_type is not None
-    return FAMILIES[document.model_type](document, config.architectures)
+    architecture = families.architecture_of(config)
+    assert architecture is not None
+    return architecture
 
 
 def small_llama(**changes: Any) -> Architecture:

@@ -76,7 +76,7 @@ class FullAttention(Part):
             Linear(name="q", out_features=q_size, in_features=hidden, bias=bias),
             Linear(name="k", out_features=self.k_size, in_features=source, bias=k_bias),
             *(() if self.v_from_k else (v,)),
-            Linear(name="o", out_features=hidden, in_features=o_in, bias=self.o_bias),
+            Linear(name="o", out_features=self.o_size, in_features=o_in, bias=self.o_bias),
             *((Linear(name="gate", out_features=self.gate_size, in_features=hidden),) if self.gate_size else ()),
         )
 

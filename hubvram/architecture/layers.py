@@ -25,10 +25,17 @@ class Layer:
     """Whether norms stand before attention and MLP; else they stand behind them."""
     is_shared: bool = False
     """Whether all its weights are those of an earlier layer (albert)."""
+    shared_parts: tuple[Part, ...] = ()
+    """Those of its parts whose weights are an earlier layer's (zamba's attention and MLP)."""
 
     @property
     def parts(self) -> tuple[Part, ...]:
         return tuple(part for part in (self.mixer, self.mlp, *self.others) if part is not None)
+
+    @property
+    def own_parts(self) -> tuple[Part, ...]:
+        """The parts whose weights no earlier layer has."""
+        return () if self.is_shared else tuple(part for part in self.parts if part not in self.shared_parts)
 
     @property
     def parameters(self) -> int:
@@ -38,19 +45,19 @@ class Layer:
     def parameters_by_component(self) -> dict[Component, int]:
         if self.is_shared:
             return {}
-        found = _sum(part.parameters_by_component for part in self.parts)
+        found = _sum(part.parameters_by_component for part in self.own_parts)
         found = _sum((found, by_component(self.extras, Component.OTHER)))
         return _sum((found, {Component.NORM: self.norms.parameters}))
 
     @property
     def linears(self) -> tuple[Linear, ...]:
         """The weights that a quantizer packs."""
-        return () if self.is_shared else tuple(linear for part in self.parts for linear in part.linears)
+        return tuple(linear for part in self.own_parts for linear in part.linears)
 
     @property
     def inactive_parameters(self) -> int:
         """Parameters that a token does not use."""
-        return 0 if self.is_shared else sum(part.inactive_parameters for part in self.parts)
+        return sum(part.inactive_parameters for part in self.own_parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +137,9 @@ class Architecture:
     shares_embedding: bool = False
     """Whether encoder and decoder have one token embedding, which files may store for each of them."""
     rebuilt: tuple[str, ...] = ()
-    """Ends of names of tensors that some files store, though the code computes them, ties them, or has no use."""
+    """Ends of names of tensors that some files store, though the code ties them to others or has no use for them."""
+    computed: tuple[str, ...] = ()
+    """Ends of names of parameters that the code computes, so that only some files store them (sinusoids)."""
 
     @property
     def num_hidden_layers(self) -> int:

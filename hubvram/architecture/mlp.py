@@ -56,6 +56,9 @@ class MoEMLP(Part):
     moe_intermediate_size: int
     hidden_act: str
     gated: bool = True
+    moe_latent_size: int | None = None
+    """Width of what the experts read and write, where that is a latent of the hidden states (nemotron_h)."""
+    latent_bias: bool = False
     expert_bias: bool = False
     shared_expert_intermediate_size: int = 0
     """Width of an expert that every token takes; 0 where there is none."""
@@ -83,13 +86,24 @@ class MoEMLP(Part):
         """The experts' weights; the router is apart, since quantizers leave it alone."""
         return (
             *_mlp(
-                self.hidden_size,
+                self.moe_latent_size or self.hidden_size,
                 self.moe_intermediate_size,
                 gated=self.gated,
                 bias=self.expert_bias,
                 count=self.num_experts,
             ),
             *self._shared_linears,
+            *self._latent_linears,
+        )
+
+    @property
+    def _latent_linears(self) -> tuple[Linear, ...]:
+        hidden, latent, bias = self.hidden_size, self.moe_latent_size, self.latent_bias
+        if latent is None:
+            return ()
+        return (
+            Linear(name="latent in", out_features=latent, in_features=hidden, bias=bias),
+            Linear(name="latent out", out_features=hidden, in_features=latent, bias=bias),
         )
 
     @property

@@ -7,14 +7,22 @@ files beyond the architecture is accounted for by a rule with a name, or the mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from typing import Final
 
 from hubvram.architecture.layers import Architecture
-from hubvram.checkpoint.components import Component, buffer_kind, component_of
+from hubvram.architecture.parts import Weight
+from hubvram.checkpoint.components import (
+    NEXT_SENTENCE,
+    POOLER,
+    Component,
+    beside_head,
+    buffer_kind,
+    component_of,
+)
 from hubvram.checkpoint.packing import unpack
 from hubvram.checkpoint.tensors import Checkpoint, TensorInfo
 
@@ -119,10 +127,13 @@ def reconcile(
     if Component.MTP in stored:
         accounted.append(_mtp(groups[Component.MTP]))
         explained[Component.MTP] = stored[Component.MTP]
-    if Component.HEAD not in stored and _head_is_absent(architecture, parameters):
-        accounted.append(_absent_head(architecture))
-        explained[Component.HEAD] = -architecture.head_parameters
-        architecture = replace(architecture, head=None)
+    computed = [tensor for tensor in parameters if tensor.name.endswith(architecture.computed)]
+    if computed:
+        accounted.append(_item("computed positions", computed, "sinusoids: in some files, and computed without them"))
+        explained[Component.EMBEDDING] = accounted[-1].parameters
+    on_top, architecture = _on_top(architecture, groups.get(Component.HEAD, []), parameters)
+    accounted += on_top
+    explained[Component.HEAD] = sum(item.parameters for item in on_top)
     differences = {
         component: difference
         for component in Component
@@ -173,17 +184,21 @@ def _split(checkpoint: Checkpoint, architecture: Architecture | None) -> tuple[l
     parameters: list[TensorInfo] = []
     has_embedding = False
     others: dict[str, list[TensorInfo]] = {}
+    names = {tensor.name for tensor in checkpoint.tensors}
     for tensor in checkpoint.tensors:
         kind = buffer_kind(tensor) or _repeated(tensor, architecture, has_embedding=has_embedding)
+        if kind is None and _is_bias_of_head_again(tensor.name, names):
+            kind = _HEAD_BIAS
         if kind is None:
             parameters.append(tensor)
             has_embedding |= tensor.name.endswith(_TOKEN_EMBEDDINGS)
         else:
             others.setdefault(kind, []).append(tensor)
     rules = {
+        _HEAD_BIAS: "decoder.bias is bias: one parameter under two names",
         _TIED_HEAD: "tie_word_embeddings: the head is the embedding, once",
         _SHARED_EMBEDDING: "encoder and decoder use one embedding",
-        _REBUILT: "the model's code computes it, takes it from another, or leaves it out",
+        _REBUILT: "the model's code takes it from another, or leaves it out",
     }
     items = tuple(
         replace(_item(kind, tensors, rules.get(kind, "a buffer that the model's code rebuilds")), is_loaded=False)
@@ -193,6 +208,7 @@ def _split(checkpoint: Checkpoint, architecture: Architecture | None) -> tuple[l
 
 
 _TIED_HEAD: Final = "tied head, stored again"
+_HEAD_BIAS: Final = "bias of the head, stored again"
 _SHARED_EMBEDDING: Final = "shared embedding, stored again"
 _REBUILT: Final = "stored, and not used"
 _TOKEN_EMBEDDINGS: Final = ("shared.weight", "embed_tokens.weight", "word_embeddings.weight")
@@ -211,6 +227,12 @@ def _repeated(tensor: TensorInfo, architecture: Architecture | None, *, has_embe
     if architecture.shares_embedding and has_embedding and tensor.name.endswith(_TOKEN_EMBEDDINGS):
         return _SHARED_EMBEDDING
     return None
+
+
+def _is_bias_of_head_again(name: str, names: Set[str]) -> bool:
+    """Heads over words keep their bias twice: as their own, and as their last matrix's (bert, roberta)."""
+    own = name.removesuffix("decoder.bias") + "bias"
+    return own != name and own in names and component_of(name) is Component.HEAD
 
 
 def _scales(scales: list[TensorInfo], architecture: Architecture) -> tuple[Item, ...]:
@@ -271,21 +293,70 @@ def _tower(component: Component, tensors: list[TensorInfo]) -> Item:
     return _item(what, tensors, "beside the text model, counted as stored")
 
 
-def _head_is_absent(architecture: Architecture, parameters: list[TensorInfo]) -> bool:
-    """For files without a head: whether they were saved from the base model of a class that has one of its own.
+def _on_top(
+    architecture: Architecture, stored: list[TensorInfo], parameters: list[TensorInfo]
+) -> tuple[list[Item], Architecture]:
+    """What stands on top in the files and not in the class that config.json names, or the other way round.
+
+    Files are often saved from another class: those of bert-base-uncased hold all that it was pretrained with.
+    The architecture is returned without what is not there.
+    """
+    items: list[Item] = []
+    proper = architecture.parameters_by_component.get(Component.HEAD, 0)
+    for what in (POOLER, NEXT_SENTENCE):
+        found = [tensor for tensor in stored if beside_head(tensor.name) == what]
+        expected = sum(weight.parameters for weight in _outside_layers(architecture) if weight.name == what)
+        proper -= expected
+        if found and not expected:
+            items.append(_left_out(what, found))
+        elif expected and not found:
+            items.append(_absent(what, expected, "config.json names a class with it: transformers makes it anew"))
+            architecture = _without(architecture, what)
+    found = [tensor for tensor in stored if beside_head(tensor.name) is None]
+    if found and not proper and architecture.head is None:
+        items.append(_left_out("head", found))
+    elif proper and not found and _holds_base_model(parameters):
+        rule = "the files hold the base model: no head, and names without its prefix"
+        items.append(_absent("head, announced by the config and not in the files", proper, rule))
+        architecture = replace(_without(architecture, *{weight.name for weight in architecture.extras}), head=None)
+    return items, architecture
+
+
+def _outside_layers(architecture: Architecture) -> Iterator[Weight]:
+    """What it has outside its layers, and an encoder beside it outside of those."""
+    yield from architecture.extras
+    for stack in architecture.stacks:
+        if stack.component is None:
+            yield from stack.extras
+
+
+def _without(architecture: Architecture, *names: str) -> Architecture:
+    """Without some of what stands on top beside the head."""
+    extras = tuple(
+        weight for weight in architecture.extras if weight.component is not Component.HEAD or weight.name not in names
+    )
+    return replace(architecture, extras=extras)
+
+
+def _holds_base_model(parameters: list[TensorInfo]) -> bool:
+    """Whether files without a head were saved from the base model of a class that has one of its own.
 
     Base models save their tensors without the prefix that a model with a head puts before them.
     """
-    if architecture.head_parameters == 0:
-        return False
-    return not any(tensor.name.startswith(("model.", "transformer.", "gpt_neox.")) for tensor in parameters)
+    return not any(tensor.name.startswith(_PREFIXES) for tensor in parameters)
 
 
-def _absent_head(architecture: Architecture) -> Item:
-    return Item(
-        what="head, announced by the config and not in the files",
-        parameters=-architecture.head_parameters,
-        tensors=0,
-        stored_bytes=0,
-        rule="the files hold the base model: no head, and names without its prefix",
-    )
+_PREFIXES: Final = (
+    *("model.", "transformer.", "gpt_neox."),
+    *("bert.", "roberta.", "distilbert.", "albert.", "electra.", "mpnet.", "deberta."),
+    *("vit.", "wav2vec2.", "hubert."),
+)
+
+
+def _left_out(what: str, tensors: list[TensorInfo]) -> Item:
+    rule = "saved from another class than the one that config.json names, which leaves it out"
+    return replace(_item(what, tensors, rule), is_loaded=False)
+
+
+def _absent(what: str, parameters: int, rule: str) -> Item:
+    return Item(what=what, parameters=-parameters, tensors=0, stored_bytes=0, rule=rule)

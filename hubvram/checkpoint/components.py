@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -38,30 +38,33 @@ _COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
         (Component.MTP, r"(^|\.)mtp[._]|\.(eh_proj|enorm|hnorm|shared_head)\."),
         # A tower has layers like a text model's, so it is told apart first.
         (Component.PROJECTOR, r"(^|\.)(multi_modal_projector|mm_projector|projector|connector|embed_(vision|audio))\."),
-        (Component.PROJECTOR, r"(^|\.)visual\.(merger|deepstack_merger_list)\.|^mlp\d\."),
+        (Component.PROJECTOR, r"(^|\.)visual\.(merger|deepstack_merger_list)\.|^mlp\d\.|^enc_to_dec_proj\."),
         (Component.PROJECTOR, r"(^|\.)image_newline$"),
         (Component.VISION, r"(^|\.)(vision_tower|vision_model|visual|vision_encoder)\."),
-        (Component.VISION, r"^transformer\.vision\."),
+        (Component.PROJECTOR, r"\.embed_tokens_extend\.\w+\.(img_projection|up_proj_for|down_proj_for)_\w+\."),
+        (Component.VISION, r"^transformer\.vision\.|\.embed_tokens_extend\.image_embed\."),
+        (Component.AUDIO, r"\.embed_tokens_extend\.audio_embed\."),
         (Component.AUDIO, r"(^|\.)(audio_tower|audio_model|audio_encoder)\."),
         # What makes frames of sound an encoder's input.
         (Component.EMBEDDING, r"(^|\.)encoder\.conv(\d|\.conv_layers\.\d)\."),
         # A head may hold norms and matrices of its own.
         (Component.HEAD, r"(^|\.)(lm_head|embed_out|unembed|cls|output_layer|qa_outputs)\.|^(score|classifier|output|head)\."),
         (Component.HEAD, r"(^|\.)(lm_loss|pred_layer|output_projection|proj_out|classification_head)\.|^decoder\.(weight|bias)$|^head\.(dense|norm)\.|^language_model\.output\."),
-        (Component.HEAD, r"(^|\.)(pooler|pre_classifier|qa_classifier|sop_classifier|sequence_summary)\.|^dense\."),
+        (Component.HEAD, r"(^|\.)(pooler|contact_head|pre_classifier|qa_classifier|sop_classifier|sequence_summary)\.|^dense\."),
         (Component.HEAD, r"^(\w+_)?predictions\.|^generator_lm_head\.|^vocab_(transform|layer_norm|projector)\."),
         # Norms of the layer that stand inside a module named for its attention.
-        (Component.NORM, r"\.(attention|conv|crossattention)\.(LayerNorm|ln|self_attn_layer_norm)\.|LayerNorm\.(beta|gamma)$"),
-        (Component.NORM, r"\.output\.LayerNorm\.|\.layernorm_before_(attention|ffn)\."),
+        (Component.NORM, r"\.(attention|conv|crossattention)\.(LayerNorm|ln|self_attn_layer_norm)\.|LayerNorm\.(beta|gamma)$|\.emb_layer_norm_after\."),
+        (Component.NORM, r"\.output\.LayerNorm\.|\.layernorm_before_(attention|ffn)\.|^reformer\..*\.layer_norm\."),
         (Component.ROUTER, r"\.(mlp|moe|block_sparse_moe|feed_forward|ffn|mixer)\.(gate|shared_expert_gate)\."),
         (Component.ROUTER, r"\.mlp\.router_gate\."),
         (Component.ROUTER, r"\.router\.|\.(e_score_correction_bias|expert_bias)$"),
         (Component.EXPERTS, r"\.(experts|shared_experts?|shared_mlp)\.|\.mlp\.(up|down)_embed\.|\.(block_sparse_moe|mlp)\.(input|output)_linear\."),
         # q/k norms and biases belong to the attention that holds them; a hybrid's mixers are told by what they hold.
         (Component.ATTENTION, r"(^|\.)encoder\.layers\.\d+\.mixer\.(Wqkv|out_proj)\.|\.relative_attention_bias\."),
-        (Component.ATTENTION, r"\.mixer\.[qkvo]_proj\.|\.self_attn\.linear_attn\."),
+        (Component.EXPERTS, r"\.mixer\.fc\d_latent_proj\."),
+        (Component.ATTENTION, r"\.(mixer|temporal_block)\.[qkvo]_proj\.|\.self_attn\.linear_attn\."),
         (Component.MLP, r"\.mixer\.(up|gate|down)_proj\."),
-        (Component.SSM, r"\.(mixer|mamba|linear_attn|conv|temporal_block)\."),
+        (Component.SSM, r"\.(mixer|mamba|linear_attn|conv|\w+_sconv|temporal_block|mlstm_layer)\.|^(rwkv\.)?blocks\.\d+\.attention\."),
         (
             Component.ATTENTION,
             r"\.(self_attn|attn|attention|self_attention|encoder_attn|cross_attn|multi_head_attention)\.",
@@ -70,19 +73,27 @@ _COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
         (Component.ATTENTION, r"\.cross_attn_(attn|mlp)_gate$"),
         (Component.MLP, r"\.(per_layer_input_gate|per_layer_projection|laurel\.linear_(left|right))\."),
         (Component.EMBEDDING, r"\.(embed_tokens_per_layer|per_layer_model_projection)\.weight$"),
-        (Component.MLP, r"\.(ffn_output|adapter_modules)\."),
+        (Component.MLP, r"\.(ffn_output|adapter_modules|mlp_block)\."),
         (Component.EMBEDDING, r"(^|\.)(embeddings_project|embedding_hidden_mapping_in|embed_proj|map_inputs_layer)\."),
         (Component.MLP, r"\.(mlp|feed_forward|ffn|fc\d|DenseReluDense)\.|\.(intermediate|output)\.dense\."),
         (Component.NORM, r"(^|[._])(layer_?norm\d?|norm_?\d?|ln_([\df]|attn|mlp)|ln|norm_f|LayerNorm)\.(weight|bias)$"),
-        (Component.NORM, r"(layernorm|_norm|layernorm_embedding)\.(weight|bias)$"),
-        (Component.NORM, r"\.layer_norm(\d\.\d+|_emb)\.(weight|bias)$"),
+        (Component.NORM, r"(layernorm(_\d)?|_norm|layernorm_embedding|groupnorm)\.(weight|bias)$"),
+        (Component.NORM, r"\.layer_norm(\d\.\d+|_emb)\.(weight|bias)$|\.(ln\d|ln_out|norm_mlstm|norm_ffn)\.(weight|bias)$"),
         (Component.ATTENTION, r"\.(rel_attn|attentions|position_bias)\."),
         (Component.MLP, r"\.(ff|ffns|mlps|block_sparse_moe)\."),
         (Component.NORM, r"layernorm\.(\d|W_up|W_down)\.weight$"),
-        (Component.EMBEDDING, r"(^|transformer\.)w\.weight$|\.mask_emb$|\.project_(in|out)\."),
+        (Component.EMBEDDING, r"(^|transformer\.)w\.weight$|\.mask_emb$|\.project_(in|out)\.|\.position_embeddings\.weights\."),
         (Component.EMBEDDING, r"(^|\.)(wte|wpe|shared)\.|embed(ding|dings|_tokens|_in|_positions|_global)?\.weight$|\.eoi_embedding$"),
     )
 )
+
+POOLER: Final = "pooler"
+NEXT_SENTENCE: Final = "next-sentence head"
+_TOPS: Final[Mapping[str, re.Pattern[str]]] = {
+    POOLER: re.compile(r"(^|\.)pooler\."),
+    NEXT_SENTENCE: re.compile(r"(^|\.)(seq_relationship|sop_classifier)\."),
+}
+"""What an encoder's class may have on top beside the head proper, or leave out."""
 
 _BUFFERS: Final[Sequence[tuple[str, re.Pattern[str], int | None]]] = tuple(
     (kind, re.compile(pattern), dimensions)
@@ -92,7 +103,7 @@ _BUFFERS: Final[Sequence[tuple[str, re.Pattern[str], int | None]]] = tuple(
         ("causal masks", r"\.attn\.causal_mask$", 4),
         ("masked values", r"\.(attn|attention)\.masked_bias$", None),
         ("constants of an activation", r"\.act_fn\.(beta|eps)$", None),
-        ("rotary frequencies", r"\brotary(_pos)?_emb\.(inv_freq|cos_cached|sin_cached)$", None),
+        ("rotary frequencies", r"\brotary(_pos)?_emb(eddings)?\.(inv_freq|cos_cached|sin_cached)$", None),
         ("computed positions", r"\.embed_positions\.(weights|_float_tensor)$", None),
         ("bias of the logits", r"(^|\.)final_logits_bias$", None),
         ("version numbers", r"(^|\.)(en|de)coder\.version$", None),
@@ -115,6 +126,11 @@ def component_of(name: str) -> Component:
 def _component_of_kind(name: str) -> Component:
     # Layers and experts repeat the same few names: each is matched once, with its digits made equal.
     return next((component for component, pattern in _COMPONENTS if pattern.search(name)), Component.OTHER)
+
+
+def beside_head(name: str) -> str | None:
+    """Which of `POOLER` and `NEXT_SENTENCE` a tensor belongs to, if any."""
+    return next((what for what, pattern in _TOPS.items() if pattern.search(name)), None)
 
 
 def buffer_kind(tensor: TensorInfo) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from hubvram.architecture.families import FAMILIES, described
+from hubvram.architecture.families import architecture_of, described
 from hubvram.architecture.generic import derive
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.reconcile import Reconciliation, Status, reconcile
@@ -152,15 +152,14 @@ def _read_config(source: ModelSource) -> ModelConfig | None:
 def _architecture(config: ModelConfig | None) -> tuple[Architecture | None, tuple[str, ...]]:
     if config is None:
         return None, (f"there is no {CONFIG_FILE}: weights are exact, dimensions and caches unknown",)
-    document = described(config)
-    if document is None:
+    architecture = architecture_of(config)
+    if architecture is None:
         model_type = config.text_model_type
         name = f"model type {model_type!r} is" if model_type else "the config names no model type; it is"
         notes = [f"{name} not one that hubvram understands yet: weights are exact, KV cache and activations unknown"]
         if is_known(model_type or "") and not can_complete(config.text):
             notes.append(_COMPLETE)
         return None, tuple(notes)
-    architecture = FAMILIES[document.model_type or ""](document, config.architectures)
     left_out = config.text.defaulted(_DIMENSIONS)
     if not left_out:
         return architecture, ()
@@ -170,7 +169,7 @@ def _architecture(config: ModelConfig | None) -> tuple[Architecture | None, tupl
 def _describes_a_model(config: ModelConfig) -> bool:
     """Whether a config says enough by itself: a type with a family, its dimensions written out, nothing packed."""
     return (
-        config.text_model_type in FAMILIES
+        described(config) is config.text
         and not config.is_nested
         and not config.quantization_method
         and config.dtype is not None

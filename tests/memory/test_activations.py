@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubvram.architecture.attention import ChunkedAttention, FullAttention, SlidingAttention
-from hubvram.architecture.families import FAMILIES, described
+from hubvram.architecture.families import architecture_of
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.memory import activations
@@ -390,10 +390,9 @@ def collected() -> Iterator[tuple[Architecture, Row, int]]:
     """(architecture, run, what the class counts as its parameters) of all models with a family."""
     for model in json.loads(lzma.decompress((CORPUS / "traced.json.xz").read_bytes())):
         config = corpus_config(model["repo"])
-        document = described(config)
-        if document is None or document.model_type is None:
+        architecture = architecture_of(config)
+        if architecture is None:
             continue
-        architecture = FAMILIES[document.model_type](document, config.architectures)
         for trace in model["traces"]:
             row = {
                 "repo": model["repo"],

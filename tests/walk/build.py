@@ -20,9 +20,15 @@ MAPPINGS: Final[Mapping[str, str]] = {
 """Kind of model -> the table in transformers' modeling_auto.py that lists its types."""
 
 OVERRIDES: Final[Mapping[str, Mapping[str, Any]]] = {
+    # Their classes take no null, which is their default.
+    "hunyuan_v1_dense": {"head_dim": 128},
+    "ministral": {"head_dim": 128},
+    "nemotron": {"num_key_value_heads": 8},
     "dbrx": {"attn_config": {"rope_theta": 10_000.0}},
     "deepseek_v2": {"num_experts_per_tok": 6},
     "dots1": {"n_routed_experts": 128, "n_shared_experts": 2, "num_experts_per_tok": 6},
+    # The class with a head insists.
+    "reformer": {"is_decoder": True},
     "hunyuan_v1_moe": {"head_dim": 128, "num_experts": 64, "moe_topk": 8},
 }
 
@@ -53,6 +59,7 @@ def saved(model_type: str, kind: str) -> Saved:
         config = CONFIG_MAPPING[model_type](**OVERRIDES.get(model_type, {}))
         with torch.device("meta"):
             model = getattr(transformers, class_name)(config)
+        model.tie_weights()  # which building without initial values leaves out
         state = model.state_dict()
         for name in model._keys_to_ignore_on_save or ():
             state.pop(name, None)

@@ -13,21 +13,31 @@ from hubvram.architecture.families import (
     dense,
     encoder,
     gemma,
-    hybrid,
     latent,
+    linear_attention,
     moe,
     remote,
     searched,
     seq2seq,
+    state_space,
 )
 from hubvram.architecture.families.interface import Read
+from hubvram.architecture.layers import Architecture
 from hubvram.config.document import ConfigDocument
 from hubvram.config.reader import ModelConfig
 
-_FILES: Final = (dense, gemma, searched, moe, latent, hybrid, classic, encoder, seq2seq, composite, remote)
+_FILES: Final = (dense, gemma, searched, moe, latent, state_space, linear_attention, classic, encoder, seq2seq, composite, remote)
 
 FAMILIES: Final[Mapping[str, Read]] = MappingProxyType(dict(ChainMap(*(dict(file.FAMILIES) for file in _FILES))))
 """model_type -> how to read its config."""
+
+
+def architecture_of(config: ModelConfig) -> Architecture | None:
+    """What a family derives from a config; None without a family. Raises ConfigError."""
+    document = described(config)
+    if document is None or document.model_type is None:
+        return None
+    return FAMILIES[document.model_type](document, config.architectures)
 
 
 def described(config: ModelConfig) -> ConfigDocument | None:

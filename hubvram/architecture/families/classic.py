@@ -11,6 +11,7 @@ from hubvram.architecture.attention import OwnCacheAttention
 from hubvram.architecture.families.decoder import (
     Traits,
     attention,
+    changed,
     dense,
     fixed,
     four_times_hidden,
@@ -18,7 +19,7 @@ from hubvram.architecture.families.decoder import (
 )
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
-from hubvram.architecture.parts import Linear, Tensor, Weight, vector
+from hubvram.architecture.parts import Block, Linear, Tensor, Weight, vector
 from hubvram.architecture.patterns import Window, Windows
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
@@ -160,6 +161,61 @@ def _read_modernbert(config: ConfigDocument, architectures: tuple[str, ...]) -> 
     if head.out_features != architecture.vocab_size:
         head = replace(head, bias=bias)
     return replace(architecture, extras=extras, head=head)
+
+
+# ---------------------------------------------------------------------------------- reformer
+
+
+def _reformer_attention(config: ConfigDocument, traits: Traits, index: int, window: Window) -> Block:
+    """Local attention, or that which hashes one matrix's vectors for queries and keys. Both cache buckets."""
+    kind = config.strings("attn_layers")[index]
+    if kind not in _REFORMER_MATRICES:
+        raise config.error(f"attn_layers[{index}]", f"{kind!r} is neither local nor lsh")
+    hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
+    inner = heads * config.size("attention_head_size")
+    matrices = (Linear(name=name, out_features=inner, in_features=hidden) for name in _REFORMER_MATRICES[kind])
+    out = Linear(name="o", out_features=hidden, in_features=inner)
+    return Block(kind=f"{kind}_attention", component=Component.ATTENTION, weights=(*matrices, out))
+
+
+_AXIS_LIMIT: Final = 2**31
+_REFORMER_MATRICES: Final[Mapping[str, tuple[str, ...]]] = {"local": ("q", "k", "v"), "lsh": ("q k", "v")}
+
+
+def _reformer_positions(config: ConfigDocument) -> tuple[Weight, ...]:
+    """A table for each axis of the positions, or one for all of them."""
+    if not config.flag("axial_pos_embds"):
+        table = (config.size("max_position_embeddings"), config.size("hidden_size"))
+        return (Tensor(name="positions", shape=table, component=Component.EMBEDDING),)
+    rows, widths = config.integers("axial_pos_shape"), config.integers("axial_pos_embds_dim")
+    if len(rows) != len(widths) or not all(0 < size <= _AXIS_LIMIT for size in rows + widths):
+        raise config.error("axial_pos_embds_dim", "it has not one credible width for each of axial_pos_shape")
+    return tuple(
+        Tensor(name="positions", shape=shape, component=Component.EMBEDDING) for shape in zip(rows, widths, strict=True)
+    )
+
+
+_REFORMER: Final = replace(
+    _BIASED,
+    read_mixer=_reformer_attention,
+    names={"n_inner": "feed_forward_size"},
+    activation="hidden_act",
+    tied=False,
+    head_bias=True,
+    extras=_reformer_positions,
+)
+
+
+def _read_reformer(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """Its layers are reversible: two streams of hidden states meet in the last norm and the head."""
+    number = len(config.strings("attn_layers"))
+    architecture = read_decoder(changed(config, num_hidden_layers=number), architectures, _REFORMER)
+    width, head = 2 * architecture.hidden_size, architecture.head
+    return replace(
+        architecture,
+        final_norm=replace(architecture.final_norm, hidden_size=width),
+        head=None if head is None else replace(head, in_features=width),
+    )
 
 
 # -------------------------------------------------------------------------- the oldest, and others
@@ -304,6 +360,7 @@ _READERS: Final[Mapping[str, Read]] = {
     "falcon": _read_falcon,
     "modernbert-decoder": _read_modernbert,
     "opt": _read_opt,
+    "reformer": _read_reformer,
 }
 
 FAMILIES: Final[Mapping[str, Read]] = {

@@ -76,9 +76,7 @@ def _family_of(text: ConfigDocument) -> Read:
     return read
 
 
-def _stacks(
-    config: ConfigDocument, text: ConfigDocument, field: str, read: ReadProjector | None
-) -> tuple[Stack, ...]:
+def _stacks(config: ConfigDocument, text: ConfigDocument, field: str, read: ReadProjector | None) -> tuple[Stack, ...]:
     document = inner_config(config, field)
     tower = read_tower(document)
     if tower is None:

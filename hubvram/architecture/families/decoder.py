@@ -119,7 +119,7 @@ def read_decoder(config: ConfigDocument, architectures: tuple[str, ...], traits:
         head=read_head(config, architectures, width, vocab_size, bias=switch(config, traits.head_bias)),
         embedding_size=None if width == hidden_size else width,
         learned_positions=rows,
-        rotary_dim=_rotary_dim(config, traits, layers) if traits.rotary and not rows else 0,
+        rotary_dim=rotary_dim_of(config, traits, layers) if traits.rotary and not rows else 0,
         rotary_tables=min(traits.rotary_tables, len({type(layer.mixer) for layer in layers})),
         extras=traits.extras(config) if traits.extras else (),
     )
@@ -218,7 +218,8 @@ def switch(config: ConfigDocument, trait: Switch) -> bool:
     return config.flag(trait) if isinstance(trait, str) else trait
 
 
-def _rotary_dim(config: ConfigDocument, traits: Traits, layers: tuple[Layer, ...]) -> int:
+def rotary_dim_of(config: ConfigDocument, traits: Traits, layers: tuple[Layer, ...]) -> int:
+    """How many of a head's dimensions rotate."""
     head_dim = next((layer.mixer.head_dim for layer in layers if isinstance(layer.mixer, FullAttention)), 0)
     if traits.rotary_key is not None:
         return config.size_or_none(traits.rotary_key) or head_dim
@@ -244,7 +245,7 @@ def read_head(
 ) -> Linear | None:
     """What the model class puts on top: by the end of its name, a language-model head where nothing is said."""
     name = architectures[0] if architectures else ""
-    if name.endswith("Model") and not name.endswith(("LMHeadModel", "ChatModel")):
+    if name.endswith("Model") and not name.endswith("LMHeadModel"):
         return None
     for ending, label_bias in _CLASSIFIERS.items():
         if name.endswith(ending):

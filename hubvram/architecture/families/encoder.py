@@ -6,9 +6,9 @@ The details were read from each model's `modeling_*.py` in transformers 5.23; wh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import BidirectionalAttention, CrossAttention, FullAttention
@@ -26,13 +26,11 @@ from hubvram.architecture.families.decoder import (
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.tops import norm
 from hubvram.architecture.layers import Architecture, Layer
+from hubvram.architecture.mlp import DenseMLP
 from hubvram.architecture.parts import Block, Linear, Norms, Part, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 from hubvram.errors import ConfigError
-
-Kind = TypeVar("Kind", bound=FullAttention)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoder:
@@ -43,13 +41,15 @@ class Encoder:
     positions: Switch = True
     """Whether the tokens' embedding has learned positions added, where the traits name a field for their number."""
     token_types: bool = True
-    embedding_norm: bool = True
+    embedding_norm: Switch = True
     norm_behind_projection: bool = False
     """Whether the embedding's norm is as wide as the hidden states, where the embedding is not."""
     projection: bool | None = None
     """Whether a matrix leads from the embedding to the hidden states; None where it does if they differ in width."""
     projection_bias: bool = True
     final_norm: Switch = False
+    unused_positions: tuple[str, ...] = ()
+    """Ends of names of learned positions that files may keep although the model rotates."""
     shared_layers: bool = False
     """Whether a few groups of layers are used again and again (albert)."""
 
@@ -82,6 +82,7 @@ def read_encoder(config: ConfigDocument, architectures: tuple[str, ...], encoder
             *(traits.extras(config) if traits.extras else ()),
             *around,
         ),
+        rebuilt=() if positions else encoder.unused_positions,
     )
 
 
@@ -101,9 +102,9 @@ def _layers(config: ConfigDocument, encoder: Encoder) -> tuple[Layer, ...]:
 def _embedding(config: ConfigDocument, encoder: Encoder, width: int, hidden_size: int) -> tuple[Weight, ...]:
     """What stands around the tokens' embedding: token types, a norm, a projection."""
     found: list[Weight] = []
-    if encoder.token_types and config.get(int, "type_vocab_size"):
+    if encoder.token_types and (config.get(int, "type_vocab_size") or 0) > 0:
         found.append(_table("token types", config.size("type_vocab_size"), width))
-    if encoder.embedding_norm:
+    if switch(config, encoder.embedding_norm):
         size = hidden_size if encoder.norm_behind_projection else width
         found += norm("embedding norm", size, bias=switch(config, encoder.layers.norm_bias))
     if encoder.projection or (encoder.projection is None and width != hidden_size):
@@ -121,20 +122,15 @@ def _projection(rows: int, columns: int, *, bias: bool = True) -> Linear:
     return Linear(name="projection", out_features=rows, in_features=columns, bias=bias, component=component)
 
 
-def encode(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> BidirectionalAttention:
+def encode(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
     """Attention to all other tokens, or to those within a window."""
-    whole = attention(config, traits, index, None)
-    return like(BidirectionalAttention, whole, sliding_window=window if isinstance(window, int) else None)
+    within = window if isinstance(window, int) else None
+    return attention(config, traits, index, None, make=partial(BidirectionalAttention, sliding_window=within))
 
 
 def encode_or_decode(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
     """The same, or to earlier tokens only in a decoder."""
     return (attention if config.flag("is_decoder") else encode)(config, traits, index, None)
-
-
-def like(kind: type[Kind], mixer: FullAttention, **more: Any) -> Kind:
-    """The same matrices as another kind of attention."""
-    return kind(**{field.name: getattr(mixer, field.name) for field in fields(FullAttention)}, **more)
 
 
 def _has_cross(config: ConfigDocument) -> bool:
@@ -145,8 +141,8 @@ def _cross(config: ConfigDocument, traits: Traits, index: int) -> tuple[Part, ..
     """A decoder's attention to what an encoder said."""
     if not _has_cross(config):
         return ()
-    whole = attention(config, traits, index, None)
-    return (like(CrossAttention, whole, encoder_hidden_size=config.size("hidden_size")),)
+    make = partial(CrossAttention, encoder_hidden_size=config.size("hidden_size"))
+    return (attention(config, traits, index, None, make=make),)
 
 
 def _cross_norm(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
@@ -212,7 +208,7 @@ _POSITION_TERMS: Final = {"c2p": "position k", "p2c": "position q"}
 
 def _disentangled(
     config: ConfigDocument, traits: Traits, index: int, window: patterns.Window, *, key_bias: bool
-) -> BidirectionalAttention:
+) -> FullAttention:
     """Attention to what a token is and to where it is, with matrices of its own for each (deberta, 2006.03654)."""
     whole, hidden = encode(config, traits, index, window), config.size("hidden_size")
     if not key_bias:
@@ -267,6 +263,37 @@ def _norm_but_first(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
     return norm("attention norm", config.size("hidden_size"), bias=config.flag("norm_bias")) if index else ()
 
 
+def _biased_behind(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP:
+    """Only the second matrix has a bias (gte)."""
+    return replace(dense(config, traits, index), others=(vector("down bias", config.size("hidden_size")),))
+
+
+_OLD_NAMES: Final = {
+    "hidden_size": "n_embd",
+    "intermediate_size": "n_inner",
+    "num_attention_heads": "n_head",
+    "num_hidden_layers": "n_layer",
+    "max_position_embeddings": "n_positions",
+}
+"""What the first nomic_bert's config.json calls its fields."""
+
+
+def _old_names(config: ConfigDocument) -> Mapping[str, Any]:
+    found = {name: config.size_or_none(old) for name, old in _OLD_NAMES.items()}
+    return {name: size for name, size in found.items() if size is not None} | {"tie_word_embeddings": True}
+
+
+def _learned_if_absolute(config: ConfigDocument) -> Mapping[str, Any]:
+    # The activation is fixed by esm's code.
+    return {"esm_activation": "gelu", "learned_positions": config.get(str, "position_embedding_type") == "absolute"}
+
+
+def _contacts(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Which residues touch, from all attention (esm)."""
+    maps = config.size("num_hidden_layers", largest=LAYERS_LIMIT) * config.size("num_attention_heads")
+    return (tops.linear("contacts", 1, maps),)
+
+
 _BERT: Final = Traits(
     read_mlp=dense,
     read_mixer=encode_or_decode,
@@ -284,6 +311,10 @@ _BERT: Final = Traits(
 _PRE_NORM: Final = replace(_BERT, pre_norm=True)
 _ENCODER: Final = replace(_BERT, read_mixer=encode, read_others=None, layer_extras=None)
 _ROTARY: Final = replace(_ENCODER, learned_positions=None, rotary=True)
+_GTE: Final = Encoder(
+    layers=replace(_ROTARY, read_mlp=_biased_behind, mlp_bias=False, gated=True, fused_mlp=True, fused_qkv=True),
+    tops=tops.GTE,
+)
 _ROBERTA: Final = Encoder(layers=_BERT, tops=tops.ROBERTA)
 _DEBERTA: Final = replace(_ENCODER, embedding_size="embedding_size", extras=_distances)
 
@@ -361,6 +392,39 @@ _ENCODERS: Final[Mapping[str, Encoder]] = {
         tops=tops.MODERNBERT,
         token_types=False,
         final_norm=True,
+    ),
+    "gte": _GTE,
+    "new": _GTE,
+    "nomic_bert": Encoder(
+        layers=replace(
+            _ROTARY, values=_old_names, qkv_bias=False, o_bias=False, mlp_bias=False, gated=True, fused_qkv=True
+        ),
+        tops=tops.GTE,
+    ),
+    "jina_embeddings_v3": Encoder(layers=replace(_ROTARY, fused_qkv=True), tops=tops.ROBERTA),
+    "eurobert": Encoder(
+        layers=Traits(
+            read_mlp=dense,
+            read_mixer=encode,
+            qkv_bias="attention_bias",
+            o_bias="attention_bias",
+            mlp_bias="mlp_bias",
+        ),
+        tops=tops.EUROBERT,
+        token_types=False,
+        embedding_norm=False,
+        final_norm=True,
+    ),
+    "esm": Encoder(
+        layers=replace(
+            _BERT, values=_learned_if_absolute, extras=_contacts, pre_norm=True, activation="esm_activation"
+        ),
+        tops=tops.ROBERTA,
+        positions="learned_positions",
+        token_types=False,
+        embedding_norm="emb_layer_norm_before",
+        final_norm=True,
+        unused_positions=("embeddings.position_embeddings.weight",),
     ),
 }
 

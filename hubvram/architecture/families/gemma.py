@@ -54,7 +54,7 @@ def _first_shared(config: ConfigDocument) -> int:
 
 def _attention(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
     """As usual, but for layers without K and V of their own. What they look at ends where their kind's window does."""
-    shared = partial(SharedKVAttention, sliding_window=window)
+    shared = partial(SharedKVAttention, sliding_window=window if isinstance(window, int) else None)
     return attention(config, traits, index, window, shared if index >= _first_shared(config) else None)
 
 

@@ -115,10 +115,12 @@ def by_interval(config: ConfigDocument, layers: int) -> Sequence[str]:
     return [LINEAR if (index + 1) % interval else FULL for index in range(layers)]
 
 
-def by_indices(key: str, *, other: str) -> KindRule:
-    """Attention in the layers that a field lists (bamba)."""
+def by_indices(key: str, *, other: str, absent: str) -> KindRule:
+    """Attention in the layers that a field lists (bamba); `absent` everywhere where it is left out."""
 
     def rule(config: ConfigDocument, layers: int) -> Sequence[str]:
+        if config.get(list, key) is None:
+            return [absent] * layers
         chosen = set(config.integers(key))
         return [FULL if index in chosen else other for index in range(layers)]
 

@@ -68,7 +68,7 @@ def sometimes_indexed(
 
 def _scheduled(config: ConfigDocument, index: int) -> str:
     """As GlmMoeDsaConfig fills `indexer_types`, which older configs spell as a pattern or a frequency."""
-    if isinstance(config.data.get("index_topk_pattern"), str):
+    if config.is_a(str, "index_topk_pattern"):
         pattern = config.require(str, "index_topk_pattern")
         if len(pattern) != config.size("num_hidden_layers") or set(pattern) - set("FS"):
             raise config.error("index_topk_pattern", "expected an F or an S for each layer")
@@ -118,17 +118,19 @@ def latent_mlp(
     """Dense layers first, then experts with shared ones beside them."""
     if config.get(int, number) is None or not is_sparse(config, index):
         return dense(config, traits, index)
-    shared = config.get(int, "n_shared_experts") or 0
-    if shared < 0:
-        raise config.error("n_shared_experts", f"{shared} is not a number of experts")
-    bias = switch(config, traits.mlp_bias)
+    shared = _number_of(config, "n_shared_experts")
     return replace(
         experts(config, traits, index, width="moe_intermediate_size", number=number),
         shared_expert_intermediate_size=shared * config.size(shared_width) if shared else 0,
-        shared_expert_bias=bias,
+        shared_expert_bias=switch(config, traits.mlp_bias),
         # Classes that have no other method do not name it.
         correction_bias=config.get(str, "topk_method") in (None, "noaux_tc"),
     )
+
+
+def _number_of(config: ConfigDocument, key: str) -> int:
+    """A number of things of which there may be none."""
+    return config.size(key) if config.get(int, key) else 0
 
 
 def _norm_behind_experts(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
@@ -199,9 +201,7 @@ def _read_longcat(config: ConfigDocument, architectures: tuple[str, ...]) -> Arc
 
 def _longcat_experts(config: ConfigDocument, traits: Traits, index: int) -> MoEMLP:
     """Beside the experts stand some that hand back what they get: rows of the router, and no weights."""
-    zero = config.get(int, "zero_expert_num") or 0
-    if zero < 0:
-        raise config.error("zero_expert_num", f"{zero} is not a number of experts")
+    zero = _number_of(config, "zero_expert_num")
     part = experts(config, traits, index, width="moe_intermediate_size", number="n_routed_experts")
     bias = config.flag("router_bias")
     rows = Linear(
@@ -252,11 +252,8 @@ def _kimi_delta_attention(hidden: int, heads: int, head_dim: int, kernel: int, *
 def _read_kimi_linear(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
     """Published configs say in `linear_attn_config` what transformers has in fields of its own."""
     published = inner_config(config, "linear_attn_config")
-    own = ((published, ""), (config, "linear_"))
-    heads, head_dim = (
-        next((size for doc, prefix in own if (size := doc.size_or_none(prefix + key)) is not None), 0)
-        for key in ("num_heads", "head_dim")
-    )
+    heads = published.size_or_none("num_heads") or config.size("linear_num_heads")
+    head_dim = published.size_or_none("head_dim") or config.size("linear_head_dim")
     kernel = published.size_or_none("short_conv_kernel_size") or config.size("linear_conv_kernel_dim")
     hidden, size = config.size("hidden_size"), heads * head_dim
     delta = _kimi_delta_attention(
@@ -329,6 +326,12 @@ def _dots3_mixer(config: ConfigDocument, traits: Traits, index: int, window: pat
     )
 
 
+def _dots3_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP | MoEMLP:
+    published = "moe_shared_expert_intermediate_size"
+    width = "shared_experts_intermediate_size" if config.get(int, published) is None else published
+    return latent_mlp(config, traits, index, shared_width=width)
+
+
 def _dots3_layer(config: ConfigDocument, index: int) -> ConfigDocument:
     layers = inner_config(config, "per_layer_config")
     name = next((name for name in (f"{index}", f"{index:02}", f"{index:03}") if name in layers.data), None)
@@ -363,11 +366,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
     "hy_v4": replace(
         _INDEXED_DEEPSEEK, read_mixer=_hy_v4_attention, layer_extras=_hyper_connections, extras=_hyper_head
     ),
-    "dots3_note_text": Traits(
-        read_mixer=_dots3_mixer,
-        read_mlp=partial(latent_mlp, shared_width="shared_experts_intermediate_size"),
-        kinds=(_INDEXED,),
-    ),
+    "dots3_note_text": Traits(read_mixer=_dots3_mixer, read_mlp=_dots3_mlp, kinds=(_INDEXED,)),
     "bailing_hybrid": Traits(
         read_mixer=_bailing_mixer, read_mlp=partial(latent_mlp, number="num_local_experts"), kinds=(_LINEAR,)
     ),

@@ -38,18 +38,18 @@ LayerRule = Callable[[ConfigDocument, int], Sequence[bool]]
 """(config, number of layers) -> for each layer, whether it has experts."""
 
 
-def everywhere(config: ConfigDocument, layers: int) -> Sequence[bool]:
+def _everywhere(config: ConfigDocument, layers: int) -> Sequence[bool]:
     """Experts in every layer (mixtral)."""
     return [True] * layers
 
 
-def after(config: ConfigDocument, layers: int, *, dense_layers: str | int) -> Sequence[bool]:
+def _after(config: ConfigDocument, layers: int, *, dense_layers: str | int) -> Sequence[bool]:
     """Behind so many dense layers, or as many as a field says (glm4_moe)."""
     first = dense_layers if isinstance(dense_layers, int) else config.get(int, dense_layers) or 0
     return [index >= first for index in range(layers)]
 
 
-def in_steps(config: ConfigDocument, layers: int) -> Sequence[bool]:
+def _in_steps(config: ConfigDocument, layers: int) -> Sequence[bool]:
     """In each `decoder_sparse_step`-th layer that is not among `mlp_only_layers`, if there are experts (qwen3_moe)."""
     if config.get(int, "num_experts") == 0:
         return [False] * layers
@@ -57,7 +57,7 @@ def in_steps(config: ConfigDocument, layers: int) -> Sequence[bool]:
     return [(index + 1) % step == 0 and index not in without for index in range(layers)]
 
 
-def by_name(config: ConfigDocument, layers: int, *, usual: LayerRule) -> Sequence[bool]:
+def _by_name(config: ConfigDocument, layers: int, *, usual: LayerRule) -> Sequence[bool]:
     """By `mlp_layer_types`, or the numbers that were `moe_layer_freq` before; else by the type's own rule."""
     kinds, key = config.strings("mlp_layer_types"), "mlp_layer_types"
     if not kinds and config.is_a(list, "moe_layer_freq"):
@@ -65,14 +65,14 @@ def by_name(config: ConfigDocument, layers: int, *, usual: LayerRule) -> Sequenc
         kinds = tuple("sparse" if flag else "dense" for flag in config.integers(key))
     if not kinds:
         return usual(config, layers)
-    check_length(config, key, kinds, layers)
+    _check_length(config, key, kinds, layers)
     unknown = sorted(set(kinds) - {"dense", "sparse"})
     if unknown:
         raise config.error(key, f"{unknown[0]!r} is neither dense nor sparse")
     return [kind == "sparse" for kind in kinds]
 
 
-def check_length(config: ConfigDocument, key: str, values: Sequence[object], layers: int) -> None:
+def _check_length(config: ConfigDocument, key: str, values: Sequence[object], layers: int) -> None:
     """Raises ConfigError for a list that does not have a value for each layer."""
     if len(values) != layers:
         raise config.error(key, f"it has {len(values)} values, num_hidden_layers is {layers}")
@@ -113,7 +113,7 @@ class Experts:
     bias: bool = False
     router_bias: bool = False
     correction_bias: bool = False
-    layers: LayerRule = everywhere
+    layers: LayerRule = _everywhere
     others: tuple[Callable[[ConfigDocument], Weight], ...] = ()
 
 
@@ -147,10 +147,15 @@ def _for_each_layer(config: ConfigDocument, key: str, layers: int) -> Sequence[i
     if not config.is_a(list, key):
         return [config.size(key)] * layers
     values = config.integers(key)
-    check_length(config, key, values, layers)
-    if min(values) < 1:
-        raise config.error(key, f"{min(values)} is not a positive number")
+    _check_length(config, key, values, layers)
+    outside = next((value for value in values if not 0 < value <= _LARGEST), None)
+    if outside is not None:
+        raise config.error(key, f"{outside} is not between 1 and {_LARGEST:,}")
     return values
+
+
+_LARGEST: Final = 2**20
+"""More experts or heads than any layer has."""
 
 
 def _moe(config: ConfigDocument, traits: Traits, experts: Experts, chosen: int) -> MoEMLP:
@@ -233,7 +238,7 @@ def _chunked_where_rotary(config: ConfigDocument, layers: int) -> patterns.Windo
     if not rotary:
         interval = config.size("no_rope_layer_interval")
         rotary = [(index + 1) % interval for index in range(layers)]
-    check_length(config, "no_rope_layers", rotary, layers)
+    _check_length(config, "no_rope_layers", rotary, layers)
     return [patterns.Chunk(config.size("attention_chunk_size")) if flag else None for flag in rotary]
 
 
@@ -313,13 +318,13 @@ _HEAD_SIZES: Final = ("head_dim", "v_head_dim")
 def _read_laguna(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
     """Each layer may have another number of heads; a gate for each of them, or for each of their features."""
     number = _layers(config)
-    heads = config.integers("num_attention_heads_per_layer") or [config.size("num_attention_heads")] * number
-    check_length(config, "num_attention_heads_per_layer", heads, number)
+    own = config.is_a(list, "num_attention_heads_per_layer")
+    heads = _for_each_layer(config, "num_attention_heads_per_layer" if own else "num_attention_heads", number)
     each = config.require(str, "gating") == "per-head" if config.is_a(str, "gating") else config.flag("gating")
 
     def read_mixer(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
         mixer = attention(config, traits, index, window)
-        if heads[index] < 1 or heads[index] % mixer.num_key_value_heads:
+        if heads[index] % mixer.num_key_value_heads:
             raise config.error(
                 f"num_attention_heads_per_layer[{index}]",
                 f"{mixer.num_key_value_heads} KV heads do not divide {heads[index]} heads",
@@ -469,7 +474,7 @@ def _v4_kinds(config: ConfigDocument, layers: int) -> tuple[str, ...]:
     kinds = config.strings("layer_types") or tuple(_BY_RATIO[ratio] for ratio in ratios)
     if not kinds:
         return (_HEAVY, _HEAVY, *(_SPARSE if index % 2 else _HEAVY for index in range(max(layers - 2, 0))))[:layers]
-    check_length(config, key, kinds[:layers], layers)
+    _check_length(config, key, kinds[:layers], layers)
     return kinds[:layers]
 
 
@@ -479,7 +484,7 @@ def _v4_hashed(config: ConfigDocument, layers: int) -> frozenset[int]:
     if not kinds:
         first = config.get(int, "num_hash_layers")
         return frozenset(range(min(3 if first is None else first, layers)))
-    check_length(config, "mlp_layer_types", kinds[:layers], layers)
+    _check_length(config, "mlp_layer_types", kinds[:layers], layers)
     unknown = sorted(set(kinds) - {"hash_moe", "moe"})
     if unknown:
         raise config.error("mlp_layer_types", f"{unknown[0]!r} is neither moe nor hash_moe")
@@ -555,6 +560,70 @@ def _hyper_head(config: ConfigDocument) -> tuple[Weight, ...]:
     )
 
 
+# -------------------------------------------------------------------------------------- inkling-2
+
+_HYBRID: Final = ("hybrid", "hybrid_sliding")
+
+
+def _read_inkling2(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """Attention with relative positions, convolutions around it, and earlier layers' outputs mixed into its input."""
+    number = _layers(config)
+    kinds = config.strings("layer_types") or tuple(_HYBRID[(index + 1) % 6 != 0] for index in range(number))
+
+    def read_mixer(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> Part:
+        return _inkling2_attention(config, sliding=kinds[index] == _HYBRID[1])
+
+    def layer_extras(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
+        hidden, full = config.size("hidden_size"), kinds[index] == _HYBRID[0]
+        convolution = (hidden, 1, config.size("conv_kernel_size"))
+        queries = 1 + ((3 if full else 1) if index else 0)
+        return (
+            Tensor(name="convolution", shape=convolution, count=2, component=Component.SSM),
+            Tensor(name="query of earlier outputs", shape=(hidden,), count=queries, component=Component.OTHER),
+            *((Tensor(name="norm", shape=(hidden,), count=2, component=Component.NORM),) if full else ()),
+        )
+
+    def extras(config: ConfigDocument) -> tuple[Weight, ...]:
+        hidden = config.size("hidden_size")
+        return (
+            vector("embedding norm", hidden, Component.NORM),
+            vector("query of earlier outputs", hidden, Component.OTHER),
+        )
+
+    traits = Traits(
+        read_mlp=dense, read_mixer=read_mixer, kinds=_HYBRID, layer_extras=layer_extras, extras=extras, rotary=False
+    )
+    return read_moe(config, architectures, traits, replace(_ROUTED, shared_number=None))
+
+
+def _inkling2_attention(config: ConfigDocument, *, sliding: bool) -> Block:
+    prefix = "swa_" if sliding else ""
+    heads, size = config.size(f"{prefix}num_attention_heads"), config.size(f"{prefix}head_dim")
+    hidden, relative, kernel = config.size("hidden_size"), config.size("d_rel"), config.size("conv_kernel_size")
+    kv_heads = config.size(f"{prefix}num_key_value_heads")
+    kv_size, extent = kv_heads * size, config.size("sliding_window_size" if sliding else "rel_extent")
+    rows = {"q": heads * size, "k": kv_size, "v": kv_size, "relative": heads * relative, "gate": heads * size}
+    dynamic = Linear(
+        name="convolution", out_features=kv_heads * kernel, in_features=hidden, count=2, component=Component.SSM
+    )
+    return Block(
+        kind="relative_attention",
+        component=Component.ATTENTION,
+        weights=(
+            *(Linear(name=name, out_features=out, in_features=hidden) for name, out in rows.items()),
+            Linear(name="sinks", out_features=heads, in_features=hidden),
+            Linear(name="o", out_features=hidden, in_features=heads * size),
+        ),
+        others=(
+            Tensor(name="convolution", shape=(kv_size, 1, kernel), count=2, component=Component.SSM),
+            *(() if sliding else (dynamic,)),
+            Tensor(name="relative positions", shape=(relative, extent)),
+            Tensor(name="q scale", shape=(heads, size)),
+            Tensor(name="relative scale", shape=(heads, relative)),
+        ),
+    )
+
+
 # ------------------------------------------------------------------------------------- the tables
 
 _PLAIN: Final = Traits(read_mlp=dense)
@@ -574,7 +643,7 @@ _MIMO: Final = Traits(
     rotary_tables=2,
 )
 _MIMO_EXPERTS: Final = Experts(
-    number="n_routed_experts", correction_bias=True, layers=partial(by_name, usual=partial(after, dense_layers=1))
+    number="n_routed_experts", correction_bias=True, layers=partial(_by_name, usual=partial(_after, dense_layers=1))
 )
 _LAGUNA: Final = replace(
     _NORMED, partial_rotary_key="partial_rotary_factor", partial_rotary_default=0.5, rotary_tables=2
@@ -582,7 +651,7 @@ _LAGUNA: Final = replace(
 _LAGUNA_EXPERTS: Final = Experts(
     shared_width="shared_expert_intermediate_size",
     correction_bias=True,
-    layers=partial(by_name, usual=partial(after, dense_layers=1)),
+    layers=partial(_by_name, usual=partial(_after, dense_layers=1)),
 )
 _M3: Final = Traits(
     read_mlp=_dense_of("dense_intermediate_size"),
@@ -594,7 +663,7 @@ _M3_EXPERTS: Final = replace(
     _LOCAL,
     shared_width="shared_intermediate_size",
     correction_bias=True,
-    layers=partial(by_name, usual=everywhere),
+    layers=partial(_by_name, usual=_everywhere),
 )
 _V4: Final = Traits(
     read_mlp=dense,
@@ -631,15 +700,15 @@ _TYPES: Final[Mapping[str, tuple[Traits, Experts]]] = {
         Experts(
             shared_number="num_shared_experts",
             correction_bias=True,
-            layers=partial(by_name, usual=partial(after, dense_layers="first_k_dense_replace")),
+            layers=partial(_by_name, usual=partial(_after, dense_layers="first_k_dense_replace")),
         ),
     ),
     "dots1": (
         replace(_NORMED, windows=_from_max_window_layers),
-        replace(_ROUTED, layers=partial(after, dense_layers="first_k_dense_replace")),
+        replace(_ROUTED, layers=partial(_after, dense_layers="first_k_dense_replace")),
     ),
     "hunyuan_v1_moe": (_NORMED, replace(_WIDE, shared_width="intermediate_size")),
-    "mellum": (replace(_NORMED, rotary_tables=2), Experts(layers=partial(by_name, usual=everywhere))),
+    "mellum": (replace(_NORMED, rotary_tables=2), Experts(layers=partial(_by_name, usual=_everywhere))),
     "granitemoe_swa": (
         replace(_BIASED, read_mixer=_sinks, windows=patterns.all_but_every_fourth_from_first),
         replace(_LOCAL, shared_width="shared_intermediate_size"),
@@ -654,7 +723,7 @@ _TYPES: Final[Mapping[str, tuple[Traits, Experts]]] = {
         replace(
             _WIDE,
             shared_number="num_shared_experts",
-            layers=partial(by_name, usual=partial(after, dense_layers="first_k_dense_replace")),
+            layers=partial(_by_name, usual=partial(_after, dense_layers="first_k_dense_replace")),
         ),
     ),
     "afmoe": (
@@ -662,7 +731,7 @@ _TYPES: Final[Mapping[str, tuple[Traits, Experts]]] = {
         Experts(
             shared_number="num_shared_experts",
             correction_bias=True,
-            layers=partial(after, dense_layers="num_dense_layers"),
+            layers=partial(_after, dense_layers="num_dense_layers"),
         ),
     ),
     "aria_text": (
@@ -681,14 +750,14 @@ _TYPES: Final[Mapping[str, tuple[Traits, Experts]]] = {
             windows=_full_where(lambda index, number: (index + 1) % 6 == 0 or index == number - 1),
             norms_per_layer=4,
         ),
-        Experts(correction_bias=True, layers=partial(by_name, usual=partial(after, dense_layers=3))),
+        Experts(correction_bias=True, layers=partial(_by_name, usual=partial(_after, dense_layers=3))),
     ),
     "hy_v3": (
         replace(_NORMED, mlp_bias="mlp_bias"),
         Experts(
             shared_number="num_shared_experts",
             correction_bias=True,
-            layers=partial(by_name, usual=partial(after, dense_layers=1)),
+            layers=partial(_by_name, usual=partial(_after, dense_layers=1)),
         ),
     ),
     "jetmoe": (
@@ -703,7 +772,7 @@ _TYPES: Final[Mapping[str, tuple[Traits, Experts]]] = {
             windows=_full_where(lambda index, number: index < 2 or index % 4 == 1 or index == number - 1),
             values=fixed(mlp_only_layers=[0, 1]),
         ),
-        Experts(shared_width="shared_expert_intermediate_size", layers=in_steps),
+        Experts(shared_width="shared_expert_intermediate_size", layers=_in_steps),
     ),
     "kolibri1": (
         replace(_PLAIN, qk_norm=True, windows=patterns.all_but_every_fifth, norms_per_layer=4),
@@ -717,6 +786,7 @@ FAMILIES: Final[Mapping[str, Read]] = {
     "minimax": _read_minimax,
     "minimax_m3_vl_text": _read_minimax_m3,
     "deepseek_v4": _read_deepseek_v4,
+    "inkling2_text": _read_inkling2,
     **{
         model_type: partial(read_moe, traits=traits, experts=experts)
         for model_type, (traits, experts) in _TYPES.items()

@@ -137,9 +137,7 @@ def idefics2(ends: Ends) -> Stack:
             head_dim=perceiver.size("resampler_head_dim"),
             encoder_hidden_size=hidden,
         ),
-        mlp=DenseMLP(
-            hidden_size=hidden, intermediate_size=4 * hidden, hidden_act=perceiver.require(str, "hidden_act")
-        ),
+        mlp=DenseMLP(hidden_size=hidden, intermediate_size=4 * hidden, hidden_act=perceiver.require(str, "hidden_act")),
         norms=Norms(count=3, hidden_size=hidden),
     )
     return projector(

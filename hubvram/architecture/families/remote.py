@@ -14,6 +14,7 @@ from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.families.decoder import (
     Traits,
     attention,
+    changed,
     dense,
     experts,
     fixed,
@@ -23,9 +24,7 @@ from hubvram.architecture.families.decoder import (
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
-from hubvram.architecture.parts import Block, Linear, Weight, vector
 from hubvram.architecture.patterns import Window, from_max_window_layers
-from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
 # ----------------------------------------------------------------------------------- chatglm
@@ -43,6 +42,7 @@ _GLM: Final = Traits(
     read_mlp=dense,
     names={
         "num_hidden_layers": "num_layers",
+        "num_key_value_heads": "num_key_value_heads",  # multi_query_group_num only where there are groups
         "vocab_size": "padded_vocab_size",
         "intermediate_size": "ffn_hidden_size",
         "head_dim": "kv_channels",
@@ -125,82 +125,15 @@ def _no_experts(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP:
     return dense(config, traits, index)
 
 
-# ------------------------------------------------------------------------- deci and nemotron-nas
-
-
 def _deci_attention(config: ConfigDocument, traits: Traits, index: int, window: Window) -> FullAttention:
     """Each layer has a number of KV heads of its own."""
     numbers = config.integers("num_key_value_heads_per_layer")
     if len(numbers) <= index:
         raise config.error("num_key_value_heads_per_layer", f"it describes {len(numbers)} layers only")
-    return _with_kv_heads(config, attention(config, traits, index, window), numbers[index])
+    return attention(changed(config, num_key_value_heads=numbers[index]), traits, index, window)
 
 
-def _with_kv_heads(config: ConfigDocument, mixer: FullAttention, number: int) -> FullAttention:
-    if number < 1 or mixer.num_attention_heads % number:
-        raise config.error("num_attention_heads", f"{number} KV heads do not divide {mixer.num_attention_heads} heads")
-    return replace(mixer, num_key_value_heads=number)
-
-
-def _block(config: ConfigDocument, index: int, name: str) -> ConfigDocument:
-    """What `block_configs` says about a layer's `attention` or `ffn`."""
-    blocks = config.require(list, "block_configs")
-    if len(blocks) <= index:
-        raise config.error("block_configs", f"it describes {len(blocks)} layers only")
-    layer = f"block_configs[{index}]"
-    outer = ConfigDocument(model_id=config.model_id, data={layer: blocks[index]}, path=config.path)
-    inner = replace(outer, data=outer.section(layer) or {}, path=f"{config.path}{layer}.")
-    return replace(inner, data=inner.section(name) or {}, path=f"{inner.path}{name}.")
-
-
-def _nas_linear(config: ConfigDocument, component: Component, bias: str) -> Block:
-    """A single matrix where attention or MLP once was."""
-    hidden = config.size("hidden_size")
-    matrix = Linear(name="linear", out_features=hidden, in_features=hidden, bias=config.flag(bias))
-    return Block(kind="linear", component=component, weights=(matrix,))
-
-
-def _nas_attention(config: ConfigDocument, traits: Traits, index: int, window: Window) -> FullAttention | Block | None:
-    block = _block(config, index, "attention")
-    if block.flag("no_op"):
-        return None
-    if block.flag("replace_with_linear"):
-        return _nas_linear(config, Component.ATTENTION, "attention_bias")
-    if block.size_or_none("window_length") or block.get(int, "num_sink_tokens"):
-        traits = replace(traits, own_cache=True)
-    mixer = attention(config, traits, index, window)
-    return _with_kv_heads(config, mixer, mixer.num_attention_heads // block.size("n_heads_in_group"))
-
-
-def _nas_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP | Block | None:
-    block = _block(config, index, "ffn")
-    if block.flag("no_op"):
-        return None
-    if block.flag("replace_with_linear"):
-        return _nas_linear(config, Component.MLP, "mlp_bias")
-    hidden, multiple = config.size("hidden_size"), block.require(float, "ffn_mult")
-    if not 0 < multiple <= _LARGEST_MULTIPLE:
-        raise block.error("ffn_mult", f"{multiple} is not between 0 and {_LARGEST_MULTIPLE}")
-    width = -(-int(2 * multiple * hidden / 3) // _NAS_STEP) * _NAS_STEP
-    return DenseMLP(
-        hidden_size=hidden,
-        intermediate_size=width,
-        hidden_act=config.require(str, "hidden_act"),
-        bias=config.flag("mlp_bias"),
-    )
-
-
-_LARGEST_MULTIPLE: Final = 1000
-_NAS_STEP: Final = 256
-
-
-def _nas_norms(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
-    """One before each half that is there."""
-    halves = [name for name in ("attention", "ffn") if not _block(config, index, name).flag("no_op")]
-    return tuple(vector(f"{name} norm", config.size("hidden_size"), Component.NORM) for name in halves)
-
-
-# ----------------------------------------------------------------------------------- all others
+# ------------------------------------------------------------------------------------ others
 
 _TRAITS: Final[Mapping[str, Traits]] = {
     "qwen": Traits(
@@ -242,14 +175,6 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         qkv_bias="attention_bias",
         o_bias="attention_bias",
         mlp_bias="mlp_bias",
-    ),
-    "nemotron-nas": Traits(
-        read_mlp=_nas_mlp,
-        read_mixer=_nas_attention,
-        qkv_bias="attention_bias",
-        o_bias="attention_bias",
-        norms_per_layer=0,
-        layer_extras=_nas_norms,
     ),
 }
 

@@ -75,7 +75,10 @@ def _width(part: ConfigDocument, hidden_size: int) -> int:
         return part.size("intermediate_size")
     if not 0 < share <= _WIDENING_LIMIT:
         raise part.error("ffn_mult", f"{share} is not between 0 and {_WIDENING_LIMIT:,}")
-    return -(-int(2 * share * hidden_size / 3) // _ROUNDED_TO) * _ROUNDED_TO
+    width = -(-int(2 * share * hidden_size / 3) // _ROUNDED_TO) * _ROUNDED_TO
+    if not width:
+        raise part.error("ffn_mult", f"{share} leaves no width")
+    return width
 
 
 def _matrix(config: ConfigDocument, component: Component) -> Block:

@@ -13,15 +13,26 @@ from typing import Any, Final
 
 from hubvram.architecture.attention import BidirectionalAttention, CrossAttention, FullAttention
 from hubvram.architecture.families import t5
-from hubvram.architecture.families.decoder import LAYERS_LIMIT, Switch, switch
+from hubvram.architecture.families.decoder import (
+    LAYERS_LIMIT,
+    Switch,
+    attention,
+    dense,
+    read_layers,
+    rotary_dim_of,
+    switch,
+)
+from hubvram.architecture.families.decoder import Traits as Gated
 from hubvram.architecture.families.interface import Read
-from hubvram.architecture.families.sides import Around, Name, Side, assemble, block_of
-from hubvram.architecture.families.tops import norm
+from hubvram.architecture.families.sides import Around, Name, Side, assemble, block_of, stack_of
+from hubvram.architecture.families.tops import linear, norm
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Linear, Norms, Part, Tensor, Weight, vector
+from hubvram.architecture.patterns import Window
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
+from hubvram.config.reader import inner_config
 
 ReadExtras = Callable[[ConfigDocument, Name], tuple[Weight, ...]]
 ReadMLP = Callable[[ConfigDocument, Name, int], Part]
@@ -71,7 +82,7 @@ def _read_bart(config: ConfigDocument, architectures: tuple[str, ...], traits: T
     around = Around(
         tied=config.flag("tie_word_embeddings"),
         shares_embedding=switch(config, traits.shares_embedding),
-        rebuilt=() if learned else ("embed_positions.weight",),
+        computed=() if learned else ("embed_positions.weight",),
     )
     return assemble(config, architectures, partial(_bart_side, config, traits), around)
 
@@ -251,12 +262,26 @@ def _subsampler(config: ConfigDocument, name: Name) -> tuple[Weight, ...]:
     return tuple(weights)
 
 
+def _prompts(config: ConfigDocument, name: Name) -> tuple[Weight, ...]:
+    """mvp: what makes K and V of tokens in front, for each kind of attention."""
+    if not config.flag("use_prompt"):
+        return ()
+    hidden_size, middle, kinds = config.size("hidden_size"), config.size("prompt_mid_dim"), 1 + (name == "decoder")
+    made = 2 * config.size(f"{name}_layers") * hidden_size
+    shape = (config.size("prompt_length"), hidden_size)
+    return (
+        Tensor(name="prompts", shape=shape, count=kinds, component=Component.EMBEDDING),
+        Linear(name="prompts up", out_features=middle, in_features=hidden_size, bias=True, count=kinds),
+        Linear(name="prompts out", out_features=made, in_features=middle, bias=True, count=kinds),
+    )
+
+
 _PEGASUS: Final = Traits(learned=False, embedding_norm=False, pre_norm=True)
 
 _BART: Final[Mapping[str, Traits]] = {
     "bart": Traits(),
     "plbart": Traits(),
-    "mvp": Traits(),
+    "mvp": Traits(extras=_prompts),
     "mbart": Traits(pre_norm=True),
     "blenderbot": Traits(position_offset=0, embedding_norm=False, pre_norm=True),
     "blenderbot-small": Traits(position_offset=0),
@@ -333,7 +358,95 @@ _BART: Final[Mapping[str, Traits]] = {
 }
 
 
+# ---------------------------------------------------------------- moonshine: rotary positions, sound as it is
+
+_MOONSHINE: Final[Mapping[Name, Gated]] = {
+    "encoder": Gated(read_mlp=dense, qkv_bias="attention_bias", mlp_bias=True, gated=False),
+    "decoder": Gated(read_mlp=dense, qkv_bias="attention_bias", mlp_bias=True, fused_mlp=True, norms_per_layer=3),
+}
+
+
+def _read_moonshine(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    around = Around(tied=config.flag("tie_word_embeddings"), shares_embedding=False)
+    return assemble(config, architectures, partial(_moonshine_side, config), around)
+
+
+def _moonshine_side(whole: ConfigDocument, name: Name) -> Side:
+    fields = ("num_hidden_layers", "num_attention_heads", "num_key_value_heads", "hidden_act")
+    config = replace(whole, attribute_map={field: f"{name}_{field}" for field in fields})
+    hidden_size, encodes = config.size("hidden_size"), name == "encoder"
+    traits = replace(
+        _MOONSHINE[name],
+        read_mixer=_moonshine_encoder if encodes else attention,
+        read_others=None if encodes else _moonshine_cross,
+        partial_rotary_key="partial_rotary_factor",
+        partial_rotary_default=0.9,
+    )
+    layers = read_layers(config, config.size("num_hidden_layers", largest=LAYERS_LIMIT), traits)
+    return Side(
+        hidden_size=hidden_size,
+        vocab_size=0 if encodes else config.size("vocab_size"),
+        layers=layers,
+        final_norm=Norms(count=1, hidden_size=hidden_size),
+        max_position_embeddings=config.size_or_none("max_position_embeddings"),
+        rotary_dim=rotary_dim_of(config, traits, layers),
+        extras=_moonshine_sound(hidden_size) if encodes else (),
+    )
+
+
+def _moonshine_encoder(config: ConfigDocument, traits: Gated, index: int, window: Window) -> FullAttention:
+    return attention(config, traits, index, None, make=BidirectionalAttention)
+
+
+def _moonshine_cross(config: ConfigDocument, traits: Gated, index: int) -> tuple[Part, ...]:
+    make = partial(CrossAttention, encoder_hidden_size=config.size("hidden_size"))
+    return (attention(config, traits, index, None, make=make),)
+
+
+def _moonshine_sound(hidden_size: int) -> tuple[Weight, ...]:
+    return (
+        _convolution("conv1", hidden_size, 1, 127)[0],
+        *_convolution("conv2", 2 * hidden_size, hidden_size, 7),
+        *_convolution("conv3", hidden_size, 2 * hidden_size, 3),
+        *norm("norm of the sound", hidden_size),
+    )
+
+
+# ---------------------------------------------------------------- encoder-decoder: any two text models
+
+
+def _read_pair(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """An encoder and a decoder of types of their own, each read by its family."""
+    encoder, decoder = _half(config, "encoder", "Model"), _half(config, "decoder", "ForCausalLM")
+    between: tuple[Weight, ...] = ()
+    width = inner_config(config, "decoder").size_or_none("cross_attention_hidden_size")
+    if encoder.hidden_size != decoder.hidden_size and width is None:
+        bridge = linear("encoder to decoder", decoder.hidden_size, encoder.hidden_size)
+        between = (replace(bridge, component=Component.PROJECTOR),)
+    return replace(
+        decoder,
+        model_type=config.model_type or config.require(str, "model_type"),
+        extras=(*decoder.extras, *between),
+        stacks=(*decoder.stacks, stack_of(encoder)),
+        shares_embedding=False,
+    )
+
+
+def _half(config: ConfigDocument, name: Name, class_name: str) -> Architecture:
+    # The families of text models are in files beside this one, which their common table imports.
+    from hubvram.architecture.families import FAMILIES
+
+    document = inner_config(config, name)
+    read = FAMILIES.get(document.model_type or "")
+    if read is None or document.model_type == config.model_type:
+        raise document.error("model_type", f"{document.model_type!r} is not one that hubvram understands yet")
+    names = {"bert-generation": "Decoder"} if name == "decoder" else {}
+    return read(document, (names.get(document.model_type or "", class_name),))
+
+
 FAMILIES: Final[Mapping[str, Read]] = {
     **{model_type: partial(_read_bart, traits=traits) for model_type, traits in _BART.items()},
+    "moonshine": _read_moonshine,
+    "encoder-decoder": _read_pair,
     **t5.FAMILIES,
 }

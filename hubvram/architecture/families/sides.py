@@ -12,7 +12,7 @@ from typing import Final, Literal
 from hubvram.architecture.families.decoder import labels_of
 from hubvram.architecture.families.tops import linear, norm
 from hubvram.architecture.layers import Architecture, Layer, Stack
-from hubvram.architecture.parts import Block, Linear, Norms, Part, Tensor, Weight
+from hubvram.architecture.parts import Block, Linear, Norms, Part, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
@@ -46,7 +46,8 @@ class Around:
     shares_embedding: bool = True
     """Whether both sides have one token embedding."""
     rebuilt: tuple[str, ...] = ()
-    """As in Architecture."""
+    computed: tuple[str, ...] = ()
+    """Both as in Architecture."""
     dense_classifier: bool = True
     """Whether a head over the labels of a whole text has a matrix of its own before it."""
     encodes_only: bool | None = None
@@ -78,6 +79,7 @@ def assemble(
         stacks=() if encoder in (None, main) else (_stack(encoder, shares_embedding=around.shares_embedding),),
         shares_embedding=around.shares_embedding,
         rebuilt=around.rebuilt,
+        computed=around.computed,
     )
 
 
@@ -85,18 +87,40 @@ _ENCODERS: Final = ("EncoderModel", "ForTokenClassification", "ForAudioClassific
 """Ends of the names of classes that hold the encoder alone."""
 
 
-def _stack(side: Side, *, shares_embedding: bool) -> Stack:
+def stack_of(encoder: Architecture) -> Stack:
+    """A whole model, as the encoder beside another."""
+    return _stack(
+        Side(
+            hidden_size=encoder.hidden_size,
+            vocab_size=encoder.vocab_size,
+            layers=encoder.layers,
+            final_norm=encoder.final_norm,
+            learned_positions=encoder.learned_positions,
+            extras=encoder.extras,
+        ),
+        shares_embedding=False,
+        embedding_size=encoder.embedding_size,
+        position_size=encoder.position_size,
+    )
+
+
+def _stack(
+    side: Side, *, shares_embedding: bool, embedding_size: int | None = None, position_size: int | None = None
+) -> Stack:
     """An encoder beside the decoder."""
     final, hidden_size = side.final_norm, side.hidden_size
-    tables = {"positions": side.learned_positions, "embedding": 0 if shares_embedding else side.vocab_size}
+    tables = (
+        ("positions", side.learned_positions, position_size),
+        ("embedding", 0 if shares_embedding else side.vocab_size, embedding_size),
+    )
     return Stack(
         name="encoder",
         hidden_size=hidden_size,
         layers=side.layers,
         extras=(
             *(
-                Tensor(name=name, shape=(rows, hidden_size), component=Component.EMBEDDING)
-                for name, rows in tables.items()
+                Tensor(name=name, shape=(rows, width or hidden_size), component=Component.EMBEDDING)
+                for name, rows, width in tables
                 if rows
             ),
             *side.extras,
@@ -116,7 +140,8 @@ def _top(config: ConfigDocument, name: str, side: Side, around: Around) -> tuple
     if name.endswith("ForAudioClassification"):
         width = config.size("classifier_proj_size")
         projector = replace(linear("projector", width, hidden_size), component=Component.PROJECTOR)
-        return replace(head, in_features=width), (projector,)
+        sums = (vector("layer weights", len(side.layers) + 1),) if config.flag("use_weighted_layer_sum") else ()
+        return replace(head, in_features=width), (projector, *sums)
     if name.endswith("ForSequenceClassification") and around.dense_classifier:
         return head, (linear("dense", hidden_size, hidden_size),)
     return head, ()

@@ -11,7 +11,7 @@ from typing import Final
 
 from hubvram.architecture.families.decoder import Switch, labels_of, switch
 from hubvram.architecture.parts import Linear, Weight, vector
-from hubvram.checkpoint.components import Component
+from hubvram.checkpoint.components import NEXT_SENTENCE, POOLER, Component
 from hubvram.config.document import ConfigDocument
 
 LABELS: Final = "labels"
@@ -110,9 +110,6 @@ def _summary(config: ConfigDocument) -> tuple[Weight, ...]:
     return () if used is False else (linear("summary", hidden, hidden),)
 
 
-POOLER: Final = "pooler"
-NEXT_SENTENCE: Final = "next sentence"
-
 _WORDS: Final = Top(rows=WORDS, dense=True, norm=True)
 _LABELS: Final = Top(rows=LABELS)
 _POOLED: Final = Top(rows=LABELS, pooler=True)
@@ -178,4 +175,11 @@ MODERNBERT: Final[Tops] = {
             ("ForMultipleChoice", 1, True),
         )
     },
+}
+GTE: Final[Tops] = {**BERT, "Model": Top()}
+EUROBERT: Final[Tops] = {
+    "Model": Top(),
+    "ForMaskedLM": Top(rows=WORDS, bias="mlp_bias"),
+    "ForSequenceClassification": _DENSE,
+    "ForTokenClassification": _LABELS,
 }

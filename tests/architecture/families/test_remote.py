@@ -7,9 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from hubvram.architecture.attention import FullAttention, OwnCacheAttention
 from hubvram.errors import ConfigError
-from hubvram.memory.kv_cache import knows_cache
 from tests.samples import architecture_of
 
 _GLM: Final = {
@@ -24,18 +22,6 @@ _GLM: Final = {
     "multi_query_attention": True,
     "multi_query_group_num": 2,
     "add_qkv_bias": True,
-}
-_LAYER: Final = {"attention": {"n_heads_in_group": 2, "no_op": False}, "ffn": {"ffn_mult": 2.625, "no_op": False}}
-_NAS: Final = {
-    "model_type": "nemotron-nas",
-    "hidden_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": None,
-    "intermediate_size": None,
-    "hidden_act": "silu",
-    "vocab_size": 100,
-    "block_configs": [_LAYER, {"attention": {"no_op": True}, "ffn": {"replace_with_linear": True}}],
 }
 _MINICPM: Final = {
     "model_type": "minicpm",
@@ -86,35 +72,21 @@ def test_minicpm_ties_its_head_and_may_have_experts() -> None:
     assert sparse.parameters - dense.parameters == 40 * (7 * 3 * 2304 * 5760 + 8 * 2304)
 
 
+_DECI: Final = {
+    "model_type": "deci",
+    "hidden_size": 4096,
+    "intermediate_size": 14_336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads_per_layer": [4] * 6 + [2] * 17 + [1] * 9,
+    "hidden_act": "silu",
+    "vocab_size": 32_000,
+}
+
+
 def test_deci_has_its_kv_heads_layer_by_layer() -> None:
     # DeciLM-7B, published as 7,043,551,232: 67 KV heads in its 32 layers.
-    config = {
-        "model_type": "deci",
-        "hidden_size": 4096,
-        "intermediate_size": 14_336,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "num_key_value_heads_per_layer": [4] * 6 + [2] * 17 + [1] * 9,
-        "hidden_act": "silu",
-        "vocab_size": 32_000,
-    }
-    assert architecture_of(config).parameters == 7_043_551_232
-
-
-def test_nemotron_nas_leaves_parts_out() -> None:
-    architecture = architecture_of(_NAS)
-    whole, linear = architecture.layers
-    # Attention of 4 heads over 2, an MLP of int(2 x 2.625 x 64 / 3) = 112 rounded up to 256, two norms.
-    assert whole.parameters == 2 * 64 * 64 + 2 * 32 * 64 + 3 * 64 * 256 + 2 * 64
-    assert linear.mixer is None
-    assert linear.parameters == 64 * 64 + 64
-    assert not knows_cache(architecture)  # what stands for the MLP is no part with a formula
-
-
-def test_nemotron_nas_windows_are_kept_in_a_way_of_their_own() -> None:
-    windowed = {**_LAYER, "attention": {"n_heads_in_group": 2, "window_length": 128}}
-    mixers = [layer.mixer for layer in architecture_of({**_NAS, "block_configs": [_LAYER, windowed]}).layers]
-    assert [type(mixer) for mixer in mixers] == [FullAttention, OwnCacheAttention]
+    assert architecture_of(_DECI).parameters == 7_043_551_232
 
 
 def test_qwens_gate_and_up_share_the_intermediate_size() -> None:
@@ -138,10 +110,8 @@ def test_qwens_gate_and_up_share_the_intermediate_size() -> None:
     [
         ({**_GLM, "multi_query_group_num": 0}, "multi_query_group_num"),
         ({**_GLM, "padded_vocab_size": None}, "padded_vocab_size"),
-        ({**_NAS, "block_configs": [_LAYER]}, "block_configs"),
-        ({**_NAS, "block_configs": [_LAYER, 5]}, r"block_configs\[1\]"),
-        ({**_NAS, "block_configs": [_LAYER, {"attention": {"n_heads_in_group": 9}}]}, "num_attention_heads"),
-        ({**_NAS, "block_configs": [{**_LAYER, "ffn": {"ffn_mult": float("inf")}}, _LAYER]}, "ffn_mult"),
+        ({**_DECI, "num_key_value_heads_per_layer": [4]}, "num_key_value_heads_per_layer"),
+        ({**_DECI, "num_key_value_heads_per_layer": [3] * 32}, "num_key_value_heads"),
         ({**_MINICPM, "num_experts": 2, "num_experts_per_tok": 3}, "num_experts_per_tok"),
         ({**_MINICPM, "model_type": "xverse", "num_experts": 64}, "num_experts"),
     ],
