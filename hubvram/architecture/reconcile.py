@@ -261,6 +261,9 @@ def _by_component(tensors: list[TensorInfo], architecture: Architecture | None) 
     groups: dict[Component, list[TensorInfo]] = {}
     for tensor in tensors:
         groups.setdefault(_component(tensor, architecture), []).append(tensor)
+    if architecture is not None and Component.EXPERTS not in architecture.parameters_by_component:
+        # What stands beside the experts of others stands alone, under the same name (granite-4.0-micro).
+        groups.setdefault(Component.MLP, []).extend(groups.pop(Component.EXPERTS, ()))
     return groups
 
 

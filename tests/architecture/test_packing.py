@@ -115,8 +115,8 @@ def test_published_files_reconcile_with_the_totals_of_the_hub(repo: str, scales:
 @pytest.mark.parametrize(
     ("repo", "active"),
     [
-        # README_WEIGHTS.md: 36.6 B "including 0.9B for the output Head" (an earlier revision: 36.7 B), so that the input
-        # embedding, of which a token reads one row, is not among them.
+        # README_WEIGHTS.md: 36.6 B "including 0.9B for the output Head" (an earlier revision: 36.7 B), so that the
+        # input embedding, of which a token reads one row, is not among them.
         ("deepseek-ai/DeepSeek-V3", 36.6),
         # Model card: "3.6B active parameters".
         ("openai/gpt-oss-20b", 3.6),

@@ -27,6 +27,11 @@ OVERRIDES: Final[Mapping[str, Mapping[str, Any]]] = {
     "dbrx": {"attn_config": {"rope_theta": 10_000.0}},
     "deepseek_v2": {"num_experts_per_tok": 6},
     "dots1": {"n_routed_experts": 128, "n_shared_experts": 2, "num_experts_per_tok": 6},
+    # Its rule for layers is to be told.
+    "lfm2_moe": {
+        "num_hidden_layers": 24,
+        "layer_types": ["full_attention" if index in (2, 6, 10, 14, 18, 21) else "conv" for index in range(24)],
+    },
     # The class with a head insists.
     "reformer": {"is_decoder": True},
     "hunyuan_v1_moe": {"head_dim": 128, "num_experts": 64, "moe_topk": 8},

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from hubvram.architecture.families import (
+    audio,
     classic,
     composite,
     dense,
@@ -20,13 +21,18 @@ from hubvram.architecture.families import (
     searched,
     seq2seq,
     state_space,
+    streams,
+    vision,
 )
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
 from hubvram.config.document import ConfigDocument
 from hubvram.config.reader import ModelConfig
 
-_FILES: Final = (dense, gemma, searched, moe, latent, state_space, linear_attention, classic, encoder, seq2seq, composite, remote)
+_FILES: Final = (
+    *(dense, gemma, searched, moe, streams, latent, state_space),
+    *(linear_attention, classic, encoder, vision, audio, seq2seq, composite, remote),
+)
 
 FAMILIES: Final[Mapping[str, Read]] = MappingProxyType(dict(ChainMap(*(dict(file.FAMILIES) for file in _FILES))))
 """model_type -> how to read its config."""

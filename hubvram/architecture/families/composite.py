@@ -8,7 +8,8 @@ accounts for it as stored.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from enum import Enum, auto
 from functools import partial
 from typing import Final
 
@@ -33,24 +34,36 @@ from hubvram.config.document import ConfigDocument
 from hubvram.config.reader import inner_config, text_of
 
 
+class Tied(Enum):
+    """Which `tie_word_embeddings` a model's class goes by."""
+
+    OUTER = auto()
+    """That of the whole config."""
+    EITHER = auto()
+    """The text model's too, where the whole says false."""
+    INNER = auto()
+    """The text model's alone, which has its head inside."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Composite:
     """What is beside the text model of one model type."""
 
-    towers: Mapping[str, ReadProjector | None] = field(default_factory=dict)
-    """The config field of a tower -> how to read the projector behind it."""
-    tied_inside: bool = False
-    """Whether the text model's own `tie_word_embeddings` counts too, or alone, where the whole says false."""
+    towers: tuple[tuple[str, ReadProjector | None], ...]
+    """The config field of a tower, and how to read the projector behind it."""
+    tied: Tied = Tied.OUTER
     has_head: bool = False
     """Whether there is a head whatever the class is called (InternVLChatModel)."""
+    outer_head: bool = False
+    """Whether the whole config says how large the head is."""
 
 
-def _vision(projector: ReadProjector, *, tied_inside: bool = False, has_head: bool = False) -> Composite:
-    return Composite(towers={"vision_config": projector}, tied_inside=tied_inside, has_head=has_head)
+def _vision(projector: ReadProjector, tied: Tied = Tied.OUTER, **more: bool) -> Composite:
+    return Composite(towers=(("vision_config", projector),), tied=tied, **more)
 
 
 def _audio(projector: ReadProjector) -> Composite:
-    return Composite(towers={"audio_config": projector}, tied_inside=True)
+    return Composite(towers=(("audio_config", projector),), tied=Tied.INNER)
 
 
 def read_composite(config: ConfigDocument, architectures: tuple[str, ...], composite: Composite) -> Architecture:
@@ -58,9 +71,13 @@ def read_composite(config: ConfigDocument, architectures: tuple[str, ...], compo
     text = text_of(config)
     read = _family_of(text)
     architecture = read(text, () if composite.has_head else architectures)
-    stacks = (stack for field, read in composite.towers.items() for stack in _stacks(config, text, field, read))
+    stacks = (stack for field, read in composite.towers for stack in _stacks(config, text, field, read))
+    head = architecture.head
+    if composite.outer_head and head is not None:
+        head = replace(head, out_features=config.size("vocab_size"), in_features=config.size("hidden_size"))
     return replace(
         architecture,
+        head=head,
         tie_word_embeddings=_is_tied(config, architecture, composite),
         stacks=(*architecture.stacks, *stacks),
     )
@@ -91,7 +108,7 @@ def _is_tied(config: ConfigDocument, text: Architecture, composite: Composite) -
     with values of its own, and those that came without a word on it have one.
     """
     outer = config.get(bool, "tie_word_embeddings") if "tie_word_embeddings" in config.data else None
-    if outer is None or (composite.tied_inside and not outer):
+    if outer is None or composite.tied is Tied.INNER or (composite.tied is Tied.EITHER and not outer):
         return text.tie_word_embeddings
     return outer
 
@@ -125,6 +142,20 @@ def _read_mllama_text(config: ConfigDocument, architectures: tuple[str, ...]) ->
     return replace(architecture, vocab_size=architecture.vocab_size + 8)
 
 
+_KOSMOS_2_TEXT: Final = Traits(
+    read_mlp=dense,
+    names={"intermediate_size": "ffn_dim"},
+    qkv_bias=True,
+    o_bias=True,
+    mlp_bias=True,
+    norm_bias=True,
+    gated=False,
+    activation="activation_function",
+    rotary=False,
+    attention_extras=lambda config: projectors.norm(config.size("hidden_size")),
+    mlp_extras=lambda config: projectors.norm(config.size("intermediate_size")),
+)
+
 _TEXT_MODELS: Final[Mapping[str, Traits]] = {
     "qwen2_vl_text": _QWEN2_VL_TEXT,
     "qwen2_5_vl_text": _QWEN2_VL_TEXT,
@@ -137,6 +168,7 @@ _TEXT_MODELS: Final[Mapping[str, Traits]] = {
         norms_per_layer=4,
         partial_rotary_key="partial_rotary_factor",
     ),
+    "kosmos_2_text_model": _KOSMOS_2_TEXT,
     "glm4v_moe_text": Traits(
         read_mlp=experts_behind_dense,
         qkv_bias="attention_bias",
@@ -147,31 +179,44 @@ _TEXT_MODELS: Final[Mapping[str, Traits]] = {
 }
 
 _COMPOSITES: Final[Mapping[str, Composite]] = {
-    "llava": _vision(projectors.llava, tied_inside=True),
+    "llava": _vision(projectors.llava, Tied.EITHER),
     "llava_next": _vision(partial(projectors.llava, newline=True)),
-    "llava_next_video": _vision(partial(projectors.llava, newline=True), tied_inside=True),
-    "llava_onevision": _vision(partial(projectors.llava, newline=True), tied_inside=True),
+    "llava_next_video": _vision(partial(projectors.llava, newline=True), Tied.EITHER),
+    "llava_onevision": _vision(partial(projectors.llava, newline=True), Tied.EITHER),
     "vipllava": _vision(partial(projectors.llava, normed=True)),
     "mistral3": _vision(projectors.mistral3),
     "gemma3": _vision(projectors.gemma3),
-    "shieldgemma2": _vision(projectors.gemma3, tied_inside=True),
+    "shieldgemma2": _vision(projectors.gemma3, Tied.EITHER),
     "paligemma": _vision(partial(projectors.one_linear, out="projection_dim")),
     "idefics2": _vision(projectors.idefics2),
     "idefics3": _vision(projectors.shuffled),
     "smolvlm": _vision(projectors.shuffled),
-    "mllama": _vision(partial(projectors.one_linear, into="vision_output_dim")),
-    "qwen2_vl": _vision(projectors.qwen2_vl, tied_inside=True),
-    "qwen2_5_vl": _vision(projectors.qwen2_5_vl, tied_inside=True),
+    "mllama": _vision(partial(projectors.one_linear, into="vision_output_dim"), Tied.INNER),
+    "qwen2_vl": _vision(projectors.qwen2_vl, Tied.EITHER),
+    "qwen2_5_vl": _vision(projectors.qwen2_5_vl, Tied.EITHER),
     "qwen3_vl": _vision(projectors.qwen3_vl),
     "qwen3_vl_moe": _vision(projectors.qwen3_vl),
     "qwen3_5": _vision(projectors.merger),
     "qwen3_5_moe": _vision(projectors.merger),
     "internvl": _vision(projectors.internvl),
-    "internvl_chat": _vision(projectors.internvl, tied_inside=True, has_head=True),
-    "glm4v": _vision(projectors.glm4v, tied_inside=True),
+    "internvl_chat": _vision(projectors.internvl, Tied.INNER, has_head=True),
+    "glm4v": _vision(projectors.glm4v, Tied.EITHER),
     "glm46v": _vision(projectors.glm4v),
-    "glm4v_moe": _vision(projectors.glm4v, tied_inside=True),
-    "llama4": _vision(partial(projectors.one_linear, bias=False, into="vision_output_dim"), tied_inside=True),
+    "glm4v_moe": _vision(projectors.glm4v, Tied.EITHER),
+    "llama4": _vision(partial(projectors.one_linear, bias=False, into="vision_output_dim"), Tied.INNER),
+    "aya_vision": _vision(partial(projectors.cohere, normed=True)),
+    "cohere2_vision": _vision(projectors.cohere),
+    "got_ocr2": _vision(projectors.got_ocr2),
+    "lighton_ocr": _vision(projectors.mistral3),
+    "ovis2": _vision(projectors.ovis2, outer_head=True),
+    "deepseek_vl": _vision(projectors.mlp),
+    "janus": _vision(projectors.mlp),
+    "video_llava": Composite(towers=(("vision_config", None), ("vision_config", projectors.llava))),
+    "aria": _vision(projectors.aria),
+    "blip-2": _vision(projectors.qformer, Tied.INNER),
+    "instructblip": _vision(partial(projectors.qformer, embeds=True), Tied.INNER),
+    "instructblipvideo": _vision(partial(projectors.qformer, embeds=True), Tied.INNER),
+    "kosmos-2": _vision(projectors.kosmos2),
     "qwen2_audio": _audio(projectors.one_linear),
     "voxtral": _audio(projectors.voxtral),
 }

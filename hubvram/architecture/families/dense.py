@@ -105,23 +105,27 @@ def _japanese_attention(config: ConfigDocument, traits: Traits, index: int, wind
     return replace(attention(config, traits, index, window), o_bias=index == last)
 
 
-def _japanese_values(config: ConfigDocument) -> Mapping[str, int]:
-    multiple = config.size("intermediate_multiple_size", largest=WIDENING_LIMIT)
-    return {"intermediate_size": multiple * config.size("hidden_size")}
-
-
-def _moshi_values(config: ConfigDocument) -> Mapping[str, int]:
-    """`ffn_dim` is the width of gate and up together."""
-    both = config.size("ffn_dim")
-    if both % 2:
-        raise config.error("ffn_dim", f"{both} is no even number")
-    return {"intermediate_size": both // 2}
+def _gpt_neox_japanese(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """The MLP is a number of times as wide as the hidden states; K and V have as many heads as Q."""
+    width = config.size("intermediate_multiple_size", largest=WIDENING_LIMIT) * config.size("hidden_size")
+    traits = Traits(
+        read_mlp=dense,
+        read_mixer=_japanese_attention,
+        norm_bias=True,
+        gated=False,
+        fused_qkv=True,
+        partial_rotary_key="rotary_pct",
+    )
+    return read_decoder(changed(config, intermediate_size=width, num_key_value_heads=None), architectures, traits)
 
 
 def _moshi(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
-    """The embedding has a row more than the vocabulary, for what stands before a text."""
-    traits = Traits(read_mlp=dense, windows=patterns.wherever_set, fused_mlp=True, values=_moshi_values)
-    model = read_decoder(config, architectures, traits)
+    """`ffn_dim` counts gate and up; the embedding has a row more than the vocabulary, for what is before a text."""
+    both = config.size("ffn_dim")
+    if both % 2:
+        raise config.error("ffn_dim", f"{both} is no even number")
+    traits = Traits(read_mlp=dense, windows=patterns.wherever_set, fused_mlp=True)
+    model = read_decoder(changed(config, intermediate_size=both // 2), architectures, traits)
     return replace(model, vocab_size=model.vocab_size + 1)
 
 
@@ -135,7 +139,8 @@ def _hrm_text(config: ConfigDocument, architectures: tuple[str, ...]) -> Archite
     if per_stack * high * (low + 1) > LAYERS_LIMIT:
         raise config.error("H_cycles", f"more than {LAYERS_LIMIT:,} layers run")
     traits = replace(_LLAMA, norms_per_layer=0, final_norms=0, output_gate=True, fused_qkv=True, fused_mlp=True)
-    model = read_decoder(changed(config, num_hidden_layers=per_stack), architectures, traits)
+    local = changed(config, num_hidden_layers=per_stack, num_key_value_heads=None)
+    model = read_decoder(local, architectures, traits)
     again = tuple(replace(layer, is_shared=True) for layer in model.layers)
     first = (*model.layers, *again * (low - 1), *model.layers)
     state = vector("initial low state", model.hidden_size, Component.OTHER)
@@ -150,6 +155,14 @@ _GLM: Final = Traits(
     fused_mlp=True,
     partial_rotary_key="partial_rotary_factor",
     partial_rotary_default=0.5,
+)
+
+_PHI3: Final = Traits(
+    read_mlp=dense,
+    windows=patterns.wherever_set,
+    fused_qkv=True,
+    fused_mlp=True,
+    partial_rotary_key="partial_rotary_factor",
 )
 
 _OLMO2: Final = Traits(
@@ -268,13 +281,8 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         activation="hidden_activation",
         rotary_tables=2,
     ),
-    "phi3": Traits(
-        read_mlp=dense,
-        windows=patterns.wherever_set,
-        fused_qkv=True,
-        fused_mlp=True,
-        partial_rotary_key="partial_rotary_factor",
-    ),
+    "phi3": _PHI3,
+    "phi4_multimodal": _PHI3,
     "gpt2": Traits(
         read_mlp=four_times_hidden,
         qkv_bias=True,
@@ -374,15 +382,6 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         partial_rotary_key="partial_rotary_factor",
         partial_rotary_default=0.5,
     ),
-    "gpt_neox_japanese": Traits(
-        read_mlp=dense,
-        read_mixer=_japanese_attention,
-        values=_japanese_values,
-        norm_bias=True,
-        gated=False,
-        fused_qkv=True,
-        partial_rotary_key="rotary_pct",
-    ),
     "vaultgemma": Traits(
         read_mlp=dense,
         windows=patterns.every_other,
@@ -394,6 +393,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
 
 FAMILIES: Final[Mapping[str, Read]] = {
     **{model_type: partial(read_decoder, traits=traits) for model_type, traits in _TRAITS.items()},
+    "gpt_neox_japanese": _gpt_neox_japanese,
     "hrm_text": _hrm_text,
     "moshi": _moshi,
 }

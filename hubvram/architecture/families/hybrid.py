@@ -19,7 +19,7 @@ from hubvram.architecture.families.decoder import (
     read_decoder,
     usual_fields,
 )
-from hubvram.architecture.families.moe import Experts, with_experts
+from hubvram.architecture.families.experts import Experts, with_experts
 from hubvram.architecture.layers import Architecture
 from hubvram.config.document import ConfigDocument
 

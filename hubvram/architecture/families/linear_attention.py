@@ -14,6 +14,7 @@ from typing import Final
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.families.decoder import Traits, attention, dense, fixed
+from hubvram.architecture.families.experts import Experts, after, in_steps
 from hubvram.architecture.families.hybrid import (
     CONV,
     FULL,
@@ -27,7 +28,6 @@ from hubvram.architecture.families.hybrid import (
     read_hybrid,
 )
 from hubvram.architecture.families.interface import Read
-from hubvram.architecture.families.moe import Experts, after, in_steps
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.architecture.parts import Block, Linear, Tensor, Weight, vector
@@ -209,8 +209,7 @@ def _norm_before_first(config: ConfigDocument, index: int) -> tuple[Weight, ...]
 def _mlstm(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> Block:
     """The xLSTM's matrix memory (2405.04517)."""
     hidden, heads, bias = config.size("hidden_size"), config.size("num_heads"), config.flag("use_bias")
-    qk = _share_of_hidden(config, "qk_dim_factor", 64)
-    v = _share_of_hidden(config, "v_dim_factor", 64)
+    qk, v = _share_of_hidden(config, "qk_dim_factor"), _share_of_hidden(config, "v_dim_factor")
     return Block(
         kind="mlstm",
         component=Component.SSM,
@@ -220,25 +219,33 @@ def _mlstm(config: ConfigDocument, traits: Traits, index: int, window: patterns.
             Linear(name="i f", out_features=heads, in_features=hidden, bias=True, count=2),
             Linear(name="o", out_features=hidden, in_features=v, bias=bias),
         ),
-        others=(Tensor(name="norm", shape=(v,), count=1 + bias),),
+        others=(Tensor(name="norm", shape=(heads, v // heads), count=1 + bias),),
     )
 
 
 def _xlstm_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP:
+    """A factor of the hidden size wide, rounded up."""
+    width, multiple = _share_of_hidden(config, "ffn_proj_factor"), config.size("ffn_round_up_to_multiple_of")
     return DenseMLP(
         hidden_size=config.size("hidden_size"),
-        intermediate_size=_share_of_hidden(config, "ffn_proj_factor", config.size("ffn_round_up_to_multiple_of")),
+        intermediate_size=multiple * -(-width // multiple),
         hidden_act="silu",
         bias=config.flag("use_bias"),
     )
 
 
-def _share_of_hidden(config: ConfigDocument, key: str, multiple: int) -> int:
-    """A factor times the hidden size, rounded up."""
+def _share_of_hidden(config: ConfigDocument, key: str) -> int:
+    """A factor times the hidden size."""
     factor = config.require(float, key)
     if not (isfinite(factor) and 0 < factor < 2**16):
         raise config.error(key, f"{factor} is no factor of a width")
-    return multiple * int((config.size("hidden_size") * factor + multiple - 1) // multiple)
+    return int(config.size("hidden_size") * factor)
+
+
+def _read_xlstm(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """The last norm has no bias, whatever the others have."""
+    model = read_hybrid(config, architectures, _XLSTM)
+    return replace(model, final_norm=replace(model.final_norm, bias=False))
 
 
 # ------------------------------------------------------------------------------------ model types
@@ -276,6 +283,18 @@ _OLMO_HYBRID: Final = Hybrid(
         o_bias="attention_bias",
         qk_norm=True,
         qk_norm_all_heads=True,
+    ),
+)
+
+_XLSTM: Final = Hybrid(
+    kinds=always(LINEAR),
+    mixers={LINEAR: _mlstm},
+    traits=Traits(
+        read_mlp=_xlstm_mlp,
+        names={"num_hidden_layers": "num_blocks"},
+        values=fixed(num_blocks=32),
+        norm_bias="use_bias",
+        rotary=False,
     ),
 )
 
@@ -318,15 +337,11 @@ _TYPES: Final[Mapping[str, Hybrid]] = {
         mixers={LINEAR: _rwkv},
         traits=Traits(read_mlp=_channel_mix, layer_extras=_norm_before_first, norm_bias=True, rotary=False),
     ),
-    "xlstm": Hybrid(
-        kinds=always(LINEAR),
-        mixers={LINEAR: _mlstm},
-        traits=Traits(read_mlp=_xlstm_mlp, norm_bias="use_bias", rotary=False),
-    ),
 }
 
 FAMILIES: Final[Mapping[str, Read]] = {
     **{model_type: partial(read_hybrid, hybrid=hybrid) for model_type, hybrid in _TYPES.items()},
     "lfm2_moe": _read_lfm2_moe,
     "olmo_hybrid": _read_olmo_hybrid,
+    "xlstm": _read_xlstm,
 }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
-from hubvram.architecture.attention import CrossAttention
-from hubvram.architecture.families.decoder import LAYERS_LIMIT
+from hubvram.architecture.attention import BidirectionalAttention, CrossAttention
+from hubvram.architecture.families.decoder import LAYERS_LIMIT, Traits, attention, dense
 from hubvram.architecture.layers import Layer, Stack
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.architecture.parts import Linear, Norms, Tensor, Weight, vector
@@ -112,6 +113,105 @@ def shuffled(ends: Ends) -> Stack:
     """One matrix over squares of `scale_factor` patches a side (idefics3)."""
     into = ends.tower_size * ends.whole.size("scale_factor") ** 2
     return projector(ends, Linear(name="projection", out_features=ends.text_size, in_features=into))
+
+
+def cohere(ends: Ends, *, normed: bool = False) -> Stack:
+    """An MLP over squares of `downsample_factor` patches a side, whose first half gates the second."""
+    into, out = ends.tower_size * ends.whole.size("downsample_factor") ** 2, ends.text_size
+    inner = ends.whole.size_or_none("alignment_intermediate_size") or out
+    return projector(
+        ends,
+        *(norm(into) if normed else ()),
+        Linear(name="gate and up", out_features=inner, in_features=into, bias=True),
+        Linear(name="down", out_features=out, in_features=inner // 2, bias=True),
+    )
+
+
+def mlp(ends: Ends) -> Stack:
+    """An MLP (deepseek_vl)."""
+    return projector(ends, *two_linears(ends.text_size, ends.tower_size, ends.text_size))
+
+
+def got_ocr2(ends: Ends) -> Stack:
+    """Two convolutions and a matrix."""
+    channels, out = ends.tower.size("output_channels"), ends.text_size
+    return projector(
+        ends,
+        Tensor(name="conv1", shape=(2 * channels, channels, 3, 3)),
+        Tensor(name="conv2", shape=(out, 2 * channels, 3, 3)),
+        Linear(name="projection", out_features=out, in_features=out, bias=True),
+    )
+
+
+def ovis2(ends: Ends) -> Stack:
+    """A table of visual words."""
+    words, width = ends.tower.size("vocab_size"), ends.whole.size("hidden_size")
+    return projector(ends, Tensor(name="visual words", shape=(words, width)))
+
+
+def aria(ends: Ends) -> Stack:
+    """Learned queries that look at the patches, through matrices before those of the attention; then an MLP."""
+    size, out = ends.tower_size, ends.text_size
+    by_patches = ends.whole.section("projector_patch_to_query_dict") or {"4900": 256}  # AriaConfig.__post_init__
+    numbers = [number for number in by_patches.values() if isinstance(number, int)]
+    queries = ends.whole.size_or_none("max_value_projector_patch_to_query_dict") or max(numbers, default=1)
+    return projector(
+        ends,
+        Tensor(name="queries", shape=(queries, size)),
+        Linear(name="q k v", out_features=size, in_features=size, count=3),
+        Linear(name="inner q k v o", out_features=size, in_features=size, bias=True, count=4),
+        Linear(name="o", out_features=size, in_features=size, bias=True),
+        Tensor(name="norm", shape=(size,), count=3),
+        Tensor(name="norm bias", shape=(size,), count=3),
+        *two_linears(out, size, out, bias=False),
+    )
+
+
+def kosmos2(ends: Ends) -> Stack:
+    """A matrix, then learned queries that look at what it makes."""
+    out = ends.text_size
+    return projector(
+        ends,
+        Linear(name="projection", out_features=out, in_features=ends.tower_size, bias=True),
+        Tensor(name="queries", shape=(ends.whole.size("latent_query_num"), out)),
+        Linear(name="q k v o", out_features=out, in_features=out, bias=True, count=4),
+    )
+
+
+_QFORMER: Final = Traits(read_mlp=dense, qkv_bias=True, o_bias=True, mlp_bias=True, norm_bias=True, gated=False)
+
+
+def qformer(ends: Ends, *, embeds: bool = False) -> Stack:
+    """BERT's layers over learned queries, every few of which look at the patches too, and a matrix (BLIP-2).
+
+    Where it reads the instruction too, each layer has one MLP for the text and one for the queries, and it may have
+    embeddings of its own (InstructBLIP).
+    """
+    config = inner_config(ends.whole, "qformer_config")
+    hidden, text = config.size("hidden_size"), embeds or config.flag("use_qformer_text_input")
+    every = config.size("cross_attention_frequency")
+    looks = partial(CrossAttention, encoder_hidden_size=config.size("encoder_hidden_size"))
+
+    def layer(index: int) -> Layer:
+        crosses = index % every == 0
+        parts = (attention(config, _QFORMER, index, None, make=looks),) if crosses else ()
+        return Layer(
+            mixer=attention(config, _QFORMER, index, None, make=BidirectionalAttention),
+            mlp=dense(config, _QFORMER, index),
+            norms=Norms(count=2 + crosses + text, hidden_size=hidden, bias=True),
+            others=(*parts, *((dense(config, _QFORMER, index),) if text else ())),
+            pre_norm=False,
+        )
+
+    rows = (config.size("vocab_size"), config.size("max_position_embeddings")) if embeds else ()
+    return projector(
+        ends,
+        Tensor(name="queries", shape=(ends.whole.size("num_query_tokens"), hidden)),
+        *(Tensor(name="embedding", shape=(number, hidden)) for number in rows),
+        *norm(hidden),
+        Linear(name="projection", out_features=ends.text_size, in_features=hidden, bias=True),
+        layers=tuple(layer(index) for index in range(config.size("num_hidden_layers", largest=LAYERS_LIMIT))),
+    )
 
 
 def internvl(ends: Ends) -> Stack:

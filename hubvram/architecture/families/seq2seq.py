@@ -91,8 +91,8 @@ def _bart_side(config: ConfigDocument, traits: Traits, name: Name) -> Side:
     hidden_size = config.size("hidden_size")
     number = config.size(traits.layers.format(name), largest=LAYERS_LIMIT)
     encodes = name == "encoder"
-    vocabulary, positions = (pair[0 if encodes else 1] for pair in (traits.vocab_sizes, traits.positions))
-    rows = config.size(positions)
+    vocabulary = traits.vocab_sizes[0 if encodes or switch(config, traits.shares_embedding) else 1]
+    rows = config.size(traits.positions[0 if encodes else 1])
     before = norm("embedding norm", hidden_size) if switch(config, traits.embedding_norm) else ()
     read_layer = _encoder_layer if encodes else _decoder_layer
     return Side(

@@ -14,6 +14,7 @@ from typing import Final
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.families.decoder import Traits, attention, dense, fixed, switch, usual_fields
+from hubvram.architecture.families.experts import Experts
 from hubvram.architecture.families.hybrid import (
     FULL,
     HYBRID,
@@ -29,7 +30,6 @@ from hubvram.architecture.families.hybrid import (
     read_hybrid,
 )
 from hubvram.architecture.families.interface import Read
-from hubvram.architecture.families.moe import Experts
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Block, Linear, Norms, Part, vector

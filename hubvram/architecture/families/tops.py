@@ -39,6 +39,9 @@ class Top:
     norm_bias: Switch = True
     others: ReadHeadWeights | None = None
     """What else it has."""
+    vectors: int = 1
+    """How many vectors of hidden_size the head reads side by side."""
+    dense_component: Component = Component.HEAD
 
 
 Tops = Mapping[str, Top]
@@ -61,7 +64,8 @@ def read_top(config: ConfigDocument, top: Top, hidden_size: int) -> tuple[Linear
         hidden_size = pooled
     width = (config.size_or_none(top.width) if top.width else None) or hidden_size
     if top.dense:
-        around.append(linear("dense", width, hidden_size, bias=switch(config, top.dense_bias)))
+        before = linear("dense", width, hidden_size, bias=switch(config, top.dense_bias))
+        around.append(replace(before, component=top.dense_component))
         hidden_size = width
     if top.norm:
         around += norm("head norm", width, Component.HEAD, bias=switch(config, top.norm_bias))
@@ -70,7 +74,7 @@ def read_top(config: ConfigDocument, top: Top, hidden_size: int) -> tuple[Linear
     if top.rows is None:
         return None, tuple(around)
     rows = {LABELS: labels_of, WORDS: _words}[top.rows](config) if isinstance(top.rows, str) else top.rows
-    head = Linear(name="head", out_features=rows, in_features=hidden_size, bias=switch(config, top.bias))
+    head = Linear(name="head", out_features=rows, in_features=top.vectors * hidden_size, bias=switch(config, top.bias))
     return head, tuple(around)
 
 

@@ -152,6 +152,12 @@ def _pooling_head(config: ConfigDocument) -> tuple[Weight, ...]:
     )
 
 
+def _flat_patches(config: ConfigDocument) -> tuple[Weight, ...]:
+    """A matrix over a patch's pixels, for images of any shape (siglip2)."""
+    pixels, hidden = config.size("num_channels") * config.size("patch_size") ** 2, config.size("hidden_size")
+    return (Linear(name="patch embedding", out_features=hidden, in_features=pixels, bias=True),)
+
+
 def _layer_scales(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
     """What attention and MLP say is weighed by a learned vector each (InternViT)."""
     return (Tensor(name="layer scale", shape=(config.size("hidden_size"),), count=2),)
@@ -272,6 +278,51 @@ def _whisper_around(config: ConfigDocument) -> tuple[Weight, ...]:
     )
 
 
+def _sam_positions(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
+    """Relative positions along both sides of what a layer looks at: a window, or all patches (SAM)."""
+    if not config.flag("use_rel_pos"):
+        return ()
+    head_dim = config.size("hidden_size") // config.size("num_attention_heads")
+    (height, width), (patch_height, patch_width) = sides(config, "image_size"), sides(config, "patch_size")
+    seen = (height // patch_height, width // patch_width)
+    if index not in config.integers("global_attn_indexes"):
+        seen = (config.size("window_size"),) * 2
+    names = ("relative rows", "relative columns")
+    return tuple(
+        Tensor(name=name, shape=(2 * side - 1, head_dim)) for name, side in zip(names, seen, strict=True) if side
+    )
+
+
+def _sam_around(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Patches, positions, and two convolutions behind the layers."""
+    hidden, out = config.size("hidden_size"), config.size("output_channels")
+    return (
+        *patches(config),
+        *(positions(config) if config.flag("use_abs_pos") else ()),
+        Tensor(name="neck conv1", shape=(out, hidden, 1, 1)),
+        Tensor(name="neck conv2", shape=(out, out, 3, 3)),
+        Tensor(name="neck norm", shape=(out,), count=2),
+        Tensor(name="neck norm bias", shape=(out,), count=2),
+    )
+
+
+def _ovis2_vocabulary(config: ConfigDocument) -> tuple[Weight, ...]:
+    """A head over visual words, with a norm: all but the indicators, which only the table behind it has."""
+    words = config.size("vocab_size") - config.require(int, "num_visual_indicator_tokens")
+    if words <= 0:
+        raise config.error("vocab_size", "it leaves no visual words beside the indicators")
+    into = config.size("hidden_size") * config.size("hidden_stride") ** 2
+    head = Linear(name="head", out_features=words, in_features=into)
+    return head, vector("head norm", words), vector("head norm bias", words)
+
+
+_BLIP: Final = Tower(
+    traits=replace(_VIT, fused_qkv=True),
+    around=(patches, class_token, partial(positions, more=1), norms),
+    values=lambda config: {"num_channels": 3},
+)
+_BLIP_2: Final = replace(_BLIP, traits=replace(_BLIP.traits, qkv_bias="qkv_bias"))
+
 _WHISPER: Final = Tower(
     traits=replace(_VIT, read_mixer=_without_k_bias, activation="activation_function"),
     around=(_whisper_around,),
@@ -281,10 +332,27 @@ _WHISPER: Final = Tower(
 TOWERS: Final[Mapping[str, Tower]] = {
     "clip_vision_model": _CLIP,
     "siglip_vision_model": replace(_SIGLIP_WITHOUT_HEAD, around=(patches, positions, norms, _pooling_head)),
+    "siglip2_vision_model": Tower(
+        traits=_VIT, around=(_flat_patches, partial(table, key="num_patches"), norms, _pooling_head)
+    ),
     "idefics2_vision": _SIGLIP_WITHOUT_HEAD,
     "idefics3_vision": _SIGLIP_WITHOUT_HEAD,
     "smolvlm_vision": _SIGLIP_WITHOUT_HEAD,
     "pixtral": Tower(traits=_BARE, around=(partial(patches, bias=False), partial(norms, bias=False))),
+    "got_ocr2_vision": Tower(
+        traits=replace(_VIT, fused_qkv=True, qkv_bias="qkv_bias", layer_extras=_sam_positions),
+        around=(_sam_around,),
+        values=lambda config: {"intermediate_size": config.size("mlp_dim")},
+    ),
+    "ovis2_vision": Tower(
+        traits=replace(_BARE, qkv_bias="qkv_bias", o_bias="qkv_bias", mlp_bias="mlp_bias"),
+        around=(patches, positions, partial(norms, count=2, bias=False), _ovis2_vocabulary),
+    ),
+    "blip_vision_model": _BLIP,
+    "blip_2_vision_model": _BLIP_2,
+    "instructblip_vision_model": _BLIP_2,
+    "instructblipvideo_vision_model": _BLIP_2,
+    "kosmos_2_vision_model": _CLIP,
     "internvl_vision": _INTERNVL,
     "intern_vit_6b": _INTERN_VIT,
     "qwen2_vl_vision": _QWEN2_VL,

@@ -20,6 +20,17 @@ _OPT: Final = {**_USUAL, "model_type": "opt", "ffn_dim": 128, "max_position_embe
 _FALCON: Final = {**_USUAL, "model_type": "falcon"}
 _NEWER: Final = {**_FALCON, "new_decoder_architecture": True, "num_kv_heads": 2}
 _N_EMBD: Final = {"n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 100, "n_inner": 96}
+_REFORMER: Final = {
+    "model_type": "reformer",
+    "axial_pos_embds": False,
+    "attn_layers": ["lsh", "local", "lsh"],
+    "hidden_size": 64,
+    "attention_head_size": 8,
+    "num_attention_heads": 4,
+    "feed_forward_size": 96,
+    "vocab_size": 100,
+    "max_position_embeddings": 50,
+}
 _MODERNBERT: Final = {
     **_USUAL,
     "model_type": "modernbert-decoder",
@@ -44,6 +55,7 @@ _MODERNBERT: Final = {
         ({**_NEWER, "num_ln_in_parallel_attn": 1, "ffn_hidden_size": 96}, 55_936),
         ({**_N_EMBD, "model_type": "gpt_bigcode", "n_positions": 50, "multi_query": False}, 68_416),
         ({**_N_EMBD, "model_type": "gptj", "rotary_dim": 8}, 70_948),
+        (_REFORMER, 81_348),
         (_MODERNBERT, 153_152),
         ({**_MODERNBERT, "architectures": ["ModernBertDecoderForSequenceClassification"]}, 153_282),
         (
@@ -91,6 +103,8 @@ def test_half_of_modernberts_window_is_behind_a_token() -> None:
     ("config", "key"),
     [
         ({**_FALCON, "num_kv_heads": 3, "new_decoder_architecture": True}, "num_key_value_heads"),
+        ({**_REFORMER, "attn_layers": ["local", "global"]}, r"attn_layers\[1\]"),
+        ({**_REFORMER, "axial_pos_embds": True, "axial_pos_shape": [64]}, "axial_pos_embds_dim"),
         ({**_OPT, "word_embed_proj_dim": 0}, "word_embed_proj_dim"),
         ({**_MODERNBERT, "global_attn_every_n_layers": 0}, "global_attn_every_n_layers"),
         ({**_MODERNBERT, "local_attention": 1}, "sliding_window"),

@@ -139,7 +139,7 @@ def test_parameters_are_those_of_the_class(model_type: str, changes: dict[str, A
 
 
 def test_deepseek_v3_activates_37_billion_without_its_input_embedding() -> None:
-    """The defaults are DeepSeek-V3's sizes: 671 B, of which a token uses 37 B (README.md, README_WEIGHTS.md: 36.6 B)."""
+    """The defaults are DeepSeek-V3's sizes: 671 B, of which a token uses 37 B (README_WEIGHTS.md: 36.6 B)."""
     architecture = architecture_of({"model_type": "deepseek_v3"})
     active = architecture.parameters - architecture.inactive_parameters
     assert round(architecture.parameters / 1e9) == 671

@@ -1,0 +1,201 @@
+"""Experts as configs describe them: how many, how wide, in which layers; and decoders that have them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from hubvram.architecture import patterns
+from hubvram.architecture.attention import FullAttention
+from hubvram.architecture.families.decoder import (
+    LAYERS_LIMIT,
+    ReadMLP,
+    Traits,
+    dense,
+    read_decoder,
+    switch,
+    usual_fields,
+)
+from hubvram.architecture.layers import Architecture
+from hubvram.architecture.mlp import MoEMLP
+from hubvram.architecture.parts import Part, Weight, vector
+from hubvram.config.document import ConfigDocument
+
+# ----------------------------------------------------------------------- which layers have experts
+
+LayerRule = Callable[[ConfigDocument, int], Sequence[bool]]
+"""(config, number of layers) -> for each layer, whether it has experts."""
+
+
+def everywhere(config: ConfigDocument, layers: int) -> Sequence[bool]:
+    """Experts in every layer (mixtral)."""
+    return [True] * layers
+
+
+def after(config: ConfigDocument, layers: int, *, dense_layers: str | int) -> Sequence[bool]:
+    """Behind so many dense layers, or as many as a field says (glm4_moe)."""
+    first = dense_layers if isinstance(dense_layers, int) else config.get(int, dense_layers) or 0
+    return [index >= first for index in range(layers)]
+
+
+def in_steps(config: ConfigDocument, layers: int) -> Sequence[bool]:
+    """In each `decoder_sparse_step`-th layer that is not among `mlp_only_layers`, if there are experts (qwen3_moe)."""
+    if config.get(int, "num_experts") == 0:
+        return [False] * layers
+    step, without = config.size("decoder_sparse_step"), set(config.integers("mlp_only_layers"))
+    return [(index + 1) % step == 0 and index not in without for index in range(layers)]
+
+
+def by_name(config: ConfigDocument, layers: int, *, usual: LayerRule) -> Sequence[bool]:
+    """By `mlp_layer_types`, or the numbers that were `moe_layer_freq` before; else by the type's own rule."""
+    kinds, key = config.strings("mlp_layer_types"), "mlp_layer_types"
+    if not kinds and config.is_a(list, "moe_layer_freq"):
+        key = "moe_layer_freq"
+        kinds = tuple("sparse" if flag else "dense" for flag in config.integers(key))
+    if not kinds:
+        return usual(config, layers)
+    check_length(config, key, kinds, layers)
+    unknown = sorted(set(kinds) - {"dense", "sparse"})
+    if unknown:
+        raise config.error(key, f"{unknown[0]!r} is neither dense nor sparse")
+    return [kind == "sparse" for kind in kinds]
+
+
+def check_length(config: ConfigDocument, key: str, values: Sequence[object], layers: int) -> None:
+    """Raises ConfigError for a list that does not have a value for each layer."""
+    if len(values) != layers:
+        raise config.error(key, f"it has {len(values)} values, num_hidden_layers is {layers}")
+
+
+# ----------------------------------------------------------------------------------- the experts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experts:
+    """What a model type's experts are like: the fields that say it, and what its code fixes."""
+
+    number: str = "num_experts"
+    chosen: str = "num_experts_per_tok"
+    """The field that says how many a token takes, in all layers or in each."""
+    width: str = "moe_intermediate_size"
+    shared_number: str | None = None
+    """The field with the number of shared experts, each as wide as the others."""
+    shared_width: str | None = None
+    """The field with the width of all shared experts together."""
+    shared_gate: bool = False
+    bias: bool = False
+    router_bias: bool = False
+    correction_bias: bool = False
+    layers: LayerRule = everywhere
+    others: tuple[Callable[[ConfigDocument], Weight], ...] = ()
+
+
+def read_moe(config: ConfigDocument, architectures: tuple[str, ...], traits: Traits, experts: Experts) -> Architecture:
+    """The architecture of a decoder with experts; `traits.read_mlp` reads its dense layers. Raises ConfigError."""
+    return read_decoder(config, architectures, with_experts(config, traits, experts))
+
+
+def with_experts(config: ConfigDocument, traits: Traits, experts: Experts) -> Traits:
+    """The same with experts in the layers that have some."""
+    config = usual_fields(config, traits)
+    number = number_of_layers(config)
+    sparse = experts.layers(config, number)
+    chosen = for_each_layer(config, experts.chosen, number) if any(sparse) else ()
+
+    def read_mlp(config: ConfigDocument, traits: Traits, index: int) -> Part | None:
+        if not sparse[index]:
+            return dense_mlp(config, traits, index)
+        return _moe(config, traits, experts, chosen[index])
+
+    dense_mlp = traits.read_mlp
+    return replace(traits, read_mlp=read_mlp)
+
+
+def number_of_layers(config: ConfigDocument) -> int:
+    return config.size("num_hidden_layers", largest=LAYERS_LIMIT)
+
+
+def for_each_layer(config: ConfigDocument, key: str, layers: int) -> Sequence[int]:
+    """A number for all layers, or a list of them (hunyuan_v1_moe)."""
+    if not config.is_a(list, key):
+        return [config.size(key)] * layers
+    values = config.integers(key)
+    check_length(config, key, values, layers)
+    outside = next((value for value in values if not 0 < value <= _LARGEST), None)
+    if outside is not None:
+        raise config.error(key, f"{outside} is not between 1 and {_LARGEST:,}")
+    return values
+
+
+_LARGEST: Final = 2**20
+"""More experts or heads than any layer has."""
+
+
+def _moe(config: ConfigDocument, traits: Traits, experts: Experts, chosen: int) -> MoEMLP:
+    number, width = config.size(experts.number), config.size(experts.width)
+    if chosen > number:
+        raise config.error(experts.chosen, f"{chosen} of {number} experts cannot be chosen")
+    shared_width = width * count_of(config, experts.shared_number) + count_of(config, experts.shared_width)
+    return MoEMLP(
+        hidden_size=config.size("hidden_size"),
+        num_experts=number,
+        num_experts_per_tok=chosen,
+        moe_intermediate_size=width,
+        hidden_act=config.require(str, traits.activation),
+        expert_bias=experts.bias,
+        shared_expert_intermediate_size=shared_width,
+        shared_expert_bias=switch(config, traits.mlp_bias),
+        shared_expert_gate=experts.shared_gate,
+        router_bias=experts.router_bias,
+        correction_bias=experts.correction_bias,
+        others=tuple(read(config) for read in experts.others),
+    )
+
+
+def count_of(config: ConfigDocument, key: str | None) -> int:
+    """A number of things that may be 0 or null."""
+    if key is None:
+        return 0
+    value = config.get(int, key)
+    return config.size(key) if value else 0
+
+
+def dense_of(*fields: str) -> ReadMLP:
+    """Dense layers have a width of their own: the first of these fields that is not null."""
+
+    def read_mlp(config: ConfigDocument, traits: Traits, index: int) -> Part:
+        widths = (config.size_or_none(field) for field in fields)
+        width = next((width for width in widths if width is not None), None) or config.size(fields[-1])
+        return replace(dense(config, traits, index), intermediate_size=width)
+
+    return read_mlp
+
+
+ROUTED: Final = Experts(number="n_routed_experts", shared_number="n_shared_experts", correction_bias=True)
+"""As DeepSeek-V3 names its experts."""
+
+
+def full_where(is_full: Callable[[int, int], bool]) -> patterns.WindowRule:
+    """A window in all layers but some; (index, number of layers) -> whether a layer has none."""
+
+    def rule(config: ConfigDocument, layers: int) -> patterns.Windows:
+        window = config.size_or_none("sliding_window")
+        return [None if is_full(index, layers) else window for index in range(layers)]
+
+    return rule
+
+
+def with_values(config: ConfigDocument, **values: Any) -> ConfigDocument:
+    """The config with other values."""
+    return replace(config, data={**config.data, **values})
+
+
+def section_of(config: ConfigDocument, key: str) -> ConfigDocument:
+    """A nested object, empty where absent."""
+    data = config.section(key) or {}
+    return ConfigDocument(model_id=config.model_id, data=data, path=f"{config.path}{key}.")
+
+
+def with_sinks(mixer: FullAttention) -> FullAttention:
+    return replace(mixer, others=(vector("sinks", mixer.num_attention_heads),))

@@ -1,0 +1,231 @@
+"""Decoders with experts whose residual stream is no single sum: DeepSeek-V4, Inkling-2.
+
+Their attention is of their own making too, with caches that no closed form here describes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from hubvram.architecture import patterns
+from hubvram.architecture.families.decoder import Traits, dense, read_decoder
+from hubvram.architecture.families.experts import (
+    ROUTED,
+    check_length,
+    number_of_layers,
+    read_moe,
+    section_of,
+    with_experts,
+    with_values,
+)
+from hubvram.architecture.families.interface import Read
+from hubvram.architecture.layers import Architecture
+from hubvram.architecture.mlp import MoEMLP
+from hubvram.architecture.parts import Block, Linear, Part, Tensor, Weight, vector
+from hubvram.checkpoint.components import Component
+from hubvram.config.document import ConfigDocument
+
+# ------------------------------------------------------------------------------------ deepseek-v4
+
+_SLIDING: Final = "sliding_attention"
+_SPARSE: Final = "compressed_sparse_attention"
+_HEAVY: Final = "heavily_compressed_attention"
+_BY_RATIO: Final[Mapping[int, str]] = {0: _SLIDING, 4: _SPARSE, 128: _HEAVY}
+_TOKENS_PER_ENTRY: Final[Mapping[str, int]] = {_SPARSE: 4, _HEAVY: 128}
+
+
+def _read_deepseek_v4(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """One KV head for all, compressed over several tokens; several residual streams; routing of the first by token."""
+    number = number_of_layers(config)
+    kinds = _v4_kinds(config, number)
+    hashed = _v4_hashed(config, number)
+
+    def read_mixer(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> Part:
+        return _v4_attention(config, kinds[index])
+
+    traits = with_experts(
+        with_values(config, layer_types=list(kinds)), replace(_V4, read_mixer=read_mixer), _V4_EXPERTS
+    )
+    read_scored = traits.read_mlp
+
+    def read_mlp(config: ConfigDocument, traits: Traits, index: int) -> Part | None:
+        mlp = read_scored(config, traits, index)
+        return replace(mlp, correction_bias=False) if index in hashed and isinstance(mlp, MoEMLP) else mlp
+
+    return read_decoder(with_values(config, layer_types=list(kinds)), architectures, replace(traits, read_mlp=read_mlp))
+
+
+def _v4_kinds(config: ConfigDocument, layers: int) -> tuple[str, ...]:
+    """By `layer_types`, or how many tokens a layer makes one of; else two heavily compressed ones, then by turns."""
+    key = "layer_types" if config.strings("layer_types") else "compress_ratios"
+    ratios = () if key == "layer_types" else config.integers(key)
+    unknown = sorted(set(ratios) - _BY_RATIO.keys())
+    if unknown:
+        raise config.error(key, f"{unknown[0]} tokens in one is no kind of layer that this model type has")
+    kinds = config.strings("layer_types") or tuple(_BY_RATIO[ratio] for ratio in ratios)
+    if not kinds:
+        return (_HEAVY, _HEAVY, *(_SPARSE if index % 2 else _HEAVY for index in range(max(layers - 2, 0))))[:layers]
+    check_length(config, key, kinds[:layers], layers)
+    return kinds[:layers]
+
+
+def _v4_hashed(config: ConfigDocument, layers: int) -> frozenset[int]:
+    """Layers where the token, and no score, decides on the experts: by `mlp_layer_types`, else the first few."""
+    kinds = config.strings("mlp_layer_types")
+    if not kinds:
+        first = config.get(int, "num_hash_layers")
+        return frozenset(range(min(3 if first is None else first, layers)))
+    check_length(config, "mlp_layer_types", kinds[:layers], layers)
+    unknown = sorted(set(kinds) - {"hash_moe", "moe"})
+    if unknown:
+        raise config.error("mlp_layer_types", f"{unknown[0]!r} is neither moe nor hash_moe")
+    return frozenset(index for index, kind in enumerate(kinds) if kind == "hash_moe")
+
+
+def _v4_attention(config: ConfigDocument, kind: str) -> Block:
+    """Q from a latent, one head that is both K and V, an output in groups."""
+    hidden, heads, size = config.size("hidden_size"), config.size("num_attention_heads"), config.size("head_dim")
+    latent, groups, group_rank = config.size("q_lora_rank"), config.size("o_groups"), config.size("o_lora_rank")
+    if heads * size % groups:
+        raise config.error("o_groups", f"{groups} does not divide the {heads * size} features of all heads")
+    linears, tensors = _compressor(config, kind, size)
+    return Block(
+        kind=kind,
+        component=Component.ATTENTION,
+        weights=(
+            Linear(name="q a", out_features=latent, in_features=hidden),
+            Linear(name="q b", out_features=heads * size, in_features=latent),
+            Linear(name="kv", out_features=size, in_features=hidden),
+            Linear(name="o a", out_features=group_rank, in_features=heads * size // groups, count=groups),
+            Linear(name="o b", out_features=hidden, in_features=groups * group_rank),
+            *linears,
+        ),
+        others=(vector("q norm", latent), vector("kv norm", size), vector("sinks", heads), *tensors),
+    )
+
+
+def _compressor(config: ConfigDocument, kind: str, size: int) -> tuple[tuple[Linear, ...], tuple[Weight, ...]]:
+    """What makes one KV entry of several tokens; sparse attention has an indexer, which has one for itself."""
+    if kind == _SLIDING:
+        return (), ()
+    if kind == _HEAVY:
+        return _pooling(config, "compressor", kind, size, overlap=1)
+    hidden, heads, index_size = config.size("hidden_size"), config.size("index_n_heads"), config.size("index_head_dim")
+    linears, tensors = _pooling(config, "compressor", kind, size, overlap=2)
+    index_linears, index_tensors = _pooling(config, "index", kind, index_size, overlap=2)
+    own = (
+        Linear(name="index q", out_features=heads * index_size, in_features=config.size("q_lora_rank")),
+        Linear(name="index weights", out_features=heads, in_features=hidden),
+    )
+    return (*linears, *index_linears, *own), (*tensors, *index_tensors)
+
+
+def _pooling(
+    config: ConfigDocument, name: str, kind: str, size: int, *, overlap: int
+) -> tuple[tuple[Linear, ...], tuple[Weight, ...]]:
+    rates = replace(section_of(config, "compress_rates"), defaults=_TOKENS_PER_ENTRY)
+    out, hidden = overlap * size, config.size("hidden_size")
+    linears = tuple(Linear(name=f"{name} {part}", out_features=out, in_features=hidden) for part in ("kv", "gate"))
+    positions = Tensor(name=f"{name} positions", shape=(rates.size(kind), out))
+    return linears, (positions, vector(f"{name} norm", size))
+
+
+def _hyper_connections(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
+    """What mixes the residual streams before and behind attention and MLP (2409.19606)."""
+    streams = config.size("hc_mult")
+    rows = (2 + streams) * streams
+    return (
+        Tensor(name="hc fn", shape=(rows, streams * config.size("hidden_size")), count=2, component=Component.OTHER),
+        Tensor(name="hc base", shape=(rows,), count=2, component=Component.OTHER),
+        Tensor(name="hc scale", shape=(3,), count=2, component=Component.OTHER),
+    )
+
+
+def _hyper_head(config: ConfigDocument) -> tuple[Weight, ...]:
+    """What makes one stream of them at the end."""
+    streams = config.size("hc_mult")
+    return (
+        Tensor(name="hc fn", shape=(streams, streams * config.size("hidden_size")), component=Component.OTHER),
+        vector("hc base", streams, Component.OTHER),
+        vector("hc scale", 1, Component.OTHER),
+    )
+
+
+# -------------------------------------------------------------------------------------- inkling-2
+
+_HYBRID: Final = ("hybrid", "hybrid_sliding")
+
+
+def _read_inkling2(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """Attention with relative positions, convolutions around it, and earlier layers' outputs mixed into its input."""
+    number = number_of_layers(config)
+    kinds = config.strings("layer_types") or tuple(_HYBRID[(index + 1) % 6 != 0] for index in range(number))
+
+    def read_mixer(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> Part:
+        return _inkling2_attention(config, sliding=kinds[index] == _HYBRID[1])
+
+    def layer_extras(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
+        hidden, full = config.size("hidden_size"), kinds[index] == _HYBRID[0]
+        convolution = (hidden, 1, config.size("conv_kernel_size"))
+        queries = 1 + ((3 if full else 1) if index else 0)
+        return (
+            Tensor(name="convolution", shape=convolution, count=2, component=Component.SSM),
+            Tensor(name="query of earlier outputs", shape=(hidden,), count=queries, component=Component.OTHER),
+            *((Tensor(name="norm", shape=(hidden,), count=2, component=Component.NORM),) if full else ()),
+        )
+
+    def extras(config: ConfigDocument) -> tuple[Weight, ...]:
+        hidden = config.size("hidden_size")
+        return (
+            vector("embedding norm", hidden, Component.NORM),
+            vector("query of earlier outputs", hidden, Component.OTHER),
+        )
+
+    traits = Traits(
+        read_mlp=dense, read_mixer=read_mixer, kinds=_HYBRID, layer_extras=layer_extras, extras=extras, rotary=False
+    )
+    return read_moe(config, architectures, traits, replace(ROUTED, shared_number=None))
+
+
+def _inkling2_attention(config: ConfigDocument, *, sliding: bool) -> Block:
+    prefix = "swa_" if sliding else ""
+    heads, size = config.size(f"{prefix}num_attention_heads"), config.size(f"{prefix}head_dim")
+    hidden, relative, kernel = config.size("hidden_size"), config.size("d_rel"), config.size("conv_kernel_size")
+    kv_heads = config.size(f"{prefix}num_key_value_heads")
+    kv_size, extent = kv_heads * size, config.size("sliding_window_size" if sliding else "rel_extent")
+    rows = {"q": heads * size, "k": kv_size, "v": kv_size, "relative": heads * relative, "gate": heads * size}
+    dynamic = Linear(
+        name="convolution", out_features=kv_heads * kernel, in_features=hidden, count=2, component=Component.SSM
+    )
+    return Block(
+        kind="relative_attention",
+        component=Component.ATTENTION,
+        weights=(
+            *(Linear(name=name, out_features=out, in_features=hidden) for name, out in rows.items()),
+            Linear(name="sinks", out_features=heads, in_features=hidden),
+            Linear(name="o", out_features=hidden, in_features=heads * size),
+        ),
+        others=(
+            Tensor(name="convolution", shape=(kv_size, 1, kernel), count=2, component=Component.SSM),
+            *(() if sliding else (dynamic,)),
+            Tensor(name="relative positions", shape=(relative, extent)),
+            Tensor(name="q scale", shape=(heads, size)),
+            Tensor(name="relative scale", shape=(heads, relative)),
+        ),
+    )
+
+
+_V4: Final = Traits(
+    read_mlp=dense,
+    mlp_bias="mlp_bias",
+    kinds=(_SPARSE, _HEAVY),
+    layer_extras=_hyper_connections,
+    extras=_hyper_head,
+    rotary_tables=2,
+)
+_V4_EXPERTS: Final = replace(ROUTED, shared_number=None, shared_width="moe_intermediate_size")
+
+
+FAMILIES: Final[Mapping[str, Read]] = {"deepseek_v4": _read_deepseek_v4, "inkling2_text": _read_inkling2}
