@@ -72,7 +72,7 @@ def derive(config: ConfigDocument, tensors: Iterable[TensorInfo]) -> Architectur
     stacks: dict[str, dict[int, list[tuple[str, TensorInfo]]]] = {}
     around: list[TensorInfo] = []
     for tensor in tensors:
-        if buffer_kind(tensor) is not None:
+        if buffer_kind(tensor.name, len(tensor.shape)) is not None:
             continue
         match = _LAYER.match(tensor.name)
         if match is None:

@@ -187,7 +187,8 @@ class Architecture:
     @property
     def inactive_parameters(self) -> int:
         """Parameters that a token does not use: the experts it does not select."""
-        return sum(group.count * group.layer.inactive_parameters for group in self.groups())
+        stacks = (self.groups(), *(stack.groups() for stack in self.stacks))
+        return sum(group.count * group.layer.inactive_parameters for groups in stacks for group in groups)
 
     def groups(self) -> tuple[LayerGroup, ...]:
         """The distinct layers, in the order of their first occurrence."""

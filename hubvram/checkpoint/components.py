@@ -8,8 +8,6 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from hubvram.checkpoint.tensors import TensorInfo
-
 
 class Component(StrEnum):
     """Parts of a model that a parameter belongs to."""
@@ -38,9 +36,10 @@ _COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
         (Component.MTP, r"(^|\.)mtp[._]|\.(eh_proj|enorm|hnorm|shared_head)\."),
         # A tower has layers like a text model's, so it is told apart first.
         (Component.PROJECTOR, r"(^|\.)(multi_modal_projector|mm_projector|projector|connector|embed_(vision|audio))\."),
-        (Component.PROJECTOR, r"(^|\.)visual\.(merger|deepstack_merger_list)\.|^mlp\d\.|^enc_to_dec_proj\."),
+        (Component.PROJECTOR, r"(^|\.)(visual|vision_model)\.(merger|(deepstack_)?merger_list)\."),
+        (Component.PROJECTOR, r"^(mlp\d|enc_to_dec_proj)\.|(^|\.)(visual_embeddings_table|mlp_AR)\."),
         (Component.PROJECTOR, r"(^|\.)(image_newline|query_tokens)$|(^|\.)(qformer|language_projection|aligner)\."),
-        (Component.PROJECTOR, r"(^|\.)(vision_projection|image_to_text_projection|visual_embeddings_table)\."),
+        (Component.PROJECTOR, r"(^|\.)(vision_projection|vision_projector|image_to_text_projection)\."),
         (Component.VISION, r"(^|\.)(image_tower|video_tower|vqmodel|generation_(embeddings|aligner|head))\."),
         (Component.VISION, r"(^|\.)(vision_tower|vision_model|visual|vision_encoder)\."),
         (Component.PROJECTOR, r"\.embed_tokens_extend\.\w+\.(img_projection|up_proj_for|down_proj_for)_\w+\."),
@@ -51,31 +50,55 @@ _COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
         (Component.EMBEDDING, r"(^|\.)encoder\.conv(\d|\.conv_layers\.\d)\."),
         (Component.NORM, r"(^|\.)feature_(extractor|projection)\.(.*\.)?layer_norm\.|\.pos_conv_embed\.batch_norm\."),
         (Component.HEAD, r"^(quantizer|project_hid|project_q)\.|^layer_weights$"),
-        (Component.EMBEDDING, r"(^|\.)(feature_extractor|feature_projection|pos_conv_embed)\.|(^|\.)masked_spec_embed$"),
+        (
+            Component.EMBEDDING,
+            r"(^|\.)(feature_extractor|feature_projection|pos_conv_embed)\.|(^|\.)masked_spec_embed$",
+        ),
         # What makes an image's patches an encoder's input.
-        (Component.EMBEDDING, r"(^|\.)embeddings\.((cls|mask|distillation|register)_tokens?|position_embeddings|class_embedding)$"),
+        (
+            Component.EMBEDDING,
+            r"(^|\.)embeddings\.((cls|mask|distillation|register)_tokens?|position_embeddings|class_embedding)$",
+        ),
         (Component.EMBEDDING, r"(^|\.)embeddings\.patch_embeddings?\."),
         (Component.PROJECTOR, r"^(text|visual)_projection\.|(^|\.)adapter\.(layers|proj|proj_layer_norm)\."),
         # A head may hold norms and matrices of its own.
         (Component.HEAD, r"(^|\.)text_model\.head\.|^(cls|distillation)_classifier\.|^decoder\.0\.(weight|bias)$"),
-        (Component.HEAD, r"(^|\.)(lm_head|embed_out|unembed|cls|output_layer|qa_outputs)\.|^(score|classifier|output|head)\."),
+        (
+            Component.HEAD,
+            r"(^|\.)(lm_head|embed_out|unembed|cls|output_layer|qa_outputs)\.|^(score|classifier|output|head)\.",
+        ),
         (Component.HEAD, r"(^|\.)(lm_loss|pred_layer|output_projection|proj_out|classification_head)\."),
         (Component.HEAD, r"^decoder\.(weight|bias)$|^language_model\.output\."),
-        (Component.HEAD, r"(^|\.)(pooler|contact_head|pre_classifier|qa_classifier|sop_classifier|sequence_summary)\.|^dense\."),
+        (
+            Component.HEAD,
+            r"(^|\.)(pooler|contact_head|pre_classifier|qa_classifier|sop_classifier|sequence_summary)\.|^dense\.",
+        ),
         (Component.HEAD, r"^(\w+_)?predictions\.|^generator_lm_head\.|^vocab_(transform|layer_norm|projector)\."),
         # Norms of the layer that stand inside a module named for its attention.
-        (Component.NORM, r"\.(attention|conv|crossattention)\.(LayerNorm|ln|self_attn_layer_norm)\.|LayerNorm\.(beta|gamma)$|\.layernorm_(before|after)\.|\.emb_layer_norm_after\."),
+        (
+            Component.NORM,
+            r"\.(attention|conv|crossattention)\.(LayerNorm|ln|self_attn_layer_norm)\.|LayerNorm\.(beta|gamma)$|\.layernorm_(before|after)\.|\.emb_layer_norm_after\.",
+        ),
         (Component.NORM, r"\.output\.LayerNorm\.|\.layernorm_before_(attention|ffn)\.|^reformer\..*\.layer_norm\."),
         (Component.ROUTER, r"\.(mlp|moe|block_sparse_moe|feed_forward|ffn|mixer)\.(gate|shared_expert_gate)\."),
         (Component.ROUTER, r"\.mlp\.router_gate\."),
         (Component.ROUTER, r"\.router\.|\.(e_score_correction_bias|expert_bias)$"),
-        (Component.EXPERTS, r"\.(experts|shared_experts?|shared_mlp)\.|\.mlp\.(up|down)_embed\.|\.(block_sparse_moe|mlp)\.(input|output)_linear\."),
+        (
+            Component.EXPERTS,
+            r"\.(experts|shared_experts?|shared_mlp)\.|\.mlp\.(up|down)_embed\.|\.(block_sparse_moe|mlp)\.(input|output)_linear\.",
+        ),
         # q/k norms and biases belong to the attention that holds them; a hybrid's mixers are told by what they hold.
-        (Component.ATTENTION, r"(^|\.)encoder\.layers\.\d+\.mixer\.(Wqkv|out_proj)\.|\.relative_(attention|position)_bias\."),
+        (
+            Component.ATTENTION,
+            r"(^|\.)encoder\.layers\.\d+\.mixer\.(Wqkv|out_proj)\.|\.relative_(attention|position)_bias\.",
+        ),
         (Component.EXPERTS, r"\.mixer\.fc\d_latent_proj\."),
         (Component.ATTENTION, r"\.(mixer|temporal_block)\.[qkvo]_proj\.|\.self_attn\.linear_attn\."),
         (Component.MLP, r"\.mixer\.(up|gate|down)_proj\."),
-        (Component.SSM, r"\.(mixer|mamba|linear_attn|conv|\w+_sconv|temporal_block|mlstm_layer)\.|^(rwkv\.)?blocks\.\d+\.attention\."),
+        (
+            Component.SSM,
+            r"\.(mixer|mamba|linear_attn|conv|\w+_sconv|temporal_block|mlstm_layer)\.|^(rwkv\.)?blocks\.\d+\.attention\.",
+        ),
         (
             Component.ATTENTION,
             r"\.(self_attn|attn|attention|self_attention|encoder_attn|cross_attn|multi_head_attention)\.",
@@ -89,12 +112,21 @@ _COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
         (Component.MLP, r"\.(mlp|feed_forward|ffn|fc\d|DenseReluDense)\.|\.(intermediate|output)\.dense\."),
         (Component.NORM, r"(^|[._])(layer_?norm\d?|norm_?\d?|ln_([\df]|attn|mlp)|ln|norm_f|LayerNorm)\.(weight|bias)$"),
         (Component.NORM, r"(layernorm(_\d)?|_norm|layernorm_embedding|groupnorm)\.(weight|bias)$"),
-        (Component.NORM, r"\.layer_norm(\d\.\d+|_emb)\.(weight|bias)$|\.(ln\d|ln_out|norm_mlstm|norm_ffn)\.(weight|bias)$"),
+        (
+            Component.NORM,
+            r"\.layer_norm(\d\.\d+|_emb)\.(weight|bias)$|\.(ln\d|ln_out|norm_mlstm|norm_ffn)\.(weight|bias)$",
+        ),
         (Component.ATTENTION, r"\.(rel_attn|attentions|position_bias)\."),
         (Component.MLP, r"\.(ff|ffns|mlps|block_sparse_moe)\."),
         (Component.NORM, r"layernorm\.(\d|W_up|W_down)\.weight$"),
-        (Component.EMBEDDING, r"(^|transformer\.)w\.weight$|\.mask_emb$|\.project_(in|out)\.|\.position_embeddings\.weights\."),
-        (Component.EMBEDDING, r"(^|\.)(wte|wpe|shared)\.|embed(ding|dings|_tokens|_in|_positions|_global)?\.weight$|\.eoi_embedding$"),
+        (
+            Component.EMBEDDING,
+            r"(^|transformer\.)w\.weight$|\.mask_emb$|\.project_(in|out)\.|\.position_embeddings\.weights\.",
+        ),
+        (
+            Component.EMBEDDING,
+            r"(^|\.)(wte|wpe|shared)\.|embed(ding|dings|_tokens|_in|_positions|_global)?\.weight$|\.eoi_embedding$",
+        ),
     )
 )
 
@@ -144,9 +176,9 @@ def beside_head(name: str) -> str | None:
     return next((what for what, pattern in _TOPS.items() if pattern.search(name)), None)
 
 
-def buffer_kind(tensor: TensorInfo) -> str | None:
+def buffer_kind(name: str, dimensions: int) -> str | None:
     """What a stored tensor is when it is no parameter (a mask, rotary frequencies), else None."""
-    return _buffer_of_kind(tensor.name.translate(_DIGITS), len(tensor.shape))
+    return _buffer_of_kind(name.translate(_DIGITS), dimensions)
 
 
 @lru_cache(_KINDS_REMEMBERED)

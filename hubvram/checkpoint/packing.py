@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
-from hubvram.checkpoint.tensors import TensorInfo
+from hubvram.checkpoint.tensors import Kind
 from hubvram.dtypes import COMPUTE_DTYPES
 
 
@@ -25,9 +25,9 @@ class Rule:
 class Unpacked:
     """Stored tensors, told apart."""
 
-    parameters: list[TensorInfo]
+    parameters: list[Kind]
     """Packed ones in the shape of the weights that they hold; their bytes are the stored ones."""
-    scales: list[TensorInfo]
+    scales: list[Kind]
 
 
 _RULES: Final[Mapping[str, Sequence[Rule]]] = MappingProxyType(
@@ -53,28 +53,26 @@ _RULES: Final[Mapping[str, Sequence[Rule]]] = MappingProxyType(
 element of theirs holds depends on further settings."""
 
 
-def unpack(tensors: Iterable[TensorInfo], method: str | None) -> Unpacked | None:
-    """The weights and the scales among `tensors`; None where the method, or the type of a tensor, is not known."""
+def unpack(kinds: Iterable[Kind], method: str | None) -> Unpacked | None:
+    """The weights and the scales among `kinds`; None where the method, or the type of a tensor, is not known."""
     if method is not None and method not in _RULES:
         return None
     rules = _RULES[method] if method else ()
     found = Unpacked(parameters=[], scales=[])
-    for tensor in tensors:
-        rule = next(
-            (rule for rule in rules if tensor.dtype in rule.dtypes and tensor.name.endswith(rule.endings)), None
-        )
-        if rule is None and tensor.dtype not in COMPUTE_DTYPES:
+    for kind in kinds:
+        rule = next((rule for rule in rules if kind.dtype in rule.dtypes and kind.name.endswith(rule.endings)), None)
+        if rule is None and kind.dtype not in COMPUTE_DTYPES:
             return None
         if rule is None:
-            found.parameters.append(tensor)
+            found.parameters.append(kind)
         elif rule.weights_per_element:
-            found.parameters.append(_as_weights(tensor, rule.weights_per_element))
+            found.parameters.append(_as_weights(kind, rule.weights_per_element))
         else:
-            found.scales.append(tensor)
+            found.scales.append(kind)
     return found
 
 
-def _as_weights(tensor: TensorInfo, weights_per_element: int) -> TensorInfo:
-    if weights_per_element == 1 or not tensor.shape:
-        return tensor
-    return tensor._replace(shape=(*tensor.shape[:-1], tensor.shape[-1] * weights_per_element))
+def _as_weights(kind: Kind, weights_per_element: int) -> Kind:
+    if weights_per_element == 1 or not kind.shape:
+        return kind
+    return replace(kind, shape=(*kind.shape[:-1], kind.shape[-1] * weights_per_element))

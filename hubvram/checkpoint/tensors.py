@@ -1,11 +1,16 @@
-"""Tensors as the files declare them: name, dtype, shape, place; and all of a model's together."""
+"""Tensors as the files declare them: name, dtype, shape, place; those that are alike; and all of a model's together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import prod
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from hubvram.checkpoint.components import Component, component_of
+
+_DIGITS: Final = str.maketrans("123456789", "000000000")
 
 
 class TensorInfo(NamedTuple):
@@ -24,6 +29,36 @@ class TensorInfo(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """Tensors of one dtype and shape: the same matrix of every layer, or of every expert."""
+
+    name: str
+    """The name that they share, with every digit as 0."""
+    dtype: str
+    shape: tuple[int, ...]
+    """Of the weights that each holds: packed tensors hold more than they have elements."""
+    members: Sequence[TensorInfo]
+    component: Component
+
+    @property
+    def parameters(self) -> int:
+        return len(self.members) * prod(self.shape)
+
+    @property
+    def stored_bytes(self) -> int:
+        return len(self.members) * self.members[0].stored_bytes
+
+    def split(self, names: tuple[str, ...], *, at_the_end: bool) -> tuple[Kind | None, Kind | None]:
+        """(those without, those with one of `names` at the end or the beginning of their own)."""
+        ends = str.endswith if at_the_end else str.startswith
+        found = [tensor for tensor in self.members if ends(tensor.name, names)]
+        if not found:
+            return self, None
+        others = [tensor for tensor in self.members if not ends(tensor.name, names)]
+        return replace(self, members=others) if others else None, replace(self, members=found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DtypeTotal:
     """What is stored in one dtype."""
 
@@ -31,8 +66,8 @@ class DtypeTotal:
     stored_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:  # without slots, for the sake of what is cached
     """Every tensor of a model, over all its files."""
 
     tensors: Sequence[TensorInfo]
@@ -41,24 +76,44 @@ class Checkpoint:
     """Size of the files themselves: what a download fetches."""
     notes: tuple[str, ...] = field(default=())
 
+    @cached_property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The tensors, those together that differ in their digits alone."""
+        return tuple(_kinds_of(self.tensors))
+
     @property
     def stored_bytes(self) -> int:
         """Bytes of tensor data."""
-        return sum(tensor.stored_bytes for tensor in self.tensors)
+        return sum(kind.stored_bytes for kind in self.kinds)
 
     @property
     def elements(self) -> int:
         """Stored elements, whatever they mean."""
-        return sum(tensor.elements for tensor in self.tensors)
+        return sum(kind.parameters for kind in self.kinds)
 
     def by_dtype(self) -> dict[str, DtypeTotal]:
         """Dtype -> what is stored in it, largest first."""
         elements: dict[str, int] = {}
         stored: dict[str, int] = {}
-        for tensor in self.tensors:
-            elements[tensor.dtype] = elements.get(tensor.dtype, 0) + tensor.elements
-            stored[tensor.dtype] = stored.get(tensor.dtype, 0) + tensor.stored_bytes
+        for kind in self.kinds:
+            elements[kind.dtype] = elements.get(kind.dtype, 0) + kind.parameters
+            stored[kind.dtype] = stored.get(kind.dtype, 0) + kind.stored_bytes
         return {
             dtype: DtypeTotal(elements=elements[dtype], stored_bytes=stored[dtype])
             for dtype in sorted(stored, key=lambda dtype: (-stored[dtype], dtype))
         }
+
+
+def _kinds_of(tensors: Iterable[TensorInfo]) -> list[Kind]:
+    """The kinds, in the order of their first tensors."""
+    members: dict[tuple[str, str, tuple[int, ...]], list[TensorInfo]] = {}
+    for tensor in tensors:
+        key = (tensor[0].translate(_DIGITS), tensor[1], tensor[2])  # fields by place: this runs a million times
+        try:
+            members[key].append(tensor)
+        except KeyError:
+            members[key] = [tensor]
+    return [
+        Kind(name=name, dtype=dtype, shape=shape, members=found, component=component_of(name))
+        for (name, dtype, shape), found in members.items()
+    ]

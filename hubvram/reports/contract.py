@@ -10,7 +10,7 @@ from hubvram.architecture.attention import FullAttention, LatentAttention
 from hubvram.architecture.layers import Architecture, LayerGroup, Stack
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Linear, Part, Weight
-from hubvram.architecture.reconcile import Item
+from hubvram.architecture.stored import Item
 from hubvram.checkpoint.components import Component
 from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.hardware.fit import Fit

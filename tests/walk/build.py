@@ -27,6 +27,8 @@ OVERRIDES: Final[Mapping[str, Mapping[str, Any]]] = {
     "dbrx": {"attn_config": {"rope_theta": 10_000.0}},
     "deepseek_v2": {"num_experts_per_tok": 6},
     "dots1": {"n_routed_experts": 128, "n_shared_experts": 2, "num_experts_per_tok": 6},
+    # 14 heads do not divide its 1152 features.
+    "aya_vision": {"vision_config": {"model_type": "siglip_vision_model"}},
     # Its rule for layers is to be told.
     "lfm2_moe": {
         "num_hidden_layers": 24,

@@ -11,6 +11,7 @@ from hubvram.architecture.families import (
     audio,
     classic,
     composite,
+    convolutions,
     dense,
     encoder,
     gemma,
@@ -31,7 +32,7 @@ from hubvram.config.reader import ModelConfig
 
 _FILES: Final = (
     *(dense, gemma, searched, moe, streams, latent, state_space),
-    *(linear_attention, classic, encoder, vision, audio, seq2seq, composite, remote),
+    *(linear_attention, convolutions, classic, encoder, vision, audio, seq2seq, composite, remote),
 )
 
 FAMILIES: Final[Mapping[str, Read]] = MappingProxyType(dict(ChainMap(*(dict(file.FAMILIES) for file in _FILES))))

@@ -18,8 +18,7 @@ from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.tops import LABELS, WORDS, Top, Tops, linear, norm
 from hubvram.architecture.families.towers import TOWERS
 from hubvram.architecture.layers import Architecture
-from hubvram.architecture.parts import Linear, Norms, Part, Tensor, Weight, vector
-from hubvram.architecture.parts import Block
+from hubvram.architecture.parts import Block, Linear, Norms, Part, Tensor, Weight, vector
 from hubvram.architecture.patterns import Window
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
@@ -66,12 +65,9 @@ def read_speech(config: ConfigDocument, architectures: tuple[str, ...], speech: 
 
 def _convolutions(config: ConfigDocument, *, every: bool) -> tuple[Weight, ...]:
     """What makes frames of the waveform; a norm behind the first of them, or behind every one."""
-    widths, kernels = config.integers("conv_dim"), config.integers("conv_kernel")
-    if not widths or len(widths) != len(kernels):
+    widths, kernels = _sizes(config, "conv_dim"), _sizes(config, "conv_kernel")
+    if len(widths) != len(kernels):
         raise config.error("conv_dim", f"it has {len(widths)} convolutions, conv_kernel {len(kernels)}")
-    for key, sizes in (("conv_dim", widths), ("conv_kernel", kernels)):
-        if not all(0 < size <= _LARGEST for size in sizes):
-            raise config.error(key, f"a size is not between 1 and {_LARGEST:,}")
     found: list[Weight] = []
     for index, (inputs, width, kernel) in enumerate(zip((1, *widths), widths, kernels, strict=False)):
         found.append(_embedding("convolution", width, inputs, kernel))
@@ -80,6 +76,14 @@ def _convolutions(config: ConfigDocument, *, every: bool) -> tuple[Weight, ...]:
         if every or index == 0:
             found += norm("convolution norm", width)
     return tuple(found)
+
+
+def _sizes(config: ConfigDocument, key: str) -> tuple[int, ...]:
+    """One size for each convolution."""
+    sizes = config.integers(key)
+    if not sizes or not all(0 < size <= _LARGEST for size in sizes):
+        raise config.error(key, f"expected sizes from 1 to {_LARGEST:,}, found {list(sizes)[:4]}")
+    return sizes
 
 
 _LARGEST: Final = 2**20
@@ -91,7 +95,7 @@ def _embedding(name: str, *shape: int) -> Tensor:
 
 def _frames(config: ConfigDocument, *, normed: bool) -> tuple[Weight, ...]:
     """From the convolutions to the layers; frames can be masked in training by a learned one."""
-    hidden, width = config.size("hidden_size"), config.integers("conv_dim")[-1]
+    hidden, width = config.size("hidden_size"), _sizes(config, "conv_dim")[-1]
     projection = Linear(
         name="projection", out_features=hidden, in_features=width, bias=True, component=Component.EMBEDDING
     )
@@ -170,7 +174,7 @@ def _quantizer(config: ConfigDocument) -> tuple[Weight, ...]:
     width, shared = config.size("codevector_dim"), config.size("proj_codevector_dim")
     return (
         Tensor(name="codevectors", shape=(groups * each, width // groups), component=Component.HEAD),
-        linear("quantizer", groups * each, config.integers("conv_dim")[-1]),
+        linear("quantizer", groups * each, _sizes(config, "conv_dim")[-1]),
         linear("hidden projection", shared, config.size("hidden_size")),
         linear("code projection", shared, width),
     )

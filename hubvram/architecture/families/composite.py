@@ -159,7 +159,9 @@ _KOSMOS_2_TEXT: Final = Traits(
 _TEXT_MODELS: Final[Mapping[str, Traits]] = {
     "qwen2_vl_text": _QWEN2_VL_TEXT,
     "qwen2_5_vl_text": _QWEN2_VL_TEXT,
+    "qwen2_5_omni_text": _QWEN2_VL_TEXT,
     "qwen3_vl_text": _QWEN3_VL_TEXT,
+    "qwen3_omni_moe_text": replace(_QWEN3_VL_TEXT, read_mlp=some_experts, uneven_heads=True),
     "qwen3_vl_moe_text": replace(_QWEN3_VL_TEXT, read_mlp=some_experts),
     "glm4v_text": Traits(
         read_mlp=dense,
@@ -168,6 +170,8 @@ _TEXT_MODELS: Final[Mapping[str, Traits]] = {
         norms_per_layer=4,
         partial_rotary_key="partial_rotary_factor",
     ),
+    "glm_ocr_text": Traits(read_mlp=dense, fused_mlp=True, norms_per_layer=4),
+    "paddleocr_vl_text": Traits(read_mlp=dense, qkv_bias="use_bias", o_bias="use_bias", mlp_bias="use_bias"),
     "kosmos_2_text_model": _KOSMOS_2_TEXT,
     "glm4v_moe_text": Traits(
         read_mlp=experts_behind_dense,
@@ -196,6 +200,13 @@ _COMPOSITES: Final[Mapping[str, Composite]] = {
     "qwen2_5_vl": _vision(projectors.qwen2_5_vl, Tied.EITHER),
     "qwen3_vl": _vision(projectors.qwen3_vl),
     "qwen3_vl_moe": _vision(projectors.qwen3_vl),
+    "qwen2_5_omni_thinker": Composite(
+        towers=(("audio_config", None), ("vision_config", projectors.qwen2_5_vl)),
+    ),
+    "qwen3_omni_moe_thinker": Composite(
+        towers=(("audio_config", None), ("vision_config", projectors.qwen3_vl)),
+    ),
+    "hyperclovax_vision_v2": _vision(projectors.hyperclovax),
     "qwen3_5": _vision(projectors.merger),
     "qwen3_5_moe": _vision(projectors.merger),
     "internvl": _vision(projectors.internvl),
@@ -203,6 +214,10 @@ _COMPOSITES: Final[Mapping[str, Composite]] = {
     "glm4v": _vision(projectors.glm4v, Tied.EITHER),
     "glm46v": _vision(projectors.glm4v),
     "glm4v_moe": _vision(projectors.glm4v, Tied.EITHER),
+    "glm_ocr": _vision(partial(projectors.glm4v, channels="in_channels"), Tied.EITHER),
+    "lfm2_vl": _vision(projectors.lfm2_vl),
+    "paddleocr_vl": _vision(partial(projectors.merger, out=None), Tied.EITHER),
+    "video_llama_3": _vision(projectors.mlp, Tied.EITHER),
     "llama4": _vision(partial(projectors.one_linear, bias=False, into="vision_output_dim"), Tied.INNER),
     "aya_vision": _vision(partial(projectors.cohere, normed=True)),
     "cohere2_vision": _vision(projectors.cohere),

@@ -32,6 +32,7 @@ from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 from hubvram.errors import ConfigError
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoder:
     """In what a text encoder differs from bert, beside the traits of its layers."""
@@ -341,9 +342,7 @@ _ENCODERS: Final[Mapping[str, Encoder]] = {
     ),
     "electra": Encoder(layers=replace(_BERT, embedding_size="embedding_size"), tops=tops.ELECTRA),
     "roformer": Encoder(
-        layers=replace(
-            _BERT, learned_positions=None, rotary=True, embedding_size="embedding_size", extras=_sinusoids
-        ),
+        layers=replace(_BERT, learned_positions=None, rotary=True, embedding_size="embedding_size", extras=_sinusoids),
         tops=tops.ROFORMER,
     ),
     "distilbert": Encoder(

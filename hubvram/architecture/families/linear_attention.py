@@ -1,4 +1,4 @@
-"""Decoders with linear attention, gated recurrences or short convolutions, most of them between attention layers.
+"""Decoders with linear attention or gated recurrences, alone or between attention layers.
 
 The details were read from each model's `modeling_*.py` in transformers 5.23.
 """
@@ -8,21 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from math import isfinite
 from typing import Final
 
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.families.decoder import Traits, attention, dense, fixed
-from hubvram.architecture.families.experts import Experts, after, in_steps
+from hubvram.architecture.families.experts import Experts, in_steps
 from hubvram.architecture.families.hybrid import (
-    CONV,
     FULL,
     LINEAR,
     SLIDING,
     Hybrid,
     always,
-    by_indices,
     by_interval,
     listed,
     read_hybrid,
@@ -31,57 +28,9 @@ from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.architecture.parts import Block, Linear, Tensor, Weight, vector
-from hubvram.architecture.recurrent import GatedDeltaNet, ShortConv
+from hubvram.architecture.recurrent import GatedDeltaNet
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
-
-# ------------------------------------------------------------------------------ short convolutions
-
-
-def short_conv(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> ShortConv:
-    """A gated convolution (lfm2)."""
-    return ShortConv(
-        hidden_size=config.size("hidden_size"),
-        conv_L_cache=config.size("conv_L_cache"),
-        conv_bias=config.flag("conv_bias"),
-    )
-
-
-def _adjusted(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP:
-    """Two thirds of what the config says, times a factor, rounded up; as it says without `block_auto_adjust_ff_dim`."""
-    mlp = dense(config, traits, index)
-    if not config.flag("block_auto_adjust_ff_dim"):
-        return mlp
-    size = int(2 * mlp.intermediate_size / 3)
-    factor = config.get(float, "block_ffn_dim_multiplier")
-    if factor is not None:
-        if not (isfinite(factor) and 0 < factor * size < 2**48):
-            raise config.error("block_ffn_dim_multiplier", f"{factor} times {size} is no width")
-        multiple = config.size("block_multiple_of")
-        size = multiple * -(-int(factor * size) // multiple)
-    return replace(mlp, intermediate_size=size)
-
-
-def _gated_heads(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
-    """A gate for each head (lfm3)."""
-    mixer = attention(config, traits, index, window)
-    return replace(mixer, gate_size=mixer.num_attention_heads) if config.flag("use_attention_gate") else mixer
-
-
-def _lfm3_layers(config: ConfigDocument, layers: int) -> Sequence[str]:
-    """Convolutions in every other layer, between them attention over everything and over a window in turn."""
-    return [CONV if index % 2 or not index else FULL if index % 4 else SLIDING for index in range(layers)]
-
-
-def _not_told(config: ConfigDocument, layers: int) -> Sequence[str]:
-    raise config.error("layer_types", "it is missing, and its model type has no rule for it")
-
-
-def _read_lfm2_moe(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
-    """The router's learned bias is an option."""
-    experts = replace(_LFM2_EXPERTS, correction_bias=config.flag("use_expert_bias"))
-    return read_hybrid(config, architectures, replace(_LFM2_MOE, experts=experts))
-
 
 # ------------------------------------------------------------------------------- linear attention
 
@@ -237,7 +186,7 @@ def _xlstm_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP:
 def _share_of_hidden(config: ConfigDocument, key: str) -> int:
     """A factor times the hidden size."""
     factor = config.require(float, key)
-    if not (isfinite(factor) and 0 < factor < 2**16):
+    if not 0 < factor < 2**16:
         raise config.error(key, f"{factor} is no factor of a width")
     return int(config.size("hidden_size") * factor)
 
@@ -249,15 +198,6 @@ def _read_xlstm(config: ConfigDocument, architectures: tuple[str, ...]) -> Archi
 
 
 # ------------------------------------------------------------------------------------ model types
-
-_LFM: Final = Traits(
-    read_mlp=dense,
-    names={"tie_word_embeddings": "tie_embedding"},
-    values=fixed(hidden_act="silu"),
-    qk_norm=True,
-)
-_LFM2_EXPERTS: Final = Experts(layers=partial(after, dense_layers="num_dense_layers"))
-_LFM2_MOE: Final = Hybrid(kinds=listed(_not_told), mixers={CONV: short_conv, FULL: attention}, traits=_LFM)
 
 _QWEN: Final = Hybrid(
     kinds=listed(by_interval),
@@ -299,23 +239,6 @@ _XLSTM: Final = Hybrid(
 )
 
 _TYPES: Final[Mapping[str, Hybrid]] = {
-    "lfm2": Hybrid(
-        kinds=listed(by_indices("full_attn_idxs", other=CONV, absent=FULL)),
-        mixers={CONV: short_conv, FULL: attention},
-        traits=replace(_LFM, read_mlp=_adjusted, names={**_LFM.names, "intermediate_size": "block_ff_dim"}),
-    ),
-    "lfm3": Hybrid(
-        kinds=listed(_lfm3_layers),
-        mixers={CONV: short_conv, FULL: _gated_heads, SLIDING: _gated_heads},
-        traits=replace(
-            _LFM,
-            names={},
-            qkv_bias="attention_bias",
-            o_bias="attention_bias",
-            post_norms="use_sandwich_norm",
-            rotary_tables=2,
-        ),
-    ),
     "qwen3_next": replace(_QWEN, experts=replace(_QWEN_EXPERTS, layers=in_steps)),
     "qwen3_5_text": _QWEN,
     "qwen3_5_moe_text": replace(_QWEN, experts=_QWEN_EXPERTS),
@@ -341,7 +264,6 @@ _TYPES: Final[Mapping[str, Hybrid]] = {
 
 FAMILIES: Final[Mapping[str, Read]] = {
     **{model_type: partial(read_hybrid, hybrid=hybrid) for model_type, hybrid in _TYPES.items()},
-    "lfm2_moe": _read_lfm2_moe,
     "olmo_hybrid": _read_olmo_hybrid,
     "xlstm": _read_xlstm,
 }

@@ -127,6 +127,17 @@ def cohere(ends: Ends, *, normed: bool = False) -> Stack:
     )
 
 
+def lfm2_vl(ends: Ends) -> Stack:
+    """An MLP over squares of `downsample_factor` patches a side, perhaps behind a norm."""
+    into = ends.tower_size * ends.whole.size("downsample_factor") ** 2
+    inner, bias = ends.whole.size("projector_hidden_size"), ends.whole.flag("projector_bias")
+    return projector(
+        ends,
+        *(norm(into) if ends.whole.flag("projector_use_layernorm") else ()),
+        *two_linears(inner, into, ends.text_size, bias=bias),
+    )
+
+
 def mlp(ends: Ends) -> Stack:
     """An MLP (deepseek_vl)."""
     return projector(ends, *two_linears(ends.text_size, ends.tower_size, ends.text_size))
@@ -250,26 +261,32 @@ def idefics2(ends: Ends) -> Stack:
 
 
 def merger(
-    ends: Ends, *, width: str = "hidden_size", out: str = "out_hidden_size", norm_bias: bool = True, deep: bool = False
+    ends: Ends,
+    *,
+    width: str = "hidden_size",
+    out: str | None = "out_hidden_size",
+    norm_bias: bool = True,
+    deep: bool = False,
 ) -> Stack:
     """An MLP over squares of `spatial_merge_size` patches; `deep`: one more for each layer that is looked at (qwen)."""
     size = ends.tower.size(width)
     merged = size * ends.tower.size("spatial_merge_size") ** 2
-    mlp = two_linears(merged, merged, ends.tower.size(out))
+    mlp = two_linears(merged, merged, ends.tower.size(out) if out else ends.text_size)
     weights: tuple[Weight, ...] = (*norm(size, bias=norm_bias), *mlp)
     for _ in ends.tower.integers("deepstack_visual_indexes")[:LAYERS_LIMIT] if deep else ():
         weights += (*norm(merged), *mlp)
     return projector(ends, *weights)
 
 
-def glm4v(ends: Ends) -> Stack:
-    """A matrix, a norm and a gated MLP behind the tower's downsampling."""
+def glm4v(ends: Ends, *, channels: str | None = None) -> Stack:
+    """A matrix, a norm and a gated MLP behind the tower's downsampling, as wide as the tower's or `channels` times."""
     size = ends.tower.size("out_hidden_size")
+    inner = size * ends.tower.size(channels) if channels else ends.tower.size("intermediate_size")
     return projector(
         ends,
         Linear(name="projection", out_features=size, in_features=size),
         *norm(size),
-        *gated_mlp(ends.tower.size("intermediate_size"), size, size),
+        *gated_mlp(inner, size, size),
     )
 
 
@@ -282,3 +299,10 @@ def voxtral(ends: Ends) -> Stack:
 qwen2_vl = partial(merger, width="embed_dim", out="hidden_size")
 qwen2_5_vl = partial(merger, norm_bias=False)
 qwen3_vl = partial(merger, deep=True)
+
+
+def hyperclovax(ends: Ends) -> Stack:
+    """A matrix behind the tower's own merger."""
+    merged, size = qwen2_5_vl(ends), ends.tower.size("out_hidden_size")
+    last = Linear(name="projection", out_features=ends.text_size, in_features=size, bias=True)
+    return projector(ends, *merged.extras, last)

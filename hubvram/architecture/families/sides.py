@@ -140,7 +140,11 @@ def _top(config: ConfigDocument, name: str, side: Side, around: Around) -> tuple
     if name.endswith("ForAudioClassification"):
         width = config.size("classifier_proj_size")
         projector = replace(linear("projector", width, hidden_size), component=Component.PROJECTOR)
-        sums = (vector("layer weights", len(side.layers) + 1),) if config.flag("use_weighted_layer_sum") else ()
+        sums = (
+            (vector("layer weights", len(side.layers) + 1, Component.HEAD),)
+            if config.flag("use_weighted_layer_sum")
+            else ()
+        )
         return replace(head, in_features=width), (projector, *sums)
     if name.endswith("ForSequenceClassification") and around.dense_classifier:
         return head, (linear("dense", hidden_size, hidden_size),)

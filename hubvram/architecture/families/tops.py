@@ -168,9 +168,7 @@ BERT_GENERATION: Final[Tops] = {"Model": Top(), "Decoder": Top(rows=WORDS)}
 MODERNBERT: Final[Tops] = {
     "Model": Top(),
     **{
-        end: Top(
-            rows=rows, dense=True, norm=True, bias=bias, dense_bias="classifier_bias", norm_bias="norm_bias"
-        )
+        end: Top(rows=rows, dense=True, norm=True, bias=bias, dense_bias="classifier_bias", norm_bias="norm_bias")
         for end, rows, bias in (
             ("ForMaskedLM", WORDS, "decoder_bias"),
             ("ForSequenceClassification", LABELS, True),

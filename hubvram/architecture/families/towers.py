@@ -71,6 +71,14 @@ def sides(config: ConfigDocument, key: str) -> tuple[int, int]:
 _LARGEST_SIDE: Final = 2**20
 
 
+def ratio(config: ConfigDocument, key: str) -> float:
+    """How many times wider something is, where the field says that."""
+    value = config.require(float, key)
+    if not 0 < value <= _LARGEST_SIDE:
+        raise config.error(key, f"{value} is not between 0 and {_LARGEST_SIDE:,}")
+    return value
+
+
 def grid(config: ConfigDocument) -> int:
     """How many patches an image has."""
     (height, width), (patch_height, patch_width) = sides(config, "image_size"), sides(config, "patch_size")
@@ -203,7 +211,7 @@ _QWEN2_VL: Final = Tower(
     # hidden_size is here what the merger makes.
     values=lambda config: {
         "hidden_size": config.size("embed_dim"),
-        "intermediate_size": int(config.size("embed_dim") * config.require(float, "mlp_ratio")),
+        "intermediate_size": int(config.size("embed_dim") * ratio(config, "mlp_ratio")),
     },
 )
 _QWEN2_5_VL: Final = Tower(
@@ -323,6 +331,35 @@ _BLIP: Final = Tower(
 )
 _BLIP_2: Final = replace(_BLIP, traits=replace(_BLIP.traits, qkv_bias="qkv_bias"))
 
+
+def _omni_around(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Whisper's convolutions with computed positions; two tokens around what is heard; a matrix (qwen2_5_omni)."""
+    hidden, mels, out = config.size("hidden_size"), config.size("num_mel_bins"), config.size("output_dim")
+    return (
+        Tensor(name="conv1", shape=(hidden, mels, 3)),
+        Tensor(name="conv2", shape=(hidden, hidden, 3)),
+        Tensor(name="conv bias", shape=(hidden,), count=2),
+        Tensor(name="begin and end", shape=(2, out)),
+        *norms(config),
+        Linear(name="projection", out_features=out, in_features=hidden, bias=True),
+    )
+
+
+def _omni_moe_around(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Three convolutions, each of which halves time and frequency; an MLP behind the layers (qwen3_omni_moe)."""
+    hidden, channels, out = (config.size(key) for key in ("hidden_size", "downsample_hidden_size", "output_dim"))
+    left = -(-config.size("num_mel_bins") // 8)
+    return (
+        Tensor(name="conv1", shape=(channels, 1, 3, 3)),
+        Tensor(name="conv2 and conv3", shape=(channels, channels, 3, 3), count=2),
+        Tensor(name="conv bias", shape=(channels,), count=3),
+        Linear(name="conv out", out_features=hidden, in_features=channels * left),
+        *norms(config),
+        Linear(name="up", out_features=hidden, in_features=hidden, bias=True),
+        Linear(name="down", out_features=out, in_features=hidden, bias=True),
+    )
+
+
 _WHISPER: Final = Tower(
     traits=replace(_VIT, read_mixer=_without_k_bias, activation="activation_function"),
     around=(_whisper_around,),
@@ -335,6 +372,8 @@ TOWERS: Final[Mapping[str, Tower]] = {
     "siglip2_vision_model": Tower(
         traits=_VIT, around=(_flat_patches, partial(table, key="num_patches"), norms, _pooling_head)
     ),
+    "paddleocr_vl_vision": _SIGLIP_WITHOUT_HEAD,
+    "video_llama_3_vision": Tower(traits=_VIT, around=(patches, norms)),
     "idefics2_vision": _SIGLIP_WITHOUT_HEAD,
     "idefics3_vision": _SIGLIP_WITHOUT_HEAD,
     "smolvlm_vision": _SIGLIP_WITHOUT_HEAD,
@@ -357,12 +396,18 @@ TOWERS: Final[Mapping[str, Tower]] = {
     "intern_vit_6b": _INTERN_VIT,
     "qwen2_vl_vision": _QWEN2_VL,
     "qwen2_5_vl_vision": _QWEN2_5_VL,
+    "qwen2_5_omni_vision_encoder": _QWEN2_5_VL,
     "qwen3_vl_vision": _QWEN3_VL,
+    "qwen3_omni_moe_vision_encoder": _QWEN3_VL,
     "qwen3_vl_moe_vision": _QWEN3_VL,
     "qwen3_5_vision": _QWEN3_VL,
     "qwen3_5_moe_vision": _QWEN3_VL,
     "glm4v_vision": _GLM4V,
     "glm4v_moe_vision": _GLM4V,
+    "glm_ocr_vision": Tower(
+        traits=replace(_GLM4V.traits, o_bias="attention_bias", mlp_bias="attention_bias", qk_norm=True),
+        around=(_qwen_patches, partial(norms, bias=False), _downsample),
+    ),
     "llama4_vision_model": replace(_CLIP, around=(*_CLIP.around, _llama4_adapter)),
     "mllama_vision_model": Tower(
         traits=replace(_VIT, qkv_bias=False, o_bias=False, layer_extras=_mllama_gates),
@@ -370,5 +415,9 @@ TOWERS: Final[Mapping[str, Tower]] = {
         depth=("num_hidden_layers", "num_global_layers"),
     ),
     "qwen2_audio_encoder": _WHISPER,
+    "qwen2_5_omni_audio_encoder": replace(_WHISPER, around=(_omni_around,)),
+    "qwen3_omni_moe_audio_encoder": replace(
+        _WHISPER, traits=replace(_VIT, activation="activation_function"), around=(_omni_moe_around,)
+    ),
     "voxtral_encoder": _WHISPER,
 }

@@ -25,7 +25,7 @@ from hubvram.architecture.families.decoder import (
 from hubvram.architecture.families.encoder import encode
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.tops import LABELS, WORDS, Top, Tops, linear, norm
-from hubvram.architecture.families.towers import TOWERS, class_token, grid, patches, positions, read_tower
+from hubvram.architecture.families.towers import TOWERS, class_token, patches, positions, read_tower
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.architecture.parts import Linear, Norms, Tensor, Weight, vector
@@ -55,7 +55,9 @@ def read_vision(config: ConfigDocument, architectures: tuple[str, ...], vision: 
     hidden_size = config.size("hidden_size")
     number = config.size("num_hidden_layers", largest=LAYERS_LIMIT)
     head, around = tops.read_top(config, tops.top_of(vision.tops, architectures), hidden_size)
-    embedding = tuple(replace(weight, component=Component.EMBEDDING) for read in vision.around for weight in read(config))
+    embedding = tuple(
+        replace(weight, component=Component.EMBEDDING) for read in vision.around for weight in read(config)
+    )
     return Architecture(
         model_type=config.model_type or config.require(str, "model_type"),
         hidden_size=hidden_size,

@@ -192,11 +192,15 @@ def test_sides_by_class() -> None:
 
 
 def test_experts_in_every_second_layer() -> None:
-    config = t5("switch_transformers", "SwitchTransformersModel", num_layers=4, encoder_sparse_step=2, num_experts=3)
+    sparse = {"encoder_sparse_step": 2, "num_sparse_decoder_layers": 1, "num_decoder_layers": 3, "num_experts": 3}
 
-    layers = architecture_of(config).stacks[0].layers
+    architecture = architecture_of(t5("switch_transformers", "SwitchTransformersModel", num_layers=4, **sparse))
 
+    layers = architecture.stacks[0].layers
     assert [isinstance(layer.mlp, MoEMLP) for layer in layers] == [False, True, False, True]
+    assert [isinstance(layer.mlp, MoEMLP) for layer in architecture.layers] == [False, True, False]
+    # Of three experts a token takes one, on both sides.
+    assert architecture.inactive_parameters == 3 * 2 * (2 * 64 * 96)
 
 
 @pytest.mark.parametrize(

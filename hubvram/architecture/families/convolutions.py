@@ -1,0 +1,275 @@
+"""Decoders with short convolutions: between attention layers (lfm2), or in and around attention (inkling, zaya).
+
+The details were read from each model's `modeling_*.py` in transformers 5.23.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from hubvram.architecture import patterns
+from hubvram.architecture.attention import FullAttention
+from hubvram.architecture.families.decoder import Traits, attention, dense, fixed
+from hubvram.architecture.families.experts import ROUTED, Experts, after, by_name, count_of
+from hubvram.architecture.families.hybrid import (
+    CONV,
+    FULL,
+    HYBRID,
+    SLIDING,
+    Hybrid,
+    always,
+    by_indices,
+    listed,
+    put,
+    read_hybrid,
+)
+from hubvram.architecture.families.interface import Read
+from hubvram.architecture.layers import Architecture
+from hubvram.architecture.mlp import DenseMLP
+from hubvram.architecture.parts import Block, Linear, Tensor, Weight, vector
+from hubvram.architecture.recurrent import ShortConv
+from hubvram.checkpoint.components import Component
+from hubvram.config.document import ConfigDocument
+
+# ----------------------------------------------------------------- between attention layers (lfm2)
+
+
+def short_conv(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> ShortConv:
+    """A gated convolution (lfm2)."""
+    return ShortConv(
+        hidden_size=config.size("hidden_size"),
+        conv_L_cache=config.size("conv_L_cache"),
+        conv_bias=config.flag("conv_bias"),
+    )
+
+
+def _adjusted(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP:
+    """Two thirds of what the config says, times a factor, rounded up; as it says without `block_auto_adjust_ff_dim`."""
+    mlp = dense(config, traits, index)
+    if not config.flag("block_auto_adjust_ff_dim"):
+        return mlp
+    size = int(2 * mlp.intermediate_size / 3)
+    factor = config.get(float, "block_ffn_dim_multiplier")
+    if factor is not None:
+        if not 0 < factor < 2**16:
+            raise config.error("block_ffn_dim_multiplier", f"{factor} is no factor of a width")
+        multiple = config.size("block_multiple_of")
+        size = multiple * -(-int(factor * size) // multiple)
+    return replace(mlp, intermediate_size=size)
+
+
+def _gated_heads(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
+    """A gate for each head (lfm3)."""
+    mixer = attention(config, traits, index, window)
+    return replace(mixer, gate_size=mixer.num_attention_heads) if config.flag("use_attention_gate") else mixer
+
+
+def _lfm3_layers(config: ConfigDocument, layers: int) -> Sequence[str]:
+    """Convolutions in every other layer, between them attention over everything and over a window in turn."""
+    return [CONV if index % 2 or not index else FULL if index % 4 else SLIDING for index in range(layers)]
+
+
+def _not_told(config: ConfigDocument, layers: int) -> Sequence[str]:
+    raise config.error("layer_types", "it is missing, and its model type has no rule for it")
+
+
+def _read_lfm2_moe(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """The router's learned bias is an option."""
+    experts = replace(_LFM2_EXPERTS, correction_bias=config.flag("use_expert_bias"))
+    return read_hybrid(config, architectures, replace(_LFM2_MOE, experts=experts))
+
+
+# ---------------------------------------------------------------- in and around attention (inkling)
+
+_HYBRID_SLIDING: Final = "hybrid_sliding"
+
+
+def _relative(
+    config: ConfigDocument, traits: Traits, index: int, window: patterns.Window, *, prefix: str, extent: str
+) -> Block:
+    """Attention with relative positions, and convolutions of K and V, whose last inputs are cached too."""
+    hidden, kernel, rank = config.size("hidden_size"), config.size("conv_kernel_size"), config.size("d_rel")
+    heads, head_dim = config.size(f"{prefix}num_attention_heads"), config.size(f"{prefix}head_dim")
+    kv_size = config.size(f"{prefix}num_key_value_heads") * head_dim
+    rows = {"q": heads * head_dim, "k": kv_size, "v": kv_size, "relative": heads * rank}
+    return Block(
+        kind="relative_attention",
+        component=Component.ATTENTION,
+        weights=(
+            *(Linear(name=name, out_features=size, in_features=hidden) for name, size in rows.items()),
+            Linear(name="o", out_features=hidden, in_features=heads * head_dim),
+        ),
+        others=(
+            Tensor(name="convolution", shape=(kv_size, 1, kernel), count=2, component=Component.SSM),
+            Tensor(name="norm", shape=(head_dim,), count=2),
+            Tensor(name="relative positions", shape=(rank, config.size(extent))),
+        ),
+    )
+
+
+def _inkling_layers(config: ConfigDocument, layers: int) -> Sequence[str]:
+    """A window in the layers of `local_layer_ids`, else in all but each sixth."""
+    if config.get(list, "local_layer_ids") is not None:
+        local = set(config.integers("local_layer_ids"))
+        return [_HYBRID_SLIDING if index in local else HYBRID for index in range(layers)]
+    return [_HYBRID_SLIDING if (index + 1) % 6 else HYBRID for index in range(layers)]
+
+
+def _around(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
+    """Convolutions behind attention and MLP."""
+    shape = (config.size("hidden_size"), 1, config.size("conv_kernel_size"))
+    return (Tensor(name="convolution", shape=shape, count=2, component=Component.SSM),)
+
+
+def _read_inkling(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """Where the file has `dense_intermediate_size`, its `intermediate_size` is the experts'."""
+    width = config.size_or_none("dense_intermediate_size")
+    if width is not None:
+        config = put(config, moe_intermediate_size=config.size("intermediate_size"), intermediate_size=width)
+    return read_hybrid(config, architectures, _INKLING)
+
+
+def _shared_rows(config: ConfigDocument) -> Weight:
+    """The router weighs the shared experts too."""
+    shape = (count_of(config, "n_shared_experts"), config.size("hidden_size"))
+    return Tensor(name="shared rows", shape=shape, component=Component.ROUTER)
+
+
+def _router_scale(config: ConfigDocument) -> Weight:
+    return vector("scale", 1, Component.ROUTER)
+
+
+# --------------------------------------------------------------------------- within attention (zaya)
+
+
+def _compressed(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> Block:
+    """Compressed convolutional attention (2510.04476): Q and K convolved, half of V from the token before."""
+    hidden, head_dim, bias = config.size("hidden_size"), config.size("head_dim"), config.flag("attention_bias")
+    heads, kv_heads = config.size("num_attention_heads"), config.size("num_key_value_heads")
+    q_size, channels = heads * head_dim, (heads + kv_heads) * head_dim
+    rows = {"q": q_size, "k": kv_heads * head_dim, "v": kv_heads * head_dim // 2, "v before": kv_heads * head_dim // 2}
+    return Block(
+        kind="convolutional_attention",
+        component=Component.ATTENTION,
+        weights=(
+            *(Linear(name=name, out_features=size, in_features=hidden, bias=bias) for name, size in rows.items()),
+            Linear(name="o", out_features=hidden, in_features=q_size, bias=bias),
+        ),
+        others=(
+            Tensor(name="convolution", shape=(channels, 1, config.size("cca_time0"))),
+            Tensor(name="convolution of heads", shape=(channels, head_dim, config.size("cca_time1"))),
+            Tensor(name="convolution biases", shape=(channels,), count=2),
+            vector("K scale", kv_heads),
+        ),
+    )
+
+
+def _zaya_experts(config: ConfigDocument, traits: Traits, index: int) -> Block:
+    """Experts, or none: a router of several layers, which hears the one before, chooses one of both."""
+    hidden, width, size = (config.size(key) for key in ("hidden_size", "moe_intermediate_size", "router_hidden_size"))
+    number, classes = config.size("num_experts"), config.size("num_experts") + 1
+    decide = (
+        Linear(name="router in", out_features=size, in_features=hidden, bias=True, component=Component.ROUTER),
+        Linear(name="router", out_features=size, in_features=size, bias=True, count=2, component=Component.ROUTER),
+        Linear(name="router out", out_features=classes, in_features=size, component=Component.ROUTER),
+        Tensor(name="router norms", shape=(size,), count=2 if index else 1, component=Component.ROUTER),
+        vector("correction bias", classes, Component.ROUTER),
+    )
+    return Block(
+        kind="moe",
+        component=Component.EXPERTS,
+        weights=(
+            Linear(name="gate up", out_features=2 * width, in_features=hidden, count=number),
+            Linear(name="down", out_features=hidden, in_features=width, count=number),
+        ),
+        others=decide,
+        inactive=(number - 1) * 3 * width * hidden,
+    )
+
+
+def _residual_scales(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
+    return (Tensor(name="residual scales", shape=(config.size("hidden_size"),), count=8, component=Component.OTHER),)
+
+
+def _embedding_scales(config: ConfigDocument) -> tuple[Weight, ...]:
+    return (Tensor(name="embedding scales", shape=(config.size("hidden_size"),), count=2, component=Component.OTHER),)
+
+
+def _embedding_norm(config: ConfigDocument) -> tuple[Weight, ...]:
+    return (vector("embedding norm", config.size("hidden_size"), Component.NORM),)
+
+
+def _mlp_scale(config: ConfigDocument) -> tuple[Weight, ...]:
+    return (vector("scale", 1),)
+
+
+# ------------------------------------------------------------------------------------ model types
+
+_LFM: Final = Traits(
+    read_mlp=dense,
+    names={"tie_word_embeddings": "tie_embedding"},
+    values=fixed(hidden_act="silu"),
+    qk_norm=True,
+)
+_LFM2_EXPERTS: Final = Experts(layers=partial(after, dense_layers="num_dense_layers"))
+_LFM2_MOE: Final = Hybrid(kinds=listed(_not_told), mixers={CONV: short_conv, FULL: attention}, traits=_LFM)
+
+_INKLING: Final = Hybrid(
+    kinds=listed(_inkling_layers),
+    mixers={
+        HYBRID: partial(_relative, prefix="", extent="rel_extent"),
+        _HYBRID_SLIDING: partial(_relative, prefix="swa_", extent="sliding_window"),
+    },
+    traits=Traits(
+        read_mlp=dense,
+        mlp_extras=_mlp_scale,
+        layer_extras=_around,
+        extras=_embedding_norm,
+        rotary=False,
+    ),
+    experts=replace(
+        ROUTED,
+        layers=partial(by_name, usual=partial(after, dense_layers="dense_mlp_idx")),
+        others=(_shared_rows, _router_scale),
+    ),
+)
+
+_TYPES: Final[Mapping[str, Hybrid]] = {
+    "lfm2": Hybrid(
+        kinds=listed(by_indices("full_attn_idxs", other=CONV, absent=FULL)),
+        mixers={CONV: short_conv, FULL: attention},
+        traits=replace(_LFM, read_mlp=_adjusted, names={**_LFM.names, "intermediate_size": "block_ff_dim"}),
+    ),
+    "lfm3": Hybrid(
+        kinds=listed(_lfm3_layers),
+        mixers={CONV: short_conv, FULL: _gated_heads, SLIDING: _gated_heads},
+        traits=replace(
+            _LFM,
+            names={},
+            qkv_bias="attention_bias",
+            o_bias="attention_bias",
+            post_norms="use_sandwich_norm",
+            rotary_tables=2,
+        ),
+    ),
+    "zaya": Hybrid(
+        kinds=listed(always(HYBRID)),
+        mixers={HYBRID: _compressed, _HYBRID_SLIDING: _compressed},
+        traits=Traits(
+            read_mlp=_zaya_experts,
+            layer_extras=_residual_scales,
+            extras=_embedding_scales,
+            head_bias="lm_head_bias",
+            rotary=False,  # its attention is no class with heads that rotate
+        ),
+    ),
+}
+
+FAMILIES: Final[Mapping[str, Read]] = {
+    **{model_type: partial(read_hybrid, hybrid=hybrid) for model_type, hybrid in _TYPES.items()},
+    "inkling_text": _read_inkling,
+    "lfm2_moe": _read_lfm2_moe,
+}
