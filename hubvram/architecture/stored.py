@@ -73,18 +73,19 @@ def item_of(what: str, kinds: Iterable[Kind], rule: str, *, is_loaded: bool = Tr
 
 
 MTP: Final = "blocks for multi-token prediction"
-_LAYERS_OF: Final = ("model", "model.language_model", "language_model.model")
+_LAYERS_OF: Final = ("model.layers.", "model.language_model.layers.", "language_model.model.layers.")
 _MTP_BLOCKS: Final = 4  # one in every published model so far
 
 
 def _with_drafts(kinds: Iterable[Kind], architecture: Architecture) -> Iterator[Kind]:
     """Layers behind the last one are blocks for multi-token prediction (DeepSeek-V3, GLM-4.5)."""
     number = architecture.num_hidden_layers
-    prefixes = tuple(f"{prefix}.layers.{number + extra}." for extra in range(_MTP_BLOCKS) for prefix in _LAYERS_OF)
     for kind in kinds:
-        if ".layers." not in kind.name:
+        stack = next((stack for stack in _LAYERS_OF if kind.name.startswith(stack)), None)
+        if stack is None:
             yield kind
             continue
+        prefixes = tuple(f"{stack}{number + extra}." for extra in range(_MTP_BLOCKS))
         proper, drafts = kind.split(prefixes, at_the_end=False)
         if proper is not None:
             yield proper

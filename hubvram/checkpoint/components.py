@@ -37,10 +37,13 @@ _COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
         # A tower has layers like a text model's, so it is told apart first.
         (Component.PROJECTOR, r"(^|\.)(multi_modal_projector|mm_projector|projector|connector|embed_(vision|audio))\."),
         (Component.PROJECTOR, r"(^|\.)(visual|vision_model)\.(merger|(deepstack_)?merger_list)\."),
-        (Component.PROJECTOR, r"^(mlp\d|enc_to_dec_proj)\.|(^|\.)(visual_embeddings_table|mlp_AR)\."),
+        (Component.PROJECTOR, r"^(mlp\d|enc_to_dec_proj|(model\.)?merger)\.|(^|\.)(visual_embeddings_table|mlp_AR)\."),
         (Component.PROJECTOR, r"(^|\.)(image_newline|query_tokens)$|(^|\.)(qformer|language_projection|aligner)\."),
         (Component.PROJECTOR, r"(^|\.)(vision_projection|vision_projector|image_to_text_projection)\."),
-        (Component.VISION, r"(^|\.)(image_tower|video_tower|vqmodel|generation_(embeddings|aligner|head))\."),
+        (
+            Component.VISION,
+            r"(^|\.)(image_tower|video_tower|vqmodel|generation_(embeddings|aligner|head)|high_res_vision_\w+)\b",
+        ),
         (Component.VISION, r"(^|\.)(vision_tower|vision_model|visual|vision_encoder)\."),
         (Component.PROJECTOR, r"\.embed_tokens_extend\.\w+\.(img_projection|up_proj_for|down_proj_for)_\w+\."),
         (Component.VISION, r"^transformer\.vision\.|\.embed_tokens_extend\.image_embed\."),

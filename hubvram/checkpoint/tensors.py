@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from hubvram.checkpoint.components import Component, component_of
 
-_DIGITS: Final = str.maketrans("123456789", "000000000")
+_DIGITS: Final = bytes.maketrans(b"123456789", b"000000000")
 
 
 class TensorInfo(NamedTuple):
@@ -106,14 +106,15 @@ class Checkpoint:  # without slots, for the sake of what is cached
 
 def _kinds_of(tensors: Iterable[TensorInfo]) -> list[Kind]:
     """The kinds, in the order of their first tensors."""
-    members: dict[tuple[str, str, tuple[int, ...]], list[TensorInfo]] = {}
+    members: dict[tuple[bytes, str, tuple[int, ...]], list[TensorInfo]] = {}
     for tensor in tensors:
-        key = (tensor[0].translate(_DIGITS), tensor[1], tensor[2])  # fields by place: this runs a million times
+        # This runs a million times: fields by their place, and bytes, which translate ten times faster than str.
+        key = (tensor[0].encode().translate(_DIGITS), tensor[1], tensor[2])
         try:
             members[key].append(tensor)
         except KeyError:
             members[key] = [tensor]
     return [
-        Kind(name=name, dtype=dtype, shape=shape, members=found, component=component_of(name))
+        Kind(name=name.decode(), dtype=dtype, shape=shape, members=found, component=component_of(name.decode()))
         for (name, dtype, shape), found in members.items()
     ]

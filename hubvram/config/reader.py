@@ -74,11 +74,12 @@ def inner_config(outer: ConfigDocument, field: str) -> ConfigDocument:
 
 def text_of(whole: ConfigDocument) -> ConfigDocument:
     """The part of a config that describes the text model, all of it where there is no such part."""
+    inner = type_inside(whole.model_type or "", _TEXT_SECTIONS[0], None)
     section = next((name for name in _TEXT_SECTIONS if whole.section(name) is not None), None)
-    if section is not None:
+    # A class that knows no such section leaves it alone; paligemma has a width of its own beside it.
+    if section is not None and (inner is not None or "hidden_size" not in whole.data):
         return inner_config(whole, section)
     # qwen2_vl and others of its time keep the text model's fields beside `vision_config`.
-    inner = type_inside(whole.model_type or "", _TEXT_SECTIONS[0], None)
     return whole if inner is None else _document(whole.model_id, whole.data, "", inner)
 
 

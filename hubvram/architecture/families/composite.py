@@ -213,6 +213,9 @@ _COMPOSITES: Final[Mapping[str, Composite]] = {
     "internvl_chat": _vision(projectors.internvl, Tied.INNER, has_head=True),
     "glm4v": _vision(projectors.glm4v, Tied.EITHER),
     "glm46v": _vision(projectors.glm4v),
+    "glmga": _vision(projectors.glm4v),
+    "exaone4_5": _vision(projectors.qwen2_5_vl),
+    "qianfan_ocr": _vision(projectors.internvl),
     "glm4v_moe": _vision(projectors.glm4v, Tied.EITHER),
     "glm_ocr": _vision(partial(projectors.glm4v, channels="in_channels"), Tied.EITHER),
     "lfm2_vl": _vision(projectors.lfm2_vl),
@@ -233,7 +236,10 @@ _COMPOSITES: Final[Mapping[str, Composite]] = {
     "instructblipvideo": _vision(partial(projectors.qformer, embeds=True), Tied.INNER),
     "kosmos-2": _vision(projectors.kosmos2),
     "qwen2_audio": _audio(projectors.one_linear),
-    "voxtral": _audio(projectors.voxtral),
+    "voxtral": _audio(projectors.frames),
+    "glmasr": _audio(partial(projectors.frames, wider=2, bias=True)),
+    "audioflamingo3": _audio(partial(projectors.mlp, bias="projector_bias")),
+    "musicflamingo": _audio(partial(projectors.mlp, bias="projector_bias")),
 }
 
 FAMILIES: Final[Mapping[str, Read]] = {

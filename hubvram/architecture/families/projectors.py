@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from hubvram.architecture.attention import BidirectionalAttention, CrossAttention
-from hubvram.architecture.families.decoder import LAYERS_LIMIT, Traits, attention, dense
+from hubvram.architecture.families.decoder import LAYERS_LIMIT, Traits, attention, dense, switch
 from hubvram.architecture.layers import Layer, Stack
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.architecture.parts import Linear, Norms, Tensor, Weight, vector
@@ -138,9 +138,10 @@ def lfm2_vl(ends: Ends) -> Stack:
     )
 
 
-def mlp(ends: Ends) -> Stack:
+def mlp(ends: Ends, *, bias: bool | str = True) -> Stack:
     """An MLP (deepseek_vl)."""
-    return projector(ends, *two_linears(ends.text_size, ends.tower_size, ends.text_size))
+    bias = switch(ends.whole, bias)
+    return projector(ends, *two_linears(ends.text_size, ends.tower_size, ends.text_size, bias=bias))
 
 
 def got_ocr2(ends: Ends) -> Stack:
@@ -290,10 +291,10 @@ def glm4v(ends: Ends, *, channels: str | None = None) -> Stack:
     )
 
 
-def voxtral(ends: Ends) -> Stack:
-    """An MLP over as many frames as make intermediate_size."""
+def frames(ends: Ends, *, wider: int = 1, bias: bool = False) -> Stack:
+    """An MLP `wider` than the text model, over as many frames as make intermediate_size (voxtral)."""
     out = ends.text_size
-    return projector(ends, *two_linears(out, ends.tower.size("intermediate_size"), out, bias=False))
+    return projector(ends, *two_linears(wider * out, ends.tower.size("intermediate_size"), out, bias=bias))
 
 
 qwen2_vl = partial(merger, width="embed_dim", out="hidden_size")

@@ -274,15 +274,13 @@ def _mllama_gates(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
     return (Tensor(name="gate", shape=(1,), count=2),) if is_global else ()
 
 
-def _whisper_around(config: ConfigDocument) -> tuple[Weight, ...]:
-    """Two convolutions over three frames of the spectrogram, positions, a norm."""
+def _whisper_convolutions(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Two convolutions over three frames of the spectrogram."""
     hidden, mels = config.size("hidden_size"), config.size("num_mel_bins")
     return (
         Tensor(name="conv1", shape=(hidden, mels, 3)),
         Tensor(name="conv2", shape=(hidden, hidden, 3)),
         Tensor(name="conv bias", shape=(hidden,), count=2),
-        *table(config, key="max_source_positions"),
-        *norms(config),
     )
 
 
@@ -332,17 +330,11 @@ _BLIP: Final = Tower(
 _BLIP_2: Final = replace(_BLIP, traits=replace(_BLIP.traits, qkv_bias="qkv_bias"))
 
 
-def _omni_around(config: ConfigDocument) -> tuple[Weight, ...]:
-    """Whisper's convolutions with computed positions; two tokens around what is heard; a matrix (qwen2_5_omni)."""
-    hidden, mels, out = config.size("hidden_size"), config.size("num_mel_bins"), config.size("output_dim")
-    return (
-        Tensor(name="conv1", shape=(hidden, mels, 3)),
-        Tensor(name="conv2", shape=(hidden, hidden, 3)),
-        Tensor(name="conv bias", shape=(hidden,), count=2),
-        Tensor(name="begin and end", shape=(2, out)),
-        *norms(config),
-        Linear(name="projection", out_features=out, in_features=hidden, bias=True),
-    )
+def _omni_end(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Two tokens around what is heard, and a matrix (qwen2_5_omni)."""
+    hidden, out = config.size("hidden_size"), config.size("output_dim")
+    matrix = Linear(name="projection", out_features=out, in_features=hidden, bias=True)
+    return Tensor(name="begin and end", shape=(2, out)), matrix
 
 
 def _omni_moe_around(config: ConfigDocument) -> tuple[Weight, ...]:
@@ -362,7 +354,7 @@ def _omni_moe_around(config: ConfigDocument) -> tuple[Weight, ...]:
 
 _WHISPER: Final = Tower(
     traits=replace(_VIT, read_mixer=_without_k_bias, activation="activation_function"),
-    around=(_whisper_around,),
+    around=(_whisper_convolutions, partial(table, key="max_source_positions"), norms),
     component=Component.AUDIO,
 )
 
@@ -393,9 +385,11 @@ TOWERS: Final[Mapping[str, Tower]] = {
     "instructblipvideo_vision_model": _BLIP_2,
     "kosmos_2_vision_model": _CLIP,
     "internvl_vision": _INTERNVL,
+    "qianfan_ocr_vision": _INTERNVL,
     "intern_vit_6b": _INTERN_VIT,
     "qwen2_vl_vision": _QWEN2_VL,
     "qwen2_5_vl_vision": _QWEN2_5_VL,
+    "exaone4_5_vision": _QWEN2_5_VL,
     "qwen2_5_omni_vision_encoder": _QWEN2_5_VL,
     "qwen3_vl_vision": _QWEN3_VL,
     "qwen3_omni_moe_vision_encoder": _QWEN3_VL,
@@ -415,9 +409,13 @@ TOWERS: Final[Mapping[str, Tower]] = {
         depth=("num_hidden_layers", "num_global_layers"),
     ),
     "qwen2_audio_encoder": _WHISPER,
-    "qwen2_5_omni_audio_encoder": replace(_WHISPER, around=(_omni_around,)),
+    "qwen2_5_omni_audio_encoder": replace(_WHISPER, around=(_whisper_convolutions, norms, _omni_end)),
     "qwen3_omni_moe_audio_encoder": replace(
         _WHISPER, traits=replace(_VIT, activation="activation_function"), around=(_omni_moe_around,)
     ),
     "voxtral_encoder": _WHISPER,
+    "audioflamingo3_encoder": _WHISPER,
+    "glmasr_encoder": replace(
+        _WHISPER, traits=replace(_WHISPER.traits, activation="hidden_act"), around=(_whisper_convolutions, norms)
+    ),
 }
