@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,7 +88,9 @@ IMAGES: Final = {
 VISUAL: Final = {"depth": 2, "hidden_size": 32, "intermediate_size": 40, "num_heads": 4, "out_hidden_size": 64}
 
 
-def composite(text: str | None, tower: str | None, /, vision: Mapping[str, Any] = IMAGES, **more: Any) -> dict[str, Any]:
+def composite(
+    text: str | None, tower: str | None, /, vision: Mapping[str, Any] = IMAGES, **more: Any
+) -> dict[str, Any]:
     """A text model and a vision tower, of these types where the whole does not say which."""
     inside = {"text_config": (text, SMALL | more.pop("text", {})), "vision_config": (tower, vision)}
     return {key: {**values, **({"model_type": kind} if kind else {})} for key, (kind, values) in inside.items()} | more
@@ -237,84 +238,89 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "index q": ("indexer.wq_b",),
     "index k": ("indexer.wk",),
     "index weights": ("indexer.weights_proj",),
-    "in": ("in_proj",),
-    "in q k v": ("in_proj_qkvz", "in_proj_qkv"),
-    "in z": ("in_proj_z",),
-    "in b": ("in_proj_ba", "in_proj_b"),
-    "in a": ("in_proj_a",),
+    "in": ("in_proj", "in_proj_qkvz", "in_proj_qkv"),
+    "z": ("in_proj_z",),
+    "b a": ("in_proj_ba", "in_proj_b"),
+    "a": ("in_proj_a",),
     "x": ("x_proj",),
     "dt": ("dt_proj",),
 }
-"""What a matrix is, and what it is called in the modules that hold it."""
-READS: Final = {"q", "q_a", "qkv", "in", "in q k v"}
-"""One of these makes a module a mixer."""
-SAME: Final = {"q k v": "in", "z": "in", "b a": "in", "in q k v": "in", "in z": "in", "in b": "in", "in a": "in"}
-"""What reads the hidden states together, where models cut it differently."""
+"""What a matrix is in hubvram, and what it is called in the modules that hold it."""
+SAME: Final = {"q k v": "in", "z": "in", "b a": "in", "a": "in", "out": "o"}
+"""What is one here: models cut what reads the hidden states of a recurrence in different ways."""
+MIXES: Final = {"q", "q_a", "in"}
+"""One of these makes a module a token mixer."""
 
-Shapes = Mapping[str, tuple[int, int]]
-"""Matrix -> (out, in)."""
+Shapes = tuple[tuple[str, int, int], ...]
+"""The matrices of one mixer by name: what they are, rows, columns."""
 
 
 def joined(linears: Iterable[tuple[str, int, int]]) -> Shapes:
-    found: dict[str, tuple[int, int]] = {}
-    for name, rows, columns in linears:
-        name = SAME.get(name, name)
-        found[name] = (rows + found.get(name, (0, 0))[0], columns)
-    return found
+    rows: dict[tuple[str, int], int] = {}
+    for name, out_features, in_features in linears:
+        key = SAME.get(name, name), in_features
+        rows[key] = rows.get(key, 0) + out_features
+    return tuple(sorted((name, out_features, in_features) for (name, in_features), out_features in rows.items()))
 
 
 def shapes_of_part(part: Part) -> Shapes:
-    names = {linear.name: "o" if linear.name == "out" else linear.name for linear in part.linears}
-    return joined((names[it.name], it.out_features, it.in_features) for it in part.linears if it.name != "gate")
+    """None but those of a token mixer."""
+    shapes = joined((it.name, it.out_features, it.in_features) for it in part.linears)
+    return shapes if MIXES & {name for name, _, _ in shapes} else ()
 
 
 def shapes_of_module(module: Any) -> Shapes:
-    """None but those of a token mixer; one matrix for Q, K and V is cut by what O reads."""
-    linears = []
-    for role, names in NAMES.items():
-        for name in names:
-            child = module
-            for step in name.split("."):
-                child = getattr(child, "_modules", {}).get(step)
-            if isinstance(child, torch.nn.Linear):
-                linears.append((role, child.out_features, child.in_features))
-                break
-    if not {role for role, _, _ in linears} & READS:
-        return {}
-    shapes = dict(joined(linears))
-    if "qkv" in shapes:
-        (rows, hidden), query = shapes.pop("qkv"), shapes["o"][1]
-        shapes |= {"q": (query, hidden), "k": ((rows - query) // 2, hidden), "v": ((rows - query) // 2, hidden)}
-    return shapes
+    """The same. One matrix for Q, K and V is cut by what O reads, which is as wide as Q."""
+    children = dict(module.named_modules())
+    found = {
+        role: (child.out_features, child.in_features)
+        for role, names in NAMES.items()
+        for name in names
+        if isinstance(child := children.get(name), torch.nn.Linear)
+    }
+    if "qkv" in found and "o" in found:
+        (rows, hidden), query = found.pop("qkv"), found["o"][1]
+        found |= {"q": (query, hidden), "k": ((rows - query) // 2, hidden), "v": ((rows - query) // 2, hidden)}
+    return joined((role, *shape) for role, shape in found.items()) if MIXES & {SAME.get(it, it) for it in found} else ()
 
 
-def shapes_in_layers(layers: Iterable[Layer]) -> list[list[Shapes]]:
-    """Of each layer that has any mixer."""
-    found = ([shapes_of_part(part) for part in layer.parts] for layer in layers)
-    return [mixers for layer in found if (mixers := in_order(shapes for shapes in layer if {"q", "q_a", "in"} & shapes.keys()))]
+Stack = tuple[int, list[list[Shapes]]]
+"""Width of the hidden states, and the mixers of each layer that has any."""
 
 
-def in_order(shapes: Iterable[Shapes]) -> list[Shapes]:
-    return sorted(shapes, key=lambda one: sorted(one.items()))
+def stack_of_layers(hidden_size: int, layers: Iterable[Layer]) -> Stack:
+    mixers = (sorted(filter(None, map(shapes_of_part, layer.parts))) for layer in layers)
+    return hidden_size, list(filter(None, mixers))
 
 
-def shapes_in_modules(model: Any) -> list[list[list[Shapes]]]:
-    """Of each stack of layers, which its modules' names have in common."""
-    mixers = [
-        (match["stack"].replace("global_", ""), match[0], shapes)  # mllama's tower has two halves
-        for name, module in model.named_modules(remove_duplicate=False)
-        if (match := re.match(r"(?P<stack>.*?)\.\d+\.", name)) and (shapes := shapes_of_module(module))
-    ]
-    return [
-        [in_order(shapes for _, _, shapes in layer) for _, layer in groupby(stack, key=lambda it: it[1])]
-        for _, stack in groupby(mixers, key=lambda it: it[0])
-    ]
+def stacks_in_modules(model: Any) -> list[Stack]:
+    """Modules whose names are alike up to the number of a layer are a stack."""
+    stacks: dict[str, dict[str, list[Shapes]]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        match = re.match(r"(.*?)\.\d+\.", name)
+        if match and (shapes := shapes_of_module(module)):
+            stack = match[1].replace("global_", "")  # the two halves of mllama's tower are one
+            stacks.setdefault(stack, {}).setdefault(match[0], []).append(shapes)
+    return [(width_of(layers), layers) for layers in ([*map(sorted, it.values())] for it in stacks.values())]
+
+
+def width_of(layers: list[list[Shapes]]) -> int:
+    """What the first layer reads."""
+    return next(columns for name, _, columns in layers[0][0] if name in MIXES)
 
 
 def learned(model: Any) -> list[Any]:
-    """Parameters, shared ones once, and the routers' biases, which are learned and saved but kept as buffers."""
-    endings = ("e_score_correction_bias", "expert_bias")
+    """Parameters, shared ones once, and what is learned and saved but kept as buffers: biases of routers, scales."""
+    endings = ("e_score_correction_bias", "expert_bias", "layer_scalar")
     return [*model.parameters(), *(buffer for name, buffer in model.named_buffers() if name.endswith(endings))]
+
+
+def size_of_tower(config: Any, name: str) -> tuple[int, int]:
+    """(layers, width), as the live config has them."""
+    if name != "encoder":
+        config = getattr(config, f"{name}_config")
+    layers = getattr(config, "depth", None) or config.num_hidden_layers + getattr(config, "num_global_layers", 0)
+    return layers, getattr(config, "embed_dim", None) or config.hidden_size
 
 
 @pytest.mark.parametrize(("class_name", "values"), TINY, ids=[f"{name}-{i}" for i, (name, _) in enumerate(TINY)])
@@ -332,6 +338,9 @@ def test_saved_models_read_back_as_they_are(class_name: str, values: Mapping[str
     assert read.stored.component.size_bytes == sum(weight.numel() * weight.element_size() for weight in weights)
     architecture = found.architecture
     assert architecture is not None
-    stacks = [shapes_in_layers(layers) for layers in (architecture.layers, *(it.layers for it in architecture.stacks))]
-    expected = shapes_in_modules(model)
-    assert sorted(filter(None, stacks), key=str) == sorted(expected, key=str)
+    beside = [stack for stack in architecture.stacks if stack.layers]  # a projector has none
+    stacks = [stack_of_layers(stack.hidden_size, stack.layers) for stack in beside]
+    stacks.append(stack_of_layers(architecture.hidden_size, architecture.layers))
+    assert sorted(stacks) == sorted(stacks_in_modules(model))
+    for stack in beside:
+        assert (len(stack.layers), stack.hidden_size) == size_of_tower(model.config, stack.name)

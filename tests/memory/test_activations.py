@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubvram.architecture.attention import ChunkedAttention, FullAttention, SlidingAttention
-from hubvram.architecture.families import architecture_of
+from hubvram.architecture import families
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.memory import activations
@@ -390,7 +390,7 @@ def collected() -> Iterator[tuple[Architecture, Row, int]]:
     """(architecture, run, what the class counts as its parameters) of all models with a family."""
     for model in json.loads(lzma.decompress((CORPUS / "traced.json.xz").read_bytes())):
         config = corpus_config(model["repo"])
-        architecture = architecture_of(config)
+        architecture = families.architecture_of(config)
         if architecture is None:
             continue
         for trace in model["traces"]:

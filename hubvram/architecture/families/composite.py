@@ -7,7 +7,7 @@ accounts for it as stored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
@@ -15,7 +15,7 @@ from typing import Final
 
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import CrossAttention
-from hubvram.architecture.families import projectors
+from hubvram.architecture.families import projectors, towers_more
 from hubvram.architecture.families.decoder import (
     Traits,
     attention,
@@ -26,7 +26,7 @@ from hubvram.architecture.families.decoder import (
 )
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.projectors import Ends, ReadProjector
-from hubvram.architecture.families.towers import read_tower
+from hubvram.architecture.families.towers import TOWERS, read_tower
 from hubvram.architecture.layers import Architecture, Stack
 from hubvram.architecture.parts import Part, Tensor, Weight
 from hubvram.checkpoint.components import Component
@@ -45,6 +45,10 @@ class Tied(Enum):
     """The text model's alone, which has its head inside."""
 
 
+ReadStacks = Callable[[ConfigDocument, ConfigDocument], tuple[Stack, ...]]
+"""(the whole config, the text model's) -> stacks beside it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Composite:
     """What is beside the text model of one model type."""
@@ -56,6 +60,12 @@ class Composite:
     """Whether there is a head whatever the class is called (InternVLChatModel)."""
     outer_head: bool = False
     """Whether the whole config says how large the head is."""
+    optional: bool = False
+    """Whether a tower is there only where the file has a config for it."""
+    read_text: Read | None = None
+    """How the text model is read, where it has no type of its own."""
+    beside: ReadStacks | None = None
+    """Further stacks: a projector without a tower before it."""
 
 
 def _vision(projector: ReadProjector, tied: Tied = Tied.OUTER, **more: bool) -> Composite:
@@ -69,9 +79,16 @@ def _audio(projector: ReadProjector) -> Composite:
 def read_composite(config: ConfigDocument, architectures: tuple[str, ...], composite: Composite) -> Architecture:
     """The text model's architecture, with the stacks beside it. Raises ConfigError."""
     text = text_of(config)
-    read = _family_of(text)
-    architecture = read(text, () if composite.has_head else architectures)
-    stacks = (stack for field, read in composite.towers for stack in _stacks(config, text, field, read))
+    read_text = composite.read_text or _family_of(text)
+    architecture = read_text(text, () if composite.has_head else architectures)
+    fields = (
+        (field, read)
+        for field, read in composite.towers
+        if not composite.optional or config.section(field) is not None
+    )
+    stacks = [stack for field, read in fields for stack in _stacks(config, text, field, read)]
+    if composite.beside is not None:
+        stacks += composite.beside(config, text)
     head = architecture.head
     if composite.outer_head and head is not None:
         head = replace(head, out_features=config.size("vocab_size"), in_features=config.size("hidden_size"))
@@ -88,14 +105,17 @@ def _family_of(text: ConfigDocument) -> Read:
     from hubvram.architecture.families import FAMILIES
 
     read = FAMILIES.get(text.model_type or "")
-    if read is None or text.model_type in COMPOSITES:
+    if read is None or (isinstance(read, partial) and read.func is read_composite):
         raise text.error("model_type", f"{text.model_type!r} is not one that hubvram understands yet")
     return read
 
 
+_TOWERS: Final = {**TOWERS, **towers_more.TOWERS}
+
+
 def _stacks(config: ConfigDocument, text: ConfigDocument, field: str, read: ReadProjector | None) -> tuple[Stack, ...]:
     document = inner_config(config, field)
-    tower = read_tower(document)
+    tower = read_tower(document, _TOWERS)
     if tower is None:
         return ()
     return (tower,) if read is None else (tower, read(Ends(whole=config, text=text, tower=document)))

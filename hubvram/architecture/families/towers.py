@@ -42,9 +42,9 @@ class Tower:
     component: Component = Component.VISION
 
 
-def read_tower(config: ConfigDocument) -> Stack | None:
+def read_tower(config: ConfigDocument, towers: Mapping[str, Tower] | None = None) -> Stack | None:
     """The tower that a config describes; None for a type that nobody reads. Raises ConfigError."""
-    tower = TOWERS.get(config.model_type or "")
+    tower = (TOWERS if towers is None else towers).get(config.model_type or "")
     if tower is None:
         return None
     if tower.values is not None:

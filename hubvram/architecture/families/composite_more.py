@@ -1,0 +1,223 @@
+"""Further models of several parts: their text models, and what stands between these and the towers.
+
+Read as those of composite.py are. Details from each model's `modeling_*.py` in transformers 5.23.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from hubvram.architecture import patterns
+from hubvram.architecture.families import dense, projectors
+from hubvram.architecture.families.composite import Composite, Tied, read_composite
+from hubvram.architecture.families.decoder import (
+    LAYERS_LIMIT,
+    Traits,
+    changed,
+    experts,
+    read_decoder,
+    usual_fields,
+)
+from hubvram.architecture.families.decoder import dense as dense_mlp
+from hubvram.architecture.families.interface import Read
+from hubvram.architecture.families.latent import is_sparse
+from hubvram.architecture.families.projectors import Ends, gated_mlp, norm, projector, two_linears
+from hubvram.architecture.families.towers_more import linear
+from hubvram.architecture.layers import Architecture, Stack
+from hubvram.architecture.mlp import DenseMLP, MoEMLP
+from hubvram.architecture.parts import Part, Tensor, Weight
+from hubvram.architecture.families.towers import sides
+from hubvram.config.document import ConfigDocument
+from hubvram.config.reader import inner_config
+
+# ---------------------------------------------------------------------------------------- projectors
+
+
+def _gemma4(ends: Ends, *, into: str = "hidden_size") -> Stack:
+    """One matrix, behind a norm without weights."""
+    return projector(ends, linear("projection", ends.text_size, ends.tower.size(into), bias=False))
+
+
+def _kimi(ends: Ends) -> Stack:
+    """A norm of each patch, and an MLP over `merge_kernel_size` of them."""
+    height, width = sides(ends.tower, "merge_kernel_size")
+    merged = ends.tower.size("hidden_size") * height * width
+    return projector(ends, *norm(ends.whole.size("projection_hidden_size")), *two_linears(merged, merged, ends.text_size))
+
+
+def _phi4(ends: Ends, *, mlps: int = 1, rate: str | None = None) -> Stack:
+    """An MLP, or one for what is only heard and one for what is seen too."""
+    out, into = ends.text_size, ends.tower_size * (ends.tower.size(rate) if rate else 1)
+    return projector(ends, *two_linears(out, into, out) * mlps)
+
+
+def _ernie(ends: Ends) -> Stack:
+    """Squares of patches are merged, then pairs of frames, each by an MLP with a norm; then a matrix and a norm."""
+    out, square = ends.text_size, ends.tower_size * ends.tower.size("spatial_merge_size") ** 2
+    frames = square * ends.tower.size("temporal_merge_size")
+    return projector(
+        ends,
+        *two_linears(square, square, square),
+        *norm(square),
+        *two_linears(square, frames, square),
+        *norm(square),
+        linear("projection", out, square),
+        *norm(out, bias=False),
+    )
+
+
+def _molmo2_layers(adapter: ConfigDocument) -> tuple[int, ...]:
+    """Which of the tower's layers are looked at."""
+    return adapter.integers("vit_layers") or adapter.integers("vision_feature_layer") or (24, 18)
+
+
+def _molmo2(ends: Ends) -> Stack:
+    """A few patches are pooled by attention over several layers' features, then a gated MLP."""
+    adapter = inner_config(ends.whole, "adapter_config")
+    hidden, head_dim, bias = adapter.size("hidden_size"), adapter.size("head_dim"), adapter.flag("attention_bias")
+    into = hidden * len(_molmo2_layers(adapter))
+    heads, kv_heads = adapter.size("num_attention_heads") * head_dim, adapter.size("num_key_value_heads") * head_dim
+    inner, mlp_bias = adapter.size("intermediate_size"), adapter.flag("mlp_bias")
+    return projector(
+        ends,
+        linear("q", heads, into, bias=bias),
+        linear("k v", kv_heads, into, bias=bias, count=2),
+        linear("o", hidden, heads, bias=bias),
+        linear("gate up", inner, hidden, bias=mlp_bias, count=2),
+        linear("down", adapter.size("text_hidden_size"), inner, bias=False),
+    )
+
+
+def _minicpm(ends: Ends) -> Stack:
+    """Squares of two by two patches are merged `merger_times` times, each time by an MLP behind a norm."""
+    hidden, merged = ends.tower_size, 4 * ends.tower_size
+    times = ends.whole.size("merger_times", largest=LAYERS_LIMIT)
+    step: tuple[Weight, ...] = (*norm(merged), *two_linears(merged, merged, hidden))
+    return projector(ends, *step * (times - 1), *norm(merged), *two_linears(merged, merged, ends.text_size))
+
+
+def _nemotron_omni(ends: Ends) -> Stack:
+    """A norm and an MLP over squares of patches."""
+    share = ends.whole.get(float, "downsample_ratio")
+    if share is None or not 1 / 1024 <= share <= 1:
+        raise ends.whole.error("downsample_ratio", f"{share} is not between 1/1024 and 1")
+    into = ends.whole.size("vision_hidden_size") * int(1 / share) ** 2
+    mlp = two_linears(ends.whole.size("projector_hidden_size"), into, ends.text_size, bias=False)
+    final = norm(ends.whole.size("vision_hidden_size")) if ends.text.get(int, "num_nextn_predict_layers") else ()
+    return projector(ends, *final, *norm(into, bias=False), *mlp)
+
+
+def _fuyu(whole: ConfigDocument, text: ConfigDocument) -> tuple[Stack, ...]:
+    """A matrix over a patch's pixels, and no tower."""
+    height, width = sides(whole, "patch_size")
+    ends = Ends(whole=whole, text=text, tower=whole)
+    return (projector(ends, linear("projection", ends.text_size, height * width * whole.size("num_channels"))),)
+
+
+def _granite_speech(ends: Ends) -> Stack:
+    """A Q-Former over a window of frames, each of whose queries stands for `downsample_rate` of them."""
+    rate, window = ends.whole.size("downsample_rate"), ends.whole.size("window_size")
+    whole = changed(ends.whole, num_query_tokens=window // rate)
+    return projectors.qformer(replace(ends, whole=whole), field="projector_config")
+
+
+# --------------------------------------------------------------------------------------- text models
+
+
+def _ernie_width(config: ConfigDocument, which: int) -> int:
+    """Width of the experts for text (0), or for images (1)."""
+    widths = config.integers("moe_intermediate_size") or (1536, 512)
+    if len(widths) != 2 or not all(0 < width <= 2**48 for width in widths):
+        raise config.error("moe_intermediate_size", f"expected two sizes, found {list(widths)[:4]}")
+    return widths[which]
+
+
+def _ernie_experts(config: ConfigDocument, traits: Traits, index: int, which: int) -> MoEMLP:
+    width = _ernie_width(config, which)
+    config = changed(config, moe_intermediate_size=width)
+    return replace(experts(config, traits, index, width="moe_intermediate_size"), correction_bias=True)
+
+
+def _ernie_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP | MoEMLP:
+    """Experts for text, with shared ones beside them, behind a dense layer."""
+    if not is_sparse(config, index):
+        return dense_mlp(config, traits, index)
+    shared = (config.get(int, "moe_num_shared_experts") or 0) * _ernie_width(config, 0)
+    return replace(_ernie_experts(config, traits, index, 0), shared_expert_intermediate_size=max(shared, 0))
+
+
+def _ernie_others(config: ConfigDocument, traits: Traits, index: int) -> tuple[Part, ...]:
+    """Experts of their own for images, of which a token of text takes none."""
+    if not is_sparse(config, index):
+        return ()
+    return (replace(_ernie_experts(config, traits, index, 1), num_experts_per_tok=0),)
+
+
+_ERNIE: Final = Traits(
+    read_mlp=_ernie_mlp,
+    read_others=_ernie_others,
+    qkv_bias="use_bias",
+    o_bias="use_bias",
+    mlp_bias="use_bias",
+)
+_MOLMO2: Final = Traits(read_mlp=dense_mlp, qkv_bias="attention_bias", qk_norm=True, fused_qkv=False)
+
+
+def _read_molmo2_text(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """Its embedding has rows for further tokens that the head does not predict."""
+    whole_norms = config.get(str, "qk_norm_type") == "olmo"
+    traits = replace(_MOLMO2, qk_norm_all_heads=whole_norms, pre_norm=not config.flag("norm_after"))
+    architecture = read_decoder(config, architectures, traits)
+    further = config.get(int, "additional_vocab_size") or 0
+    if further < 0:
+        raise config.error("additional_vocab_size", f"{further} is negative")
+    return replace(architecture, vocab_size=architecture.vocab_size + further)
+
+
+def _read_molmo2(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """Released files call the tower `vit_config`, and hold its layers up to the last one that is looked at."""
+    tower = config.section("vit_config")
+    if config.section("vision_config") is None and tower is not None:
+        config = changed(config, vision_config=tower)
+        number = inner_config(config, "vision_config").size("num_hidden_layers", largest=LAYERS_LIMIT)
+        seen = (layer % number for layer in _molmo2_layers(inner_config(config, "adapter_config")))
+        config = changed(config, vision_config={**tower, "num_hidden_layers": max(seen) + 1})
+    return read_composite(config, architectures, _MOLMO2_PARTS)
+
+
+_MOLMO2_PARTS: Final = Composite(towers=(("vision_config", _molmo2),))
+_MINICPM: Final = Composite(towers=(("vision_config", _minicpm),))
+_GRANITE_SPEECH: Final = Composite(towers=(("encoder_config", _granite_speech),))
+
+_COMPOSITES: Final[Mapping[str, Composite]] = {
+    "gemma4": Composite(
+        towers=(("vision_config", _gemma4), ("audio_config", partial(_gemma4, into="output_proj_dims"))), optional=True
+    ),
+    "kimi_k25": Composite(towers=(("vision_config", _kimi),)),
+    "phi4_multimodal": Composite(
+        towers=(
+            ("vision_config", _phi4),
+            ("audio_config", partial(_phi4, mlps=2, rate="downsample_rate")),
+        ),
+        read_text=dense.FAMILIES["phi4_multimodal"],
+    ),
+    "ernie4_5_vl_moe": Composite(towers=(("vision_config", _ernie),)),
+    "minicpmv4_6": _MINICPM,
+    "minicpmv4_7": _MINICPM,
+    "minicpm_ocr": _MINICPM,
+    "nemotron_h_omni": Composite(towers=(("vision_config", _nemotron_omni),)),
+    "fuyu": Composite(towers=(), beside=_fuyu),
+    "granite_speech": _GRANITE_SPEECH,
+    "granite_speech_plus": _GRANITE_SPEECH,
+}
+
+FAMILIES: Final[Mapping[str, Read]] = {
+    "ernie4_5_vl_moe_text": partial(read_decoder, traits=_ERNIE),
+    "molmo2_text": _read_molmo2_text,
+    "molmo2": _read_molmo2,
+    **{model_type: partial(read_composite, composite=composite) for model_type, composite in _COMPOSITES.items()},
+}
+COMPOSITES: Final = frozenset(_COMPOSITES) | {"molmo2"}

@@ -1,0 +1,323 @@
+"""Further towers: those of Gemma 4, Kimi K2.5, Phi-4, Molmo 2, MiniCPM-V, Nemotron and of a few that hear.
+
+Details from each model's `modeling_*.py` in transformers 5.23.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from hubvram.architecture.attention import BidirectionalAttention, FullAttention
+from hubvram.architecture.families.decoder import LAYERS_LIMIT, Traits, attention, dense
+from hubvram.architecture.families.towers import TOWERS as _USUAL
+from hubvram.architecture.families.towers import Tower, norms, patches, positions, ratio, sides, table
+from hubvram.architecture.mlp import DenseMLP
+from hubvram.architecture.parts import Block, Linear, Part, Tensor, Weight, vector
+from hubvram.architecture.patterns import Window
+from hubvram.checkpoint.components import Component
+from hubvram.config.document import ConfigDocument
+
+_VIT: Final = _USUAL["clip_vision_model"].traits
+_BARE: Final = _USUAL["pixtral"].traits
+_SIGLIP: Final = _USUAL["siglip_vision_model"]
+
+
+def linear(name: str, out_features: int, in_features: int, *, bias: bool = True, count: int = 1) -> Linear:
+    return Linear(name=name, out_features=out_features, in_features=in_features, bias=bias, count=count)
+
+
+def _bidirectional(config: ConfigDocument, traits: Traits, index: int, *others: Weight) -> FullAttention:
+    return replace(attention(config, traits, index, None, make=BidirectionalAttention), others=others)
+
+
+def _pixels(config: ConfigDocument, *, channels: int) -> int:
+    height, width = sides(config, "patch_size")
+    return channels * height * width
+
+
+def _renamed(config: ConfigDocument, names: Mapping[str, str]) -> dict[str, Any]:
+    """Usual field -> the value that older files have under another name."""
+    return {usual: config.data[name] for usual, name in names.items() if config.data.get(name) is not None}
+
+
+# -------------------------------------------------------------------------------------------- vision
+
+
+def _gemma4_around(config: ConfigDocument) -> tuple[Weight, ...]:
+    """A matrix over a patch's pixels, and learned positions along both sides."""
+    hidden = config.size("hidden_size")
+    return (
+        linear("patch embedding", hidden, _pixels(config, channels=3), bias=False),
+        Tensor(name="positions", shape=(2, config.size("position_embedding_size"), hidden)),
+    )
+
+
+_KIMI_NAMES: Final = {
+    "hidden_size": "vt_hidden_size",
+    "intermediate_size": "vt_intermediate_size",
+    "num_attention_heads": "vt_num_attention_heads",
+    "num_hidden_layers": "vt_num_hidden_layers",
+    "pos_emb_height": "init_pos_emb_height",
+    "pos_emb_width": "init_pos_emb_width",
+}
+"""Usual field -> its name in the files that came with code of their own."""
+
+
+def _kimi_values(config: ConfigDocument) -> dict[str, Any]:
+    return {"num_channels": 3, **_renamed(config, _KIMI_NAMES)}
+
+
+def _kimi_around(config: ConfigDocument) -> tuple[Weight, ...]:
+    shape = (config.size("pos_emb_height"), config.size("pos_emb_width"), config.size("hidden_size"))
+    return *patches(config), Tensor(name="positions", shape=shape), *norms(config)
+
+
+def _phi4_separators(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Learned features between parts of an image."""
+    return (Tensor(name="separator", shape=(config.size("hidden_size"),), count=2),)
+
+
+def _ernie_around(config: ConfigDocument) -> tuple[Weight, ...]:
+    pixels = _pixels(config, channels=config.size("in_channels"))
+    return linear("patch embedding", config.size("hidden_size"), pixels, bias=False), *norms(config)
+
+
+def _molmo2_around(config: ConfigDocument) -> tuple[Weight, ...]:
+    """A matrix over a patch's pixels, and a position for each patch."""
+    pixels = _pixels(config, channels=config.size("num_channels"))
+    return (
+        linear("patch embedding", config.size("hidden_size"), pixels),
+        *(table(config, key="num_position_embeddings") if _has_positions(config) else positions(config)),
+    )
+
+
+def _has_positions(config: ConfigDocument) -> bool:
+    return config.size_or_none("num_position_embeddings") is not None
+
+
+def _molmo2_values(config: ConfigDocument) -> dict[str, Any]:
+    """Fields as the released files call them, and the image's size where they leave it out."""
+    names = {
+        "image_size": "image_default_input_size",
+        "patch_size": "image_patch_size",
+        "num_position_embeddings": "image_num_pos",
+    }
+    found = _renamed(config, names)
+    return found if found.get("image_size") or config.data.get("image_size") else {**found, "image_size": [378, 378]}
+
+
+def _window_merger(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Attention within windows of patches and an MLP that makes one of each, somewhere among the layers (MiniCPM-V)."""
+    hidden, inner = config.size("hidden_size"), config.size("intermediate_size")
+    height, width = sides(config, "window_kernel_size")
+    window = height * width
+    return (
+        linear("merger q k v o", hidden, hidden, count=4),
+        *norms(config),
+        vector("merger norm", window * hidden),
+        vector("merger norm bias", window * hidden),
+        linear("merger up", window * inner, window * hidden),
+        linear("merger down", hidden, window * inner),
+    )
+
+
+def _radio_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP:
+    """As wide as `mlp_ratio` says; two thirds of that where it is gated."""
+    inner = int(config.size("hidden_size") * ratio(config, "mlp_ratio"))
+    gated = config.flag("use_swiglu_ffn")
+    if gated:
+        inner = (inner * 2 // 3 + 7) // 8 * 8
+    values = replace(config, data={**config.data, "intermediate_size": inner})
+    return dense(values, replace(traits, gated=gated), index)
+
+
+def _radio_around(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Matrices over the pixels of a patch in one frame and in several; positions, class tokens and registers."""
+    hidden, frames = config.size("hidden_size"), config.size_or_none("video_temporal_patch_size")
+    pixels = _pixels(config, channels=config.size("num_channels"))
+    side = config.size("max_img_size") // sides(config, "patch_size")[0]
+    tokens = config.size("num_cls_tokens") + (config.get(int, "num_registers") or 0)
+    return (
+        linear("patch embedding", hidden, pixels, bias=False),
+        *((linear("video patch embedding", hidden, frames * pixels, bias=False),) if frames else ()),
+        Tensor(name="positions", shape=(side * side, hidden)),
+        Tensor(name="class tokens and registers", shape=(max(tokens, 0), hidden)),
+    )
+
+
+def _layer_scales(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
+    return (Tensor(name="layer scale", shape=(config.size("hidden_size"),), count=2),)
+
+
+# --------------------------------------------------------------------------------------------- audio
+
+
+def _convolution(*weights: Linear, others: tuple[Weight, ...]) -> Block:
+    """The convolution in a conformer's layer (2005.08100), with the matrices around it."""
+    return Block(kind="conformer_convolution", component=Component.AUDIO, weights=weights, others=others)
+
+
+def _gemma4_audio_attention(config: ConfigDocument, traits: Traits, index: int, window: Window) -> FullAttention:
+    """Attention within a chunk, to distances too, with a learned scale for each feature of a head."""
+    hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
+    distances = linear("distances", hidden // heads * heads, hidden, bias=False)
+    return _bidirectional(config, traits, index, distances, vector("scale", hidden // heads))
+
+
+def _gemma4_audio_others(config: ConfigDocument, traits: Traits, index: int) -> tuple[Part, ...]:
+    """A second MLP, and a convolution over a few frames."""
+    hidden = config.size("hidden_size")
+    frames = Tensor(name="convolution", shape=(hidden, 1, config.size("conv_kernel_size")))
+    matrices = (linear("start", 2 * hidden, hidden, bias=False), linear("end", hidden, hidden, bias=False))
+    return dense(config, traits, index), _convolution(*matrices, others=(frames,))
+
+
+def _gemma4_audio_around(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Two convolutions, each of which halves time and frequency, a matrix, and one behind the layers."""
+    hidden, channels = config.size("hidden_size"), config.integers("subsampling_conv_channels")
+    if len(channels) != 2 or not all(0 < width <= LAYERS_LIMIT for width in channels):
+        raise config.error("subsampling_conv_channels", f"expected two sizes, found {list(channels)[:4]}")
+    first, second = channels
+    return (
+        Tensor(name="conv1", shape=(first, 1, 3, 3)),
+        vector("norm1", first),
+        Tensor(name="conv2", shape=(second, first, 3, 3)),
+        vector("norm2", second),
+        linear("frame embedding", hidden, first // 4 * second, bias=False),
+        linear("end", config.size("output_proj_dims"), hidden),
+    )
+
+
+def _phi4_audio_others(config: ConfigDocument, traits: Traits, index: int) -> tuple[Part, ...]:
+    """A second MLP, and a gated convolution."""
+    hidden, inner = config.size("hidden_size"), config.size("ext_pw_out_channel")
+    channels, out = hidden * config.size("depthwise_multiplier"), config.size("depthwise_separable_out_channel")
+    return dense(config, traits, index), _convolution(
+        linear("start", 2 * inner, hidden),
+        linear("middle", out, channels),
+        linear("end", inner, hidden),
+        others=(
+            Tensor(name="gate bias", shape=(inner,), count=2),
+            Tensor(name="convolution", shape=(channels, 1, config.size("kernel_size"))),
+            vector("convolution bias", channels),
+        ),
+    )
+
+
+def _phi4_audio_around(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Convolutions that each halve time and frequency, a matrix, and a bias for each distance."""
+    hidden, channels = config.size("hidden_size"), config.size("nemo_conv_channels")
+    halvings = config.size("time_reduction", largest=LAYERS_LIMIT).bit_length() - 1
+    bins = config.size("input_size")
+    for _ in range(halvings):
+        bins = (bins - 1) // 2 + 1
+    buckets = config.size("bias_max_distance") * (1 if config.flag("bias_symmetric") else 2)
+    further = max(halvings - 1, 0)
+    return (
+        Tensor(name="convolution", shape=(channels, 1, 3, 3), count=1 + further),
+        Tensor(name="pointwise convolution", shape=(channels, channels, 1, 1), count=further),
+        Tensor(name="convolution bias", shape=(channels,), count=1 + 2 * further),
+        linear("frame embedding", hidden, channels * bins),
+        Tensor(name="distances", shape=(buckets, config.size("num_attention_heads"))),
+    )
+
+
+def _granite_attention(config: ConfigDocument, traits: Traits, index: int, window: Window) -> FullAttention:
+    """Attention within a block, with a learned vector for each distance."""
+    mixer = attention(config, traits, index, None, make=BidirectionalAttention)
+    distances = Tensor(name="distances", shape=(2 * config.size("max_pos_emb") + 1, mixer.head_dim))
+    return replace(mixer, others=(distances,))
+
+
+def _granite_others(config: ConfigDocument, traits: Traits, index: int) -> tuple[Part, ...]:
+    """A second MLP, and a gated convolution with the statistics of a batch."""
+    hidden = config.size("hidden_size")
+    inner = hidden * config.size("conv_expansion_factor")
+    return dense(config, traits, index), _convolution(
+        linear("start", 2 * inner, hidden),
+        linear("end", hidden, inner),
+        others=(
+            Tensor(name="convolution", shape=(inner, 1, config.size("conv_kernel_size"))),
+            vector("batch norm", inner),
+            vector("batch norm bias", inner),
+        ),
+    )
+
+
+def _granite_around(config: ConfigDocument) -> tuple[Weight, ...]:
+    """A matrix before the layers, and two in the middle of them: to characters, and back."""
+    hidden, characters = config.size("hidden_size"), config.size("output_dim")
+    return (
+        linear("frame embedding", hidden, config.size("num_mel_bins")),
+        linear("characters", characters, hidden),
+        linear("characters back", hidden, characters),
+    )
+
+
+_GRANITE_SPEECH: Final = Tower(
+    traits=replace(
+        _VIT,
+        read_mixer=_granite_attention,
+        read_others=_granite_others,
+        qkv_bias=False,
+        norms_per_layer=5,
+    ),
+    around=(_granite_around,),
+    values=lambda config: {
+        "intermediate_size": config.size("hidden_size") * config.size("feedforward_mult"),
+        "hidden_act": "silu",
+        "head_dim": config.size_or_none("dim_head"),
+    },
+    component=Component.AUDIO,
+)
+
+
+_MINICPM: Final = replace(_SIGLIP, around=(patches, positions, norms, _window_merger))
+
+TOWERS: Final[Mapping[str, Tower]] = {
+    "gemma4_vision": Tower(
+        traits=replace(_BARE, qk_norm=True, norms_per_layer=4, activation="hidden_activation"),
+        around=(_gemma4_around,),
+    ),
+    "kimi_k25_vision": Tower(traits=replace(_VIT, fused_qkv=True), around=(_kimi_around,), values=_kimi_values),
+    "phi4_multimodal_vision": replace(
+        _SIGLIP, around=(*_SIGLIP.around, _phi4_separators), values=lambda config: {"vision_use_head": True}
+    ),
+    "ernie4_5_vl_moe_vision": Tower(traits=replace(_VIT, fused_qkv=True), around=(_ernie_around,)),
+    "molmo2_vision": Tower(
+        traits=replace(_VIT, qkv_bias="attention_bias", o_bias="attention_bias"),
+        around=(_molmo2_around,),
+        values=_molmo2_values,
+    ),
+    "minicpmv4_6_vision": _MINICPM,
+    "minicpmv4_7_vision": _MINICPM,
+    "minicpm_ocr_vision": _MINICPM,
+    "radio": Tower(
+        traits=replace(_VIT, read_mlp=_radio_mlp, qkv_bias="qkv_bias", layer_extras=_layer_scales),
+        around=(_radio_around,),
+    ),
+    "gemma4_audio": Tower(
+        traits=replace(
+            _BARE,
+            read_mixer=_gemma4_audio_attention,
+            read_others=_gemma4_audio_others,
+            norms_per_layer=9,
+            gated=False,
+        ),
+        around=(_gemma4_audio_around,),
+        values=lambda config: {"intermediate_size": 4 * config.size("hidden_size")},
+        component=Component.AUDIO,
+    ),
+    "phi4_multimodal_audio": Tower(
+        traits=replace(
+            _VIT, read_others=_phi4_audio_others, norms_per_layer=5, gated=True, fused_mlp=True, activation="activation"
+        ),
+        around=(_phi4_audio_around,),
+        depth=("num_blocks",),
+        component=Component.AUDIO,
+    ),
+    "granite_speech_encoder": _GRANITE_SPEECH,
+    "granite_speech_plus_encoder": _GRANITE_SPEECH,
+}
