@@ -136,7 +136,7 @@ class Architecture:
     stacks: tuple[Stack, ...] = ()
     shares_embedding: bool = False
     """Whether encoder and decoder have one token embedding, which files may store for each of them."""
-    rebuilt: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
     """Ends of names of tensors that some files store, though the code ties them to others or has no use for them."""
     computed: tuple[str, ...] = ()
     """Ends of names of parameters that the code computes, so that only some files store them (sinusoids)."""

@@ -103,13 +103,17 @@ def reconcile(
         accounted.append(item_of(MTP, groups[Component.MTP], rule, is_loaded=False))
         explained[Component.MTP] = stored[Component.MTP]
     computed = [kind for kind in groups.get(Component.EMBEDDING, ()) if kind.name.endswith(architecture.computed)]
-    if computed:
-        rule = "sinusoids: in some files, and computed without them"
-        accounted.append(item_of("computed positions", computed, rule))
-        explained[Component.EMBEDDING] = accounted[-1].parameters
+    for what, kinds, rule, is_loaded in (
+        ("computed positions", computed, "sinusoids: in some files, and computed without them", True),
+        ("not used", files.unused, "stored, but the model's code takes it from elsewhere or leaves it out", False),
+    ):
+        if kinds:
+            accounted.append(item_of(what, kinds, rule, is_loaded=is_loaded))
+        for kind in kinds:
+            explained[kind.component] = explained.get(kind.component, 0) + kind.parameters
     on_top, architecture = _on_top(architecture, groups)
     accounted += on_top
-    explained[Component.HEAD] = sum(item.parameters for item in on_top)
+    explained[Component.HEAD] = explained.get(Component.HEAD, 0) + sum(item.parameters for item in on_top)
     differences = {
         component: difference
         for component in Component

@@ -30,6 +30,8 @@ class Stored:
     """The parameters of the files, and what is no parameter."""
 
     groups: dict[Component, list[Kind]]
+    unused: tuple[Kind, ...]
+    """Those of the parameters that the model's code takes from elsewhere, or leaves out."""
     not_counted: tuple[Item, ...]
     is_packed: bool
     """Whether some of it is packed in a way that is not known, so that its elements say nothing."""
@@ -56,7 +58,8 @@ def tell_apart(
         # What stands beside the experts of others stands alone, under the same name (granite-4.0-micro).
         alone = not has_experts and ".shared_mlp." in kind.name
         groups.setdefault(Component.MLP if alone else kind.component, []).append(kind)
-    return Stored(groups=groups, not_counted=not_counted, is_packed=unpacked is None)
+    unused = tuple(_unused(parameters, architecture.unused)) if architecture else ()
+    return Stored(groups=groups, unused=unused, not_counted=not_counted, is_packed=unpacked is None)
 
 
 def item_of(what: str, kinds: Iterable[Kind], rule: str, *, is_loaded: bool = True) -> Item:
@@ -96,13 +99,11 @@ def _with_drafts(kinds: Iterable[Kind], architecture: Architecture) -> Iterator[
 _TIED_HEAD: Final = "tied head, stored again"
 _HEAD_BIAS: Final = "bias of the head, stored again"
 _SHARED_EMBEDDING: Final = "shared embedding, stored again"
-_REBUILT: Final = "stored, and not used"
 _TOKEN_EMBEDDINGS: Final = ("shared.weight", "embed_tokens.weight", "word_embeddings.weight")
 _RULES: Final = {
     _HEAD_BIAS: "decoder.bias is bias: one parameter under two names",
     _TIED_HEAD: "tie_word_embeddings: the head is the embedding, once",
     _SHARED_EMBEDDING: "encoder and decoder use one embedding",
-    _REBUILT: "the model's code takes it from another, or leaves it out",
 }
 
 
@@ -113,12 +114,7 @@ def _split(kinds: Iterable[Kind], architecture: Architecture | None) -> tuple[li
     parameters: list[Kind] = []
     others: dict[str, list[Kind]] = {}
     has_embedding = False
-    for whole in kinds:
-        kind, rebuilt = whole.split(architecture.rebuilt, at_the_end=True) if architecture else (whole, None)
-        if rebuilt is not None:
-            others.setdefault(_REBUILT, []).append(rebuilt)
-        if kind is None:
-            continue
+    for kind in kinds:
         what = (
             buffer_kind(kind.name, len(kind.shape))
             or (_HEAD_BIAS if _is_bias_of_head_again(kind, names) else None)
@@ -134,6 +130,13 @@ def _split(kinds: Iterable[Kind], architecture: Architecture | None) -> tuple[li
         for what, found in others.items()
     )
     return parameters, items
+
+
+def _unused(kinds: Iterable[Kind], endings: tuple[str, ...]) -> Iterator[Kind]:
+    for kind in kinds:
+        _, found = kind.split(endings, at_the_end=True) if endings else (kind, None)
+        if found is not None:
+            yield found
 
 
 def _repeated(kind: Kind, architecture: Architecture | None, *, has_embedding: bool) -> str | None:

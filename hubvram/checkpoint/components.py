@@ -44,7 +44,13 @@ _COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
             Component.VISION,
             r"(^|\.)(image_tower|video_tower|vqmodel|generation_(embeddings|aligner|head)|high_res_vision_\w+)\b",
         ),
-        (Component.VISION, r"(^|\.)(vision_tower|vision_model|visual|vision_encoder)\."),
+        (
+            Component.PROJECTOR,
+            r"(^|\.)(resampler_model|vision_embed_tokens|vision_backbone\.image_(pooling_\dd|projector))\.",
+        ),
+        (Component.VISION, r"(^|\.)(vision_tower|vision_model|visual|vision_encoder|vision_backbone)\."),
+        (Component.AUDIO, r"^encoder\.(input_linear|out|out_mid|layers\.\d+\.(ff\d|conv|post_norm))\."),
+        (Component.AUDIO, r"^encoder\.layers\.\d+\.attn\.(pre_norm|rel_pos_emb|to_(q|kv|out))\."),
         (Component.PROJECTOR, r"\.embed_tokens_extend\.\w+\.(img_projection|up_proj_for|down_proj_for)_\w+\."),
         (Component.VISION, r"^transformer\.vision\.|\.embed_tokens_extend\.image_embed\."),
         (Component.AUDIO, r"\.embed_tokens_extend\.audio_embed\."),
@@ -156,6 +162,9 @@ _BUFFERS: Final[Sequence[tuple[str, re.Pattern[str], int | None]]] = tuple(
         ("decay factors", r"\.self_attn\.(slope_rate|(query|key|diagonal)_decay)$", None),
         ("experts of each token", r"\.gate\.tid0eid$", None),
         ("position ids", r"\bposition_ids$", None),
+        ("bounds of activations", r"_tower\..*\.(in|out)put_(min|max)$", 0),
+        ("statistics of images and sound", r"\.(std_(bias|scale)|norm_(mean|std)|global_(mean|invstd))$", None),
+        ("indices of tokens", r"\.summary_idxs$", None),
         ("batch statistics", r"\.(running_mean|running_var|num_batches_tracked)$", None),
     )
 )

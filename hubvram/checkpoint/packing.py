@@ -52,6 +52,9 @@ _RULES: Final[Mapping[str, Sequence[Rule]]] = MappingProxyType(
 """`quant_method` of config.json -> its tensors beside ordinary ones. Methods that are not here stay packed: what an
 element of theirs holds depends on further settings."""
 
+METHODS: Final = tuple(_RULES)
+"""Methods whose tensors are counted."""
+
 
 def unpack(kinds: Iterable[Kind], method: str | None) -> Unpacked | None:
     """The weights and the scales among `kinds`; None where the method, or the type of a tensor, is not known."""

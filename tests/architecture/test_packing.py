@@ -9,7 +9,7 @@ import pytest
 from hubvram.architecture.reconcile import Reconciliation, Status, reconcile
 from hubvram.checkpoint.components import Component
 from hubvram.checkpoint.packing import unpack
-from hubvram.checkpoint.tensors import TensorInfo
+from hubvram.checkpoint.tensors import Kind, TensorInfo
 from hubvram.inspection import read_model
 from hubvram.memory.weights import stored_weights
 from tests.samples import CORPUS, checkpoint_of, corpus_source, llama_tensors, needs_corpus, small_llama
@@ -76,7 +76,13 @@ def test_mxfp4_holds_two_weights_in_a_byte() -> None:
     experts = "model.layers.0.mlp.experts."
     found = unpack(
         [
-            TensorInfo(name=f"{experts}{name}", dtype=dtype, shape=shape, stored_bytes=0, file="")
+            Kind(
+                name=f"{experts}{name}",
+                dtype=dtype,
+                shape=shape,
+                component=Component.EXPERTS,
+                members=[TensorInfo(name=f"{experts}{name}", dtype=dtype, shape=shape, stored_bytes=0, file="")],
+            )
             for name, dtype, shape in (
                 # gpt-oss-20b: 32 experts, 2880 inputs in 90 groups of 32.
                 ("down_proj_blocks", "U8", (32, 2880, 90, 16)),
@@ -87,8 +93,8 @@ def test_mxfp4_holds_two_weights_in_a_byte() -> None:
         "mxfp4",
     )
     assert found is not None
-    assert [tensor.elements for tensor in found.parameters] == [32 * 2880 * 2880, 32 * 2880]
-    assert [tensor.name for tensor in found.scales] == [f"{experts}down_proj_scales"]
+    assert [kind.parameters for kind in found.parameters] == [32 * 2880 * 2880, 32 * 2880]
+    assert [kind.name for kind in found.scales] == [f"{experts}down_proj_scales"]
 
 
 @needs_corpus

@@ -158,6 +158,9 @@ TINY: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
         "shared_intermediate_size": 48, "layer_types": ["linear_attention", "full_attention"] * 2,
     }),
     ("Lfm2ForCausalLM", SMALL | {"full_attn_idxs": [1]}),
+    ("Lfm2MoeForCausalLM", SMALL | EXPERTS | {
+        "num_dense_layers": 1, "use_expert_bias": True, "layer_types": ["conv", "full_attention", "conv"],
+    }),
     ("Qwen3NextForCausalLM", SMALL | LAYERS | DELTA | EXPERTS),
     ("Qwen3_5MoeForCausalLM", SMALL | LAYERS | DELTA | EXPERTS),
     # Encoders and decoders.

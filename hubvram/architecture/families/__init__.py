@@ -11,6 +11,7 @@ from hubvram.architecture.families import (
     audio,
     classic,
     composite,
+    composite_more,
     convolutions,
     dense,
     encoder,
@@ -31,12 +32,15 @@ from hubvram.config.document import ConfigDocument
 from hubvram.config.reader import ModelConfig
 
 _FILES: Final = (
+    composite_more,  # before those that read the text model of one of its types alone
     *(dense, gemma, searched, moe, streams, latent, state_space),
     *(linear_attention, convolutions, classic, encoder, vision, audio, seq2seq, composite, remote),
 )
 
 FAMILIES: Final[Mapping[str, Read]] = MappingProxyType(dict(ChainMap(*(dict(file.FAMILIES) for file in _FILES))))
 """model_type -> how to read its config."""
+
+_COMPOSITES: Final = composite.COMPOSITES | composite_more.COMPOSITES
 
 
 def architecture_of(config: ModelConfig) -> Architecture | None:
@@ -49,6 +53,6 @@ def architecture_of(config: ModelConfig) -> Architecture | None:
 
 def described(config: ModelConfig) -> ConfigDocument | None:
     """The part of a config that a family reads: all of it, else the text model inside; None without a family."""
-    if config.whole.model_type in composite.COMPOSITES and config.text_model_type not in FAMILIES:
+    if config.whole.model_type in _COMPOSITES and config.text_model_type not in FAMILIES:
         return None
     return next((document for document in (config.whole, config.text) if document.model_type in FAMILIES), None)

@@ -83,7 +83,7 @@ def read_encoder(config: ConfigDocument, architectures: tuple[str, ...], encoder
             *(traits.extras(config) if traits.extras else ()),
             *around,
         ),
-        rebuilt=() if positions else encoder.unused_positions,
+        unused=() if positions else encoder.unused_positions,
     )
 
 

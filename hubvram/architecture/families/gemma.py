@@ -38,7 +38,7 @@ def _read(config: ConfigDocument, architectures: tuple[str, ...], traits: Traits
         if isinstance(layer.mixer, SharedKVAttention)
         for name in ("k_proj", "v_proj", "k_norm")  # `_keys_to_ignore_on_load_unexpected`
     )
-    return replace(model, rebuilt=(*model.rebuilt, *unused))
+    return replace(model, unused=(*model.unused, *unused))
 
 
 def _first_shared(config: ConfigDocument) -> int:

@@ -193,13 +193,13 @@ def kosmos2(ends: Ends) -> Stack:
 _QFORMER: Final = Traits(read_mlp=dense, qkv_bias=True, o_bias=True, mlp_bias=True, norm_bias=True, gated=False)
 
 
-def qformer(ends: Ends, *, embeds: bool = False) -> Stack:
+def qformer(ends: Ends, *, embeds: bool = False, field: str = "qformer_config") -> Stack:
     """BERT's layers over learned queries, every few of which look at the patches too, and a matrix (BLIP-2).
 
     Where it reads the instruction too, each layer has one MLP for the text and one for the queries, and it may have
     embeddings of its own (InstructBLIP).
     """
-    config = inner_config(ends.whole, "qformer_config")
+    config = inner_config(ends.whole, field)
     hidden, text = config.size("hidden_size"), embeds or config.flag("use_qformer_text_input")
     every = config.size("cross_attention_frequency")
     looks = partial(CrossAttention, encoder_hidden_size=config.size("encoder_hidden_size"))

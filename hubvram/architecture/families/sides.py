@@ -45,7 +45,7 @@ class Around:
     tied: bool
     shares_embedding: bool = True
     """Whether both sides have one token embedding."""
-    rebuilt: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
     computed: tuple[str, ...] = ()
     """Both as in Architecture."""
     dense_classifier: bool = True
@@ -78,7 +78,7 @@ def assemble(
         extras=(*main.extras, *on_top),
         stacks=() if encoder in (None, main) else (_stack(encoder, shares_embedding=around.shares_embedding),),
         shares_embedding=around.shares_embedding,
-        rebuilt=around.rebuilt,
+        unused=around.unused,
         computed=around.computed,
     )
 

@@ -43,7 +43,7 @@ def _read_t5(config: ConfigDocument, architectures: tuple[str, ...], traits: T5)
     said = [config.get(bool, key) for key in ("tie_word_embeddings", "scale_decoder_outputs")]
     around = Around(
         tied=not traits.tied_by_file or False not in said,
-        rebuilt=("EncDecAttention.relative_attention_bias.weight",),
+        unused=("EncDecAttention.relative_attention_bias.weight",),
     )
     return assemble(config, architectures, partial(_t5_side, config, traits), around)
 
@@ -231,7 +231,7 @@ def _read_t5gemma2(config: ConfigDocument, architectures: tuple[str, ...]) -> Ar
     around = Around(
         tied=tied,
         shares_embedding=tied,
-        rebuilt=("decoder.embed_tokens.eoi_embedding",) if tied else (),
+        unused=("decoder.embed_tokens.eoi_embedding",) if tied else (),
         dense_classifier=False,
         encodes_only=False,
     )
