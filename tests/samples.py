@@ -13,7 +13,8 @@ import pytest
 
 from benchmarks.corpus import CorpusSource
 from hubvram.architecture import families
-from hubvram.architecture.layers import Architecture
+from hubvram.architecture.attention import FullAttention
+from hubvram.architecture.layers import Architecture, Layer
 from hubvram.checkpoint.tensors import Checkpoint, TensorInfo
 from hubvram.config.reader import ModelConfig, parse_config
 from hubvram.dtypes import SAFETENSORS_BITS
@@ -61,6 +62,12 @@ def architecture_of(values: Mapping[str, Any]) -> Architecture:
     architecture = families.architecture_of(config)
     assert architecture is not None
     return architecture
+
+
+def attention_of(layer: Layer) -> FullAttention:
+    """The attention of a layer that has one."""
+    assert isinstance(layer.mixer, FullAttention)
+    return layer.mixer
 
 
 def small_llama(**changes: Any) -> Architecture:

@@ -10,7 +10,7 @@ import pytest
 from hubvram.architecture.reconcile import Status
 from hubvram.checkpoint.components import Component
 from hubvram.memory.weights import STORED
-from tests.samples import FIXTURES, NAMES, fixture_architecture, fixture_model
+from tests.samples import FIXTURES, NAMES, attention_of, fixture_architecture, fixture_model
 
 
 def expected(name: str) -> Any:
@@ -105,7 +105,7 @@ def test_llama_70b_has_one_kind_of_layer() -> None:
     (group,) = fixture_architecture("meta-llama--Llama-3.1-70B").groups()
     assert (group.count, group.indices) == (80, ((0, 79),))
     assert group.layer.parameters == 855_654_400
-    mixer = group.layer.mixer
+    mixer = attention_of(group.layer)
     assert (mixer.kind, mixer.q_size, mixer.k_size, mixer.v_size, mixer.o_size) == (
         "full_attention",
         8192,
@@ -113,6 +113,7 @@ def test_llama_70b_has_one_kind_of_layer() -> None:
         1024,
         8192,
     )
+    assert group.layer.mlp is not None
     assert (group.layer.mlp.kind, group.layer.mlp.linears[0].out_features) == ("dense", 28_672)
 
 

@@ -25,6 +25,7 @@ def recipe() -> str:
     (section,) = re.findall(
         r"^### A new model type\n(.*?)^#", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
     )
+    assert isinstance(section, str)
     return section
 
 

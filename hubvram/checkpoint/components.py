@@ -46,7 +46,7 @@ _COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
         ),
         (
             Component.PROJECTOR,
-            r"(^|\.)(resampler_model|vision_embed_tokens|vision_backbone\.image_(pooling_\dd|projector))\.",
+            r"(^|\.)(resampler_model|patch_merge_mlp|vit_large_projector|vision_embed_tokens|vision_backbone\.image_(pooling_\dd|projector))\.",
         ),
         (Component.VISION, r"(^|\.)(vision_tower|vision_model|visual|vision_encoder|vision_backbone)\."),
         (Component.AUDIO, r"^encoder\.(input_linear|out|out_mid|layers\.\d+\.(ff\d|conv|post_norm))\."),
@@ -90,7 +90,8 @@ _COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
         ),
         (Component.NORM, r"\.output\.LayerNorm\.|\.layernorm_before_(attention|ffn)\.|^reformer\..*\.layer_norm\."),
         (Component.ROUTER, r"\.(mlp|moe|block_sparse_moe|feed_forward|ffn|mixer)\.(gate|shared_expert_gate)\."),
-        (Component.ROUTER, r"\.mlp\.router_gate\."),
+        (Component.ROUTER, r"\.mlp\.router_gate\.|\.moe\.router_bias$"),
+        (Component.EXPERTS, r"\.(moe\.(up|gate|down)_proj|share_expert\.\w+)\.weight$"),
         (Component.ROUTER, r"\.router\.|\.(e_score_correction_bias|expert_bias)$"),
         (
             Component.EXPERTS,

@@ -35,7 +35,7 @@ class Inspection:
     model: Model
     workload: Workload
     attention: Attention | None
-    """The attention that runs; None where the model's code is unknown."""
+    """The attention that runs; None where what the model's code makes of it is not known."""
     estimates: tuple[MemoryEstimate, ...]
     stored_estimate: MemoryEstimate
     """The files as they are, for comparison, whether or not it was asked for."""
@@ -144,7 +144,7 @@ def inspect_model(
     return Inspection(
         model=model,
         workload=workload,
-        attention=engine.resolve_attention(model.architecture, workload.attention) if model.architecture else None,
+        attention=_attention(model, workload),
         estimates=estimates,
         stored_estimate=estimate_of(model.stored),
         fits=tuple(
@@ -154,6 +154,13 @@ def inspect_model(
         requested_precisions=tuple(precisions),
         accelerators=tuple(accelerators),
     )
+
+
+def _attention(model: Model, workload: Workload) -> Attention | None:
+    architecture = model.architecture
+    if architecture is None or not engine.knows_activations(architecture):
+        return None
+    return engine.resolve_attention(architecture, workload.attention)
 
 
 def weights_of(model: Model, precision: str) -> Weights | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -169,21 +170,35 @@ def _architecture(config: ModelConfig | None) -> tuple[Architecture | None, tupl
 def _describes_a_model(config: ModelConfig) -> bool:
     """Whether a config says enough by itself: a type with a family, its dimensions written out, nothing packed."""
     return (
-        described(config) is config.text
-        and not config.is_nested
+        described(config) is not None
         and not config.quantization_method
-        and config.dtype is not None
         and not config.text.defaulted(("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size"))
     )
+
+
+def _named_or_measured(source: ModelSource, config: ModelConfig, files: Sequence[str], total: int) -> tuple[str, str]:
+    """(the stored type, how it is known): config.json's, else by the size of the files; "" where neither says it."""
+    if config.dtype is not None:
+        return config.dtype, "the stored type is the one that it names"
+    listed_bytes = sum(source.files[file].size_bytes or 0 for file in files)
+    for dtype in ("fp32", "fp16"):
+        if abs(listed_bytes / (total * COMPUTE_BYTES[dtype]) - 1) < _SIZE_TOLERANCE:
+            bits = 8 * COMPUTE_BYTES[dtype]
+            return dtype, f"it names no type: by the size of the files {bits} bits a parameter, taken as {dtype}"
+    return "", ""
+
+
+_SIZE_TOLERANCE: Final = 0.05  # a pickle adds a little, and masks; the next type is half or twice as large
 
 
 def _from_config(source: ModelSource, config: ModelConfig, error: NoCheckpointError) -> Model:
     """What config.json alone says, where there are weights but no headers to read (.bin, GGUF)."""
     architecture, notes = _architecture(config)
-    if architecture is None or config.dtype is None:
+    total = architecture.parameters if architecture else 0
+    dtype, how = _named_or_measured(source, config, error.found, total) if total else ("", "")
+    if architecture is None or not dtype:
         raise error
-    total = architecture.parameters
-    stored_bytes = total * COMPUTE_BYTES[config.dtype]
+    stored_bytes = total * COMPUTE_BYTES[dtype]
     return Model(
         model_id=source.model_id,
         revision=source.revision,
@@ -203,16 +218,15 @@ def _from_config(source: ModelSource, config: ModelConfig, error: NoCheckpointEr
         ),
         stored=Weights(
             precision=STORED,
-            scheme=config.dtype,
-            description="in the type that config.json names",
-            compute_dtype=config.dtype,
+            scheme=dtype,
+            description="in the type that the files are taken to have",
+            compute_dtype=dtype,
             nominal_bytes=stored_bytes,
             component=exact("weights", stored_bytes, Basis.DERIVED, "no headers were read"),
         ),
         notes=(
             *source.notes,
-            f"no safetensors in it, but {error.kind} ({error.found[0]}): all figures are derived from config.json, "
-            f"the stored type is the one that it names",
+            f"no safetensors in it, but {error.kind} ({error.found[0]}): all figures are derived from config.json, {how}",
             *notes,
         ),
     )

@@ -38,7 +38,8 @@ def stored_weights(checkpoint: Checkpoint, reconciliation: Reconciliation, confi
     note = "; ".join(f"without {item.what}, {size(item.stored_bytes)}" for item in reconciliation.not_loaded)
     compute = stored_compute_dtype(checkpoint) or config_dtype
     nominal = None
-    if dtypes[0] in COMPUTE_DTYPES and reconciliation.status is not Status.QUANTIZED:
+    plain = sum(total.elements for dtype, total in checkpoint.by_dtype().items() if dtype in COMPUTE_DTYPES)
+    if plain >= reconciliation.total:  # Nothing is packed: masks of other types are no parameters.
         nominal = nominal_weight_bytes(reconciliation.total, SAFETENSORS_BITS[dtypes[0]])
     resident = checkpoint.stored_bytes - sum(item.stored_bytes for item in reconciliation.not_loaded)
     return Weights(

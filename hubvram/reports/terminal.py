@@ -107,7 +107,7 @@ def _shown(found: Inspection) -> list[MemoryEstimate]:
 
 def _headline(found: Inspection) -> str:
     workload = found.workload
-    if found.attention is None:
+    if not any(estimate.kv_cache_dtype for estimate in found.estimates):
         return "Memory in GiB; KV cache and activations are not known for this model"
     tokens = f"{workload.context_tokens:,} token{'s' * (workload.context_tokens != 1)}"
     parts = [f"{tokens} x {workload.batch_size:,}"]
@@ -115,7 +115,7 @@ def _headline(found: Inspection) -> str:
         parts[0] += f" ({workload.input_tokens:,} of them input)"
     if found.workload.kv_cache_dtype:
         parts.append(f"KV cache {found.workload.kv_cache_dtype}")
-    parts.append(f"{engine.NAME} with {found.attention}")
+    parts.append(engine.NAME + (f" with {found.attention}" if found.attention else ""))
     return "Memory in GiB for " + ", ".join(parts)
 
 

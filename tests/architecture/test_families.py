@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 
-from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.families import FAMILIES
-from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.errors import ConfigError
-from tests.samples import architecture_of, config_of, small_llama
+from tests.samples import architecture_of, attention_of, config_of, small_llama
 
 DIMENSIONS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "intermediate_size")
 HOSTILE: tuple[Any, ...] = (0, -1, 10**30, "64", 64.0, True, [64], None)
@@ -37,19 +35,13 @@ def test_a_billion_layers_are_refused_and_not_built() -> None:
     assert small_llama(num_hidden_layers=10_000).num_hidden_layers == 10_000
 
 
-def attention_of(architecture: Architecture) -> FullAttention:
-    mixer = architecture.layers[0].mixer
-    assert isinstance(mixer, FullAttention)
-    return mixer
-
-
 def test_heads_divide_the_hidden_size() -> None:
     with pytest.raises(ConfigError, match="num_attention_heads: 5 heads do not divide hidden_size 64"):
         small_llama(num_attention_heads=5, num_key_value_heads=5)
 
 
 def test_unless_a_head_has_a_size_of_its_own() -> None:
-    mixer = attention_of(small_llama(num_attention_heads=5, num_key_value_heads=5, head_dim=16))
+    mixer = attention_of(small_llama(num_attention_heads=5, num_key_value_heads=5, head_dim=16).layers[0])
     assert (mixer.q_size, mixer.k_size) == (80, 80)
 
 
@@ -59,11 +51,11 @@ def test_key_value_heads_divide_the_heads() -> None:
 
 
 def test_without_key_value_heads_there_are_as_many_as_heads() -> None:
-    assert attention_of(small_llama(num_key_value_heads=None)).num_key_value_heads == 4
+    assert attention_of(small_llama(num_key_value_heads=None).layers[0]).num_key_value_heads == 4
 
 
 def test_null_head_dim_is_the_hidden_size_shared_out() -> None:
-    assert attention_of(small_llama(head_dim=None)).head_dim == 16
+    assert attention_of(small_llama(head_dim=None).layers[0]).head_dim == 16
 
 
 @pytest.mark.parametrize("field", ["attention_bias", "mlp_bias", "tie_word_embeddings"])

@@ -6,7 +6,7 @@ from hubvram.architecture.attention import FullAttention, SlidingAttention
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Linear, Norms
 from hubvram.checkpoint.components import Component
-from tests.samples import architecture_of, small_llama
+from tests.samples import architecture_of, attention_of, small_llama
 
 GROUPED = FullAttention(hidden_size=64, num_attention_heads=4, num_key_value_heads=2, head_dim=32)
 
@@ -129,8 +129,12 @@ def test_equal_layers_are_one_group() -> None:
 def test_groups_stand_in_the_order_of_their_first_layer() -> None:
     architecture = architecture_of({"model_type": "gemma3_text", "num_hidden_layers": 8, "vocab_size": 100})
     sliding, full = architecture.groups()
-    assert (sliding.layer.mixer.kind, sliding.indices, sliding.count) == ("sliding_attention", ((0, 4), (6, 7)), 7)
-    assert (full.layer.mixer.kind, full.indices, full.count) == ("full_attention", ((5, 5),), 1)
+    assert (attention_of(sliding.layer).kind, sliding.indices, sliding.count) == (
+        "sliding_attention",
+        ((0, 4), (6, 7)),
+        7,
+    )
+    assert (attention_of(full.layer).kind, full.indices, full.count) == ("full_attention", ((5, 5),), 1)
 
 
 def test_packed_weights_are_counted_once_per_layer() -> None:

@@ -21,7 +21,7 @@ from hubvram.inspection import read_model
 from hubvram.memory.engines.transformers import resolve_attention
 from hubvram.memory.workload import Attention
 from hubvram.sources.local import LocalSource
-from tests.samples import architecture_of
+from tests.samples import architecture_of, attention_of
 
 transformers: Any = pytest.importorskip(
     "transformers", reason="transformers, the oracle of the families, is not installed"
@@ -201,7 +201,7 @@ def test_parameters_are_those_of_the_class(model_type: str, variant: Mapping[str
 @each_case
 def test_attention_has_the_shapes_of_the_modules(model_type: str, variant: Mapping[str, Any]) -> None:
     values = values_of(model_type, variant)
-    mixers = [layer.mixer for layer in architecture_of(values).layers]
+    mixers = [attention_of(layer) for layer in architecture_of(values).layers]
     shapes = list(attention_shapes(model_on_meta(config_class_of(values))))
     assert [(mixer.q_size, mixer.k_size, mixer.v_size, mixer.o_size) for mixer in mixers] == shapes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,21 @@ def test_a_config_that_cannot_be_derived_from(tmp_path: Path, changes: dict[str,
 def test_a_config_beside_no_model_is_no_model(tmp_path: Path, names: tuple[str, ...]) -> None:
     with pytest.raises(NoCheckpointError):
         read_model(LocalSource(folder_with(tmp_path, LLAMA_8B, *names)))
+
+
+@pytest.mark.parametrize(
+    ("bytes_each", "dtype"), [(4, "fp32"), (2, "fp16"), (4.1, "fp32"), (1, None), (3, None), (0, None)]
+)
+def test_a_config_without_a_type_takes_it_from_the_size_of_the_files(
+    tmp_path: Path, bytes_each: float, dtype: str | None
+) -> None:
+    config = {name: value for name, value in LLAMA_8B.items() if name != "torch_dtype"}
+    folder = folder_with(tmp_path, config, "pytorch_model.bin")
+    os.truncate(folder / "pytorch_model.bin", int(8_030_261_248 * bytes_each))
+    if dtype is None:
+        with pytest.raises(NoCheckpointError):
+            read_model(LocalSource(folder))
+        return
+    found = read_model(LocalSource(folder))
+    assert (found.stored.compute_dtype, found.reconciliation.total) == (dtype, 8_030_261_248)
+    assert any(f"taken as {dtype}" in note for note in found.notes)

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubvram.architecture.attention import ChunkedAttention, FullAttention, SlidingAttention
 from hubvram.architecture import families
+from hubvram.architecture.attention import ChunkedAttention, FullAttention, SlidingAttention
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.memory import activations

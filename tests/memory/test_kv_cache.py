@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hubvram.architecture.attention import FullAttention, SlidingAttention
 from hubvram.memory.kv_cache import held_tokens, kv_cache_bytes, prefill_excess_bytes, token_bytes
-from tests.samples import NAMES, architecture_of, fixture_architecture, small_llama
+from tests.samples import NAMES, architecture_of, attention_of, fixture_architecture, small_llama
 
 FULL = FullAttention(hidden_size=64, num_attention_heads=4, num_key_value_heads=2, head_dim=16)
 SLIDING = SlidingAttention(hidden_size=64, num_attention_heads=4, num_key_value_heads=2, head_dim=16, sliding_window=10)
@@ -99,7 +99,7 @@ def test_cache_and_excess_are_the_whole_prompt(name: str, tokens: int) -> None:
         measure(architecture, tokens=tokens, batch_size=1, element_bytes=2)
         for measure in (kv_cache_bytes, prefill_excess_bytes)
     )
-    assert held == tokens * sum(2 * layer.mixer.k_size * 2 for layer in architecture.layers)
+    assert held == tokens * sum(2 * attention_of(layer).k_size * 2 for layer in architecture.layers)
 
 
 @given(name=each_fixture, tokens=tokens_)

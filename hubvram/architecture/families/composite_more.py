@@ -11,25 +11,29 @@ from functools import partial
 from typing import Final
 
 from hubvram.architecture import patterns
+from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.families import dense, projectors
-from hubvram.architecture.families.composite import Composite, Tied, read_composite
+from hubvram.architecture.families.composite import Composite, read_composite
 from hubvram.architecture.families.decoder import (
     LAYERS_LIMIT,
     Traits,
+    attention,
     changed,
     experts,
+    fixed,
+    layer_config,
     read_decoder,
-    usual_fields,
 )
 from hubvram.architecture.families.decoder import dense as dense_mlp
 from hubvram.architecture.families.interface import Read
-from hubvram.architecture.families.latent import is_sparse
-from hubvram.architecture.families.projectors import Ends, gated_mlp, norm, projector, two_linears
+from hubvram.architecture.families.latent import is_sparse, latent_attention, latent_mlp
+from hubvram.architecture.families.projectors import Ends, norm, projector, two_linears
+from hubvram.architecture.families.towers import sides
 from hubvram.architecture.families.towers_more import linear
 from hubvram.architecture.layers import Architecture, Stack
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
-from hubvram.architecture.parts import Part, Tensor, Weight
-from hubvram.architecture.families.towers import sides
+from hubvram.architecture.parts import Linear, Part, Tensor, Weight
+from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 from hubvram.config.reader import inner_config
 
@@ -45,7 +49,9 @@ def _kimi(ends: Ends) -> Stack:
     """A norm of each patch, and an MLP over `merge_kernel_size` of them."""
     height, width = sides(ends.tower, "merge_kernel_size")
     merged = ends.tower.size("hidden_size") * height * width
-    return projector(ends, *norm(ends.whole.size("projection_hidden_size")), *two_linears(merged, merged, ends.text_size))
+    return projector(
+        ends, *norm(ends.whole.size("projection_hidden_size")), *two_linears(merged, merged, ends.text_size)
+    )
 
 
 def _phi4(ends: Ends, *, mlps: int = 1, rate: str | None = None) -> Stack:
@@ -124,6 +130,66 @@ def _granite_speech(ends: Ends) -> Stack:
     return projectors.qformer(replace(ends, whole=whole), field="projector_config")
 
 
+def _moss(ends: Ends) -> Stack:
+    """An MLP over `audio_merge_size` frames, and a norm."""
+    out, into = ends.text_size, ends.tower_size * ends.whole.size("audio_merge_size")
+    return projector(ends, *two_linears(out, into, out, bias=ends.whole.flag("projector_bias")), *norm(out))
+
+
+def _qwen3_asr(ends: Ends) -> Stack:
+    """An MLP, whose width the tower's config says."""
+    size = ends.tower_size
+    return projector(ends, *two_linears(size, size, ends.tower.size("output_dim")))
+
+
+def _voxtral_realtime(ends: Ends) -> Stack:
+    """An MLP over `downsample_factor` frames."""
+    out, into = ends.text_size, ends.tower_size * ends.whole.size("downsample_factor")
+    return projector(ends, *two_linears(out, into, out, bias=False))
+
+
+def _lfm3(ends: Ends) -> Stack:
+    """A norm of each patch, and an MLP over squares of them."""
+    into, bias = ends.tower_size * ends.tower.size("spatial_merge_size") ** 2, ends.whole.flag("projector_bias")
+    inner = ends.whole.size("projector_hidden_size")
+    return projector(ends, *norm(ends.tower_size), *two_linears(inner, into, ends.text_size, bias=bias))
+
+
+def _minimax_m3(ends: Ends) -> Stack:
+    """An MLP for each patch, and one over squares of what that makes."""
+    inner, out = ends.whole.size("projector_hidden_size"), ends.text_size
+    merged = out * ends.tower.size("spatial_merge_size") ** 2
+    return projector(ends, *two_linears(inner, ends.tower_size, out), *two_linears(inner, merged, out))
+
+
+def _step3(ends: Ends) -> Stack:
+    """A matrix, behind a tower that makes four times its width."""
+    bias = ends.whole.flag("projector_bias")
+    return projector(ends, linear("projection", ends.text_size, 4 * ends.tower_size, bias=bias))
+
+
+def _deepseek_hybrid(whole: ConfigDocument, text: ConfigDocument) -> tuple[Stack, ...]:
+    """Convolutions behind the tower for details, which the middle of that tower goes through too; then an MLP."""
+    fine, coarse = inner_config(whole, "high_res_vision_config"), inner_config(whole, "vision_config")
+    channels, out = fine.size("output_channels"), text.size("hidden_size")
+    ends = Ends(whole=whole, text=text, tower=coarse)
+    convolutions = (
+        Tensor(name="conv1", shape=(channels, fine.size("hidden_size"), 1, 1)),
+        Tensor(name="conv2", shape=(channels, channels, 3, 3)),
+        Tensor(name="norms", shape=(channels,), count=4),
+        Tensor(name="conv3", shape=(2 * channels, channels, 3, 3)),
+        Tensor(name="conv4", shape=(4 * channels, 2 * channels, 3, 3)),
+        Tensor(name="share of the middle", shape=(1,)),
+    )
+    behind = replace(projector(ends, *convolutions), name=Component.VISION.value, component=Component.VISION)
+    return behind, projector(
+        ends,
+        linear("coarse", out // 2, coarse.size("hidden_size")),
+        linear("fine", out // 2, 4 * channels),
+        linear("projection", out, out),
+    )
+
+
 # --------------------------------------------------------------------------------------- text models
 
 
@@ -188,6 +254,85 @@ def _read_molmo2(config: ConfigDocument, architectures: tuple[str, ...]) -> Arch
     return read_composite(config, architectures, _MOLMO2_PARTS)
 
 
+def _mistral4_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP | MoEMLP:
+    """DeepSeek's, whose router keeps no bias for each expert."""
+    mlp = latent_mlp(config, traits, index)
+    return replace(mlp, correction_bias=False) if isinstance(mlp, MoEMLP) else mlp
+
+
+def _time_scales(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
+    """What the delay of the transcript does to the norm before the MLP, by a matrix of low rank."""
+    hidden, other = config.size("hidden_size"), Component.OTHER
+    matrix = Linear(name="delay", out_features=_DELAY_RANK, in_features=hidden, component=other, count=2)
+    return (matrix,)
+
+
+_DELAY_RANK: Final = 32  # VoxtralRealtimeTextAdaRmsNorm
+
+_STEP3_NAMES: Final = {
+    "num_key_value_heads": "num_attention_groups",
+    "n_routed_experts": "moe_num_experts",
+    "num_experts_per_tok": "moe_top_k",
+    "share_expert_dim": "share_expert_dims",
+}
+
+
+def _step3_attention(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
+    """Layers with a window may have a number of heads of their own; a gate for each head, or for each feature."""
+    local = layer_config(config, index)
+    heads = config.size_or_none("num_sliding_attention_heads")
+    if config.section("per_layer_config") is None and window is not None and heads is not None:
+        local = changed(config, num_attention_heads=heads)
+    mixer = attention(local, traits, index, window)
+    by_head = not config.is_a(str, "gating") or config.require(str, "gating") == "per-head"
+    return replace(mixer, gate_size=mixer.num_attention_heads if by_head else mixer.q_size)
+
+
+def _step3_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP | MoEMLP:
+    """Experts with a shared one, by default behind three dense layers."""
+    if not is_sparse(config, index):
+        return dense_mlp(config, traits, index)
+    found = experts(config, traits, index, width="moe_intermediate_size", number="n_routed_experts")
+    return replace(found, shared_expert_intermediate_size=config.size("share_expert_dim"), correction_bias=True)
+
+
+_STEP3: Final = Traits(
+    read_mlp=_step3_mlp,
+    read_mixer=_step3_attention,
+    qkv_bias="attention_bias",
+    o_bias="attention_bias",
+    mlp_bias="mlp_bias",
+    qk_norm=True,
+    values=fixed(first_k_dense_replace=3),
+    rotary_tables=2,
+)
+
+
+def _read_step3(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """Released files have names of their own, and lists that go on for the blocks behind the last layer."""
+    number = config.size("num_hidden_layers", largest=LAYERS_LIMIT)
+    values = {usual: config.data[name] for usual, name in _STEP3_NAMES.items() if config.data.get(name) is not None}
+    for key in ("layer_types", "mlp_layer_types"):
+        values[key] = list(config.strings(key))[:number] or None
+    if values["mlp_layer_types"] is None and config.data.get("moe_layers_enum") is not None:
+        sparse = _layers_in(config, "moe_layers_enum")
+        values["mlp_layer_types"] = ["sparse" if index in sparse else "dense" for index in range(number)]
+    other = config.section("attention_other_setting") or {}
+    if config.size_or_none("num_sliding_attention_heads") is None and "num_attention_heads" in other:
+        values["num_sliding_attention_heads"] = other["num_attention_heads"]
+    return read_decoder(changed(config, **values), architectures, _STEP3)
+
+
+def _layers_in(config: ConfigDocument, key: str) -> frozenset[int]:
+    """Numbers of layers, as a list or in a string."""
+    if not config.is_a(str, key):
+        return frozenset(config.integers(key))
+    parts = [part.strip() for part in config.require(str, key).split(",")]
+    if not all(part.isascii() and part.isdigit() and len(part) < 9 for part in parts if part):
+        raise config.error(key, "expected numbers between commas")
+    return frozenset(int(part) for part in parts if part)
+
+
 _MOLMO2_PARTS: Final = Composite(towers=(("vision_config", _molmo2),))
 _MINICPM: Final = Composite(towers=(("vision_config", _minicpm),))
 _GRANITE_SPEECH: Final = Composite(towers=(("encoder_config", _granite_speech),))
@@ -210,6 +355,24 @@ _COMPOSITES: Final[Mapping[str, Composite]] = {
     "minicpm_ocr": _MINICPM,
     "nemotron_h_omni": Composite(towers=(("vision_config", _nemotron_omni),)),
     "fuyu": Composite(towers=(), beside=_fuyu),
+    "gemma4_unified": Composite(
+        towers=(
+            ("vision_config", partial(_gemma4, into="output_proj_dims")),
+            ("audio_config", partial(_gemma4, into="output_proj_dims")),
+        ),
+        optional=True,
+    ),
+    "lfm3_vl": Composite(towers=(("vision_config", _lfm3),)),
+    "minimax_m3_vl": Composite(towers=(("vision_config", _minimax_m3),)),
+    "step3p7": Composite(towers=(("vision_config", _step3),)),
+    "inkling2": Composite(towers=(("vision_config", None),)),
+    "pp_chart2table": Composite(towers=(("vision_config", projectors.got_ocr2),)),
+    "deepseek_vl_hybrid": Composite(
+        towers=(("vision_config", None), ("high_res_vision_config", None)), beside=_deepseek_hybrid
+    ),
+    "moss_transcribe_diarize": Composite(towers=(("audio_config", _moss),)),
+    "qwen3_asr": Composite(towers=(("audio_config", _qwen3_asr),)),
+    "voxtral_realtime": Composite(towers=(("audio_config", _voxtral_realtime),)),
     "granite_speech": _GRANITE_SPEECH,
     "granite_speech_plus": _GRANITE_SPEECH,
 }
@@ -217,6 +380,12 @@ _COMPOSITES: Final[Mapping[str, Composite]] = {
 FAMILIES: Final[Mapping[str, Read]] = {
     "ernie4_5_vl_moe_text": partial(read_decoder, traits=_ERNIE),
     "molmo2_text": _read_molmo2_text,
+    "step3p5": _read_step3,
+    "mistral4": partial(read_decoder, traits=Traits(read_mixer=latent_attention, read_mlp=_mistral4_mlp)),
+    "voxtral_realtime_text": partial(
+        read_decoder,
+        traits=Traits(read_mlp=dense_mlp, layer_extras=_time_scales, windows=patterns.wherever_set),
+    ),
     "molmo2": _read_molmo2,
     **{model_type: partial(read_composite, composite=composite) for model_type, composite in _COMPOSITES.items()},
 }

@@ -448,5 +448,6 @@ FAMILIES: Final[Mapping[str, Read]] = {
     **{model_type: partial(_read_bart, traits=traits) for model_type, traits in _BART.items()},
     "moonshine": _read_moonshine,
     "encoder-decoder": _read_pair,
+    "vision-encoder-decoder": _read_pair,
     **t5.FAMILIES,
 }

@@ -337,16 +337,22 @@ def _omni_end(config: ConfigDocument) -> tuple[Weight, ...]:
     return Tensor(name="begin and end", shape=(2, out)), matrix
 
 
-def _omni_moe_around(config: ConfigDocument) -> tuple[Weight, ...]:
-    """Three convolutions, each of which halves time and frequency; an MLP behind the layers (qwen3_omni_moe)."""
-    hidden, channels, out = (config.size(key) for key in ("hidden_size", "downsample_hidden_size", "output_dim"))
+def _halving_convolutions(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Three convolutions, each of which halves time and frequency, and a matrix over what is left."""
+    hidden, channels = config.size("hidden_size"), config.size("downsample_hidden_size")
     left = -(-config.size("num_mel_bins") // 8)
     return (
         Tensor(name="conv1", shape=(channels, 1, 3, 3)),
         Tensor(name="conv2 and conv3", shape=(channels, channels, 3, 3), count=2),
         Tensor(name="conv bias", shape=(channels,), count=3),
         Linear(name="conv out", out_features=hidden, in_features=channels * left),
-        *norms(config),
+    )
+
+
+def _omni_moe_end(config: ConfigDocument) -> tuple[Weight, ...]:
+    """An MLP behind the layers (qwen3_omni_moe)."""
+    hidden, out = config.size("hidden_size"), config.size("output_dim")
+    return (
         Linear(name="up", out_features=hidden, in_features=hidden, bias=True),
         Linear(name="down", out_features=out, in_features=hidden, bias=True),
     )
@@ -411,8 +417,14 @@ TOWERS: Final[Mapping[str, Tower]] = {
     "qwen2_audio_encoder": _WHISPER,
     "qwen2_5_omni_audio_encoder": replace(_WHISPER, around=(_whisper_convolutions, norms, _omni_end)),
     "qwen3_omni_moe_audio_encoder": replace(
-        _WHISPER, traits=replace(_VIT, activation="activation_function"), around=(_omni_moe_around,)
+        _WHISPER,
+        traits=replace(_VIT, activation="activation_function"),
+        around=(_halving_convolutions, norms, _omni_moe_end),
     ),
+    "qwen3_asr_encoder": replace(
+        _WHISPER, traits=replace(_VIT, activation="activation_function"), around=(_halving_convolutions, norms)
+    ),
+    "moss_transcribe_diarize_audio": _WHISPER,
     "voxtral_encoder": _WHISPER,
     "audioflamingo3_encoder": _WHISPER,
     "glmasr_encoder": replace(

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
+from hubvram.architecture import patterns
 from hubvram.architecture.attention import BidirectionalAttention, FullAttention
 from hubvram.architecture.families.decoder import LAYERS_LIMIT, Traits, attention, dense
 from hubvram.architecture.families.towers import TOWERS as _USUAL
@@ -147,6 +149,84 @@ def _radio_around(config: ConfigDocument) -> tuple[Weight, ...]:
     )
 
 
+def _lfm3_mixer(config: ConfigDocument, traits: Traits, index: int, window: Window) -> Part:
+    """Attention, or a gated convolution over neighbouring patches."""
+    kinds = config.strings("layer_types")  # as many as there are layers: read_layers saw to that
+    is_conv = kinds[index] == "conv" if kinds else index < 2 or index % 2 == 1
+    if not is_conv:
+        return attention(config, traits, index, None, make=BidirectionalAttention)
+    hidden, side = config.size("hidden_size"), config.size("conv_kernel_size")
+    return Block(
+        kind="patch_convolution",
+        component=Component.VISION,
+        weights=(linear("in", 3 * hidden, hidden, bias=False), linear("out", hidden, hidden, bias=False)),
+        others=(Tensor(name="convolution", shape=(hidden, 1, side, side)),),
+    )
+
+
+def _lfm3_around(config: ConfigDocument) -> tuple[Weight, ...]:
+    """A matrix over a patch's pixels in a few frames, and a norm."""
+    pixels = _pixels(config, channels=config.size("in_channels")) * config.size("temporal_patch_size")
+    return linear("patch embedding", config.size("hidden_size"), pixels, bias=False), *norms(config, bias=False)
+
+
+def _step3_values(config: ConfigDocument) -> dict[str, Any]:
+    """Fields as the released files call them; `mlp_ratio` decides whatever they say of the width."""
+    found = _renamed(config, {"hidden_size": "width", "num_hidden_layers": "layers", "num_attention_heads": "heads"})
+    config = replace(config, data={**config.data, **found})
+    return {**found, "intermediate_size": int(config.size("hidden_size") * ratio(config, "mlp_ratio"))}
+
+
+def _step3_around(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Two convolutions behind the layers, each of which halves both sides and doubles the width."""
+    hidden = config.size("hidden_size")
+    return (
+        *patches(config, bias=False),
+        *positions(config),
+        *norms(config),
+        Tensor(name="downsample", shape=(2 * hidden, hidden, 3, 3)),
+        vector("downsample bias", 2 * hidden),
+        Tensor(name="downsample again", shape=(4 * hidden, 2 * hidden, 3, 3)),
+        vector("downsample again bias", 4 * hidden),
+    )
+
+
+def _inkling2_around(config: ConfigDocument) -> tuple[Weight, ...]:
+    """A matrix over a patch's pixels, positions, a class token with its own; two matrices behind the layers."""
+    hidden, bias = config.size("hidden_size"), config.flag("projector_bias")
+    inner, merged = config.size("projection_hidden_dim"), hidden * config.size("spatial_merge_size") ** 2
+    return (
+        linear("patch embedding", hidden, _pixels(config, channels=config.size("num_channels")), bias=False),
+        Tensor(name="positions", shape=(config.size("posemb_grid_size") ** 2, hidden)),
+        Tensor(name="class token", shape=(hidden,), count=2),
+        *norms(config),
+        linear("up", inner, merged, bias=bias),
+        linear("down", config.size("text_hidden_size"), inner, bias=bias),
+    )
+
+
+def _inkling2_values(config: ConfigDocument) -> dict[str, Any]:
+    inner = config.size_or_none("intermediate_size")
+    return {"intermediate_size": inner or int(config.size("hidden_size") * ratio(config, "mlp_ratio"))}
+
+
+def _gemma4_unified_around(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Nothing but a matrix over a few patches' pixels, positions along both sides, and norms."""
+    width, side = config.size("mm_embed_dim"), config.size("patch_size") * config.size("pooling_kernel_size")
+    return (
+        *(vector(name, 3 * side * side) for name in ("norm", "norm bias")),
+        linear("patch embedding", width, 3 * side * side),
+        Tensor(name="positions", shape=(config.size("mm_posemb_size"), 2, width)),
+        *(Tensor(name=name, shape=(width,), count=2) for name in ("norm", "norm bias")),
+    )
+
+
+def _no_layers(config: ConfigDocument) -> dict[str, Any]:
+    """What read_layers and the projector ask of a tower that has no layers."""
+    width = config.size("output_proj_dims" if config.get(int, "output_proj_dims") else "audio_embed_dim")
+    return {"hidden_size": width, "output_proj_dims": width}
+
+
 def _layer_scales(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
     return (Tensor(name="layer scale", shape=(config.size("hidden_size"),), count=2),)
 
@@ -274,6 +354,22 @@ _GRANITE_SPEECH: Final = Tower(
 )
 
 
+def _voxtral_mixer(config: ConfigDocument, traits: Traits, index: int, window: Window) -> FullAttention:
+    """Over a window of what was heard so far."""
+    return replace(attention(config, traits, index, window), k_bias=False)
+
+
+def _frame_convolutions(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Two convolutions over three frames of the spectrogram."""
+    hidden = config.size("hidden_size")
+    return (
+        Tensor(name="conv1", shape=(hidden, config.size("num_mel_bins"), 3)),
+        Tensor(name="conv2", shape=(hidden, hidden, 3)),
+        Tensor(name="conv bias", shape=(hidden,), count=2),
+        *norms(config, bias=False),
+    )
+
+
 _MINICPM: Final = replace(_SIGLIP, around=(patches, positions, norms, _window_merger))
 
 TOWERS: Final[Mapping[str, Tower]] = {
@@ -316,6 +412,36 @@ TOWERS: Final[Mapping[str, Tower]] = {
         ),
         around=(_phi4_audio_around,),
         depth=("num_blocks",),
+        component=Component.AUDIO,
+    ),
+    "lfm3_vl_vision": Tower(
+        traits=replace(_BARE, read_mixer=_lfm3_mixer, qk_norm=True, kinds=("conv",)),
+        around=(_lfm3_around,),
+        values=lambda config: {"hidden_act": "silu"},
+    ),
+    "minimax_m3_vl_vision": Tower(
+        traits=_VIT, around=(partial(patches, bias=False, time="temporal_patch_size"), norms)
+    ),
+    "step3p5_vision": Tower(
+        traits=replace(_VIT, layer_extras=_layer_scales), around=(_step3_around,), values=_step3_values
+    ),
+    "inkling2_vision": Tower(
+        traits=replace(_VIT, layer_extras=_layer_scales), around=(_inkling2_around,), values=_inkling2_values
+    ),
+    "gemma4_unified_vision": Tower(traits=_VIT, around=(_gemma4_unified_around,), depth=(), values=_no_layers),
+    "gemma4_unified_audio": Tower(traits=_VIT, depth=(), values=_no_layers, component=Component.AUDIO),
+    "sam_vision_model": _USUAL["got_ocr2_vision"],
+    "pp_chart2table_vision": _USUAL["got_ocr2_vision"],
+    "voxtral_realtime_encoder": Tower(
+        traits=replace(
+            _BARE,
+            read_mixer=_voxtral_mixer,
+            windows=patterns.wherever_set,
+            qkv_bias=True,
+            o_bias=True,
+            mlp_extras=lambda config: (vector("down bias", config.size("hidden_size")),),
+        ),
+        around=(_frame_convolutions,),
         component=Component.AUDIO,
     ),
     "granite_speech_encoder": _GRANITE_SPEECH,

@@ -113,8 +113,9 @@ def test_stored_k_and_v_of_layers_that_take_others_are_not_used() -> None:
         {f"model.language_model.layers.{index}.self_attn.k_proj.weight": (32, 64) for index in (5, 6)}
     )
     found = reconcile(stored, architecture_of(_SHARED), quantized=False)
-    assert found.by_component[Component.ATTENTION] == 32 * 64
-    assert [(item.tensors, item.parameters, item.is_loaded) for item in found.not_counted] == [(1, 32 * 64, False)]
+    assert found.by_component[Component.ATTENTION] == 2 * 32 * 64
+    unused = [item for item in found.accounted if item.what == "not used"]
+    assert [(item.tensors, item.parameters, item.is_loaded) for item in unused] == [(1, 32 * 64, False)]
 
 
 @pytest.mark.parametrize(
