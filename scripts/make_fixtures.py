@@ -37,7 +37,13 @@ CONFIG_KEYS: Final = frozenset(
     use_qkv_bias qkv_bias use_qk_norm qk_layernorm lm_head_bias shared_expert_intermediate_size
     n_routed_experts n_shared_experts first_k_dense_replace num_nextn_predict_layers
     attn_logit_softcapping final_logit_softcapping transformers_version
-    """.split()  # noqa: SIM905  (thirty names read better as text)
+    kv_lora_rank q_lora_rank qk_nope_head_dim qk_rope_head_dim v_head_dim moe_layer_freq topk_method
+    quantization_config layer_types state_size expand conv_kernel time_step_rank use_conv_bias
+    d_model d_kv d_ff num_layers
+    num_decoder_layers num_heads relative_attention_num_buckets feed_forward_proj is_encoder_decoder
+    type_vocab_size vision_config encoder_layers decoder_layers encoder_attention_heads decoder_attention_heads
+    encoder_ffn_dim decoder_ffn_dim max_source_positions max_target_positions num_mel_bins
+    """.split()  # noqa: SIM905  (so many names read better as text)
 )
 
 
@@ -53,6 +59,8 @@ class Published:
     """The bare name from before the Hub had organisations."""
     parameters: int | None = None
     parameters_at: str = ""
+    total_is_logical: bool = False
+    """Whether the Hub's total counts weights where an element holds several."""
 
 
 PUBLISHED: Final = (
@@ -107,6 +115,28 @@ PUBLISHED: Final = (
         parameters=124_439_808,
         parameters_at="model card: 124M; GPT2LMHeadModel(GPT2Config()).num_parameters() of transformers",
     ),
+    Published(
+        repo="deepseek-ai/DeepSeek-V3",
+        revision="",
+        parameters=684_489_845_504,
+        parameters_at="model card: 671B and 14B of the multi-token prediction module (685B); the total counts scales too",
+    ),
+    Published(
+        repo="openai/gpt-oss-20b",
+        revision="",
+        parameters_at="the Hub's total: two weights a byte of MXFP4, scales not counted",
+        total_is_logical=True,
+    ),
+    Published(repo="state-spaces/mamba-130m-hf", revision=""),
+    Published(repo="google-t5/t5-small", revision=""),
+    Published(repo="openai/whisper-tiny", revision=""),
+    Published(
+        repo="BAAI/bge-large-en-v1.5",
+        revision="",
+        parameters=335_142_400 - 512,
+        parameters_at="the Hub's total counts 512 position ids",
+    ),
+    Published(repo="Qwen/Qwen2-VL-7B-Instruct", revision=""),
     Published(repo="zai-org/GLM-4.5", revision=""),
     Published(repo="CohereLabs/c4ai-command-r-v01", revision=""),
     Published(repo="allenai/OLMo-2-1124-7B", revision=""),
@@ -151,6 +181,7 @@ def write_fixture(published: Published, row: Mapping[str, Any], corpus: Path, ou
         "revision": published.revision or None,
         "as_of": AS_OF,
         "published_total": total,
+        "published_total_is_logical": published.total_is_logical,
         "published_file_bytes": published.file_bytes,
         "published_at": f"https://huggingface.co/api/models/{published.repo}?expand[]=safetensors",
         "parameters": published.parameters or total,
@@ -181,7 +212,7 @@ def compact(headers: Headers) -> dict[str, Any]:
 
 def _numbered(files: Sequence[str]) -> str:
     """`model-{:05d}-of-00030.safetensors`: one name for all files, which count from 1."""
-    name = re.sub(r"\d{5}(?=-of-)", "{:05d}", files[0])
+    name = re.sub(r"\d+(?=-of-)", lambda digits: f"{{:0{len(digits[0])}d}}", files[0])
     if [name.format(place) for place in range(1, len(files) + 1)] != list(files):
         raise SystemExit(f"{files[0]}: the files do not count from 1")
     return name

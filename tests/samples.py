@@ -19,6 +19,7 @@ from hubvram.checkpoint.tensors import Checkpoint, TensorInfo
 from hubvram.config.reader import ModelConfig, parse_config
 from hubvram.dtypes import SAFETENSORS_BITS
 from hubvram.inspection import Model, read_model
+from hubvram.memory.engines import transformers as engine
 from hubvram.memory.workload import Attention, Workload
 from hubvram.sources.snapshot import SnapshotSource
 
@@ -51,6 +52,10 @@ def fixture_architecture(name: str) -> Architecture:
     architecture = fixture_model(name).architecture
     assert architecture is not None
     return architecture
+
+
+MEASURED: Final = tuple(name for name in NAMES if engine.knows_activations(fixture_architecture(name)))
+"""Those whose activations are known."""
 
 
 def config_of(values: Mapping[str, Any]) -> ModelConfig:

@@ -44,6 +44,10 @@ def dimensions(model: Model, *, every_layer: bool) -> list[str]:
 def _rows(architecture: Architecture, *, every_layer: bool) -> Iterator[Row]:
     for stack in architecture.stacks:
         yield from _stack(stack)
+    if architecture.stacks:
+        beside = sum(stack.parameters for stack in architecture.stacks)
+        what = f"{architecture.model_type}, hidden {architecture.hidden_size:,}"
+        yield "decoder", what, count(architecture.parameters - beside)
     yield from _embedding(architecture)
     groups = _listed(architecture) if every_layer else architecture.groups()
     for group in groups:
@@ -179,7 +183,7 @@ def _attention(mixer: FullAttention) -> Iterator[Row]:
         (False, True): ", O with bias",
     }.get((mixer.qkv_bias, mixer.o_bias), "")
     sizes = f"Q {mixer.q_size:,}  K {mixer.k_size:,}  V {mixer.v_size:,}  O {mixer.o_size:,}"
-    yield "  attention", sizes + bias, count(mixer.parameters)
+    yield "  cross" if isinstance(mixer, CrossAttention) else "  attention", sizes + bias, count(mixer.parameters)
     yield "", _heads(mixer), ""
 
 

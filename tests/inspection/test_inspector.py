@@ -19,7 +19,7 @@ from hubvram.memory.workload import Attention
 from hubvram.sources.local import LocalSource
 from hubvram.sources.snapshot import StoredTensor, header_bytes
 from hubvram.units import GIB, MIB
-from tests.samples import NAMES, SMALL_LLAMA, fixture_model, llama_tensors, small_llama, workload_of
+from tests.samples import MEASURED, NAMES, SMALL_LLAMA, fixture_model, llama_tensors, small_llama, workload_of
 
 LLAMA_70B = "meta-llama--Llama-3.1-70B"
 SMALL = small_llama()
@@ -101,14 +101,16 @@ def test_one_accelerator_settles_the_workspace() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_fixture_has_a_whole_answer(name: str) -> None:
     model = fixture_model(name)
-    found = inspect_model(model, workload_of(512))
-    known = model.model_type not in ("cohere", "glm4_moe", "phi", "qwen2_moe", "stablelm")
+    found = inspect_model(model, workload_of(256))
+    known = name in MEASURED
+    cached = model.model_type not in ("bert", "mamba", "t5", "whisper")  # which keep none, or one not known yet
+    packed = found.stored_estimate.scheme.startswith(("f8", "u8"))
     for estimate in (*found.estimates, found.stored_estimate):
         assert estimate.is_complete == known
         assert (estimate.size_of("activations") > 0) == known
-        assert estimate.size_of("kv_cache") > 0
+        assert (estimate.size_of("kv_cache") > 0) == cached
         assert estimate.size_of("weights") > 0
-        assert estimate.nominal_weight_bytes is not None
+        assert (estimate.nominal_weight_bytes is None) == (packed and estimate.precision == "stored")
     assert any("activations is not known yet" in note for note in found.notes) != known
     assert found.model.revision is None or len(found.model.revision) == 40
 

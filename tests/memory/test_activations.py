@@ -28,7 +28,7 @@ from hubvram.memory.workload import Attention
 from tests.samples import (
     CORPUS,
     FIXTURES,
-    NAMES,
+    MEASURED,
     architecture_of,
     corpus_config,
     fixture_architecture,
@@ -178,7 +178,7 @@ def test_llama_8b_by_hand() -> None:
 
 # ------------------------------------------------------------------------------------------ laws
 
-each_fixture = st.sampled_from(NAMES)
+each_fixture = st.sampled_from(MEASURED)
 tokens_ = st.integers(1, 50_000)
 
 

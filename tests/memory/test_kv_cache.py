@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hubvram.architecture.attention import FullAttention, SlidingAttention
 from hubvram.memory.kv_cache import held_tokens, kv_cache_bytes, prefill_excess_bytes, token_bytes
-from tests.samples import NAMES, architecture_of, attention_of, fixture_architecture, small_llama
+from tests.samples import MEASURED, architecture_of, attention_of, fixture_architecture, small_llama
 
 FULL = FullAttention(hidden_size=64, num_attention_heads=4, num_key_value_heads=2, head_dim=16)
 SLIDING = SlidingAttention(hidden_size=64, num_attention_heads=4, num_key_value_heads=2, head_dim=16, sliding_window=10)
@@ -71,7 +71,7 @@ def test_full_layers_hold_nothing_in_excess() -> None:
     assert prefill_excess_bytes(small_llama(), tokens=1000, batch_size=1, element_bytes=2) == 0
 
 
-each_fixture = st.sampled_from(NAMES)
+each_fixture = st.sampled_from(MEASURED)
 tokens_ = st.integers(1, 200_000)
 batches = st.integers(1, 64)
 

@@ -64,8 +64,11 @@ def saved(model_type: str, kind: str) -> Saved:
     with warnings.catch_warnings(), _on_meta():
         warnings.simplefilter("ignore")
         config = CONFIG_MAPPING[model_type](**OVERRIDES.get(model_type, {}))
+        model_class = getattr(transformers, class_name)
+        if not isinstance(config, model_class.config_class):
+            config = config.get_text_config()  # as AutoModelForCausalLM does for the text part of a larger model
         with torch.device("meta"):
-            model = getattr(transformers, class_name)(config)
+            model = model_class(config)
         model.tie_weights()  # which building without initial values leaves out
         state = model.state_dict()
         for name in model._keys_to_ignore_on_save or ():

@@ -24,6 +24,7 @@ from hubvram.architecture.families import (
     seq2seq,
     state_space,
     streams,
+    swin,
     vision,
 )
 from hubvram.architecture.families.interface import Read
@@ -34,7 +35,7 @@ from hubvram.config.reader import ModelConfig
 _FILES: Final = (
     composite_more,  # before those that read the text model of one of its types alone
     *(dense, gemma, searched, moe, streams, latent, state_space),
-    *(linear_attention, convolutions, classic, encoder, vision, audio, seq2seq, composite, remote),
+    *(linear_attention, convolutions, classic, encoder, vision, audio, seq2seq, composite, remote, swin),
 )
 
 FAMILIES: Final[Mapping[str, Read]] = MappingProxyType(dict(ChainMap(*(dict(file.FAMILIES) for file in _FILES))))

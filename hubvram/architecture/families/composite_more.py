@@ -116,6 +116,13 @@ def _nemotron_omni(ends: Ends) -> Stack:
     return projector(ends, *final, *norm(into, bias=False), *mlp)
 
 
+def _nemotron_sound(ends: Ends) -> Stack:
+    """A norm and an MLP, whose shape the tower's config says."""
+    inner, bias = ends.tower.size("projection_hidden_size"), ends.tower.flag("projection_bias")
+    size = ends.tower_size
+    return projector(ends, *norm(size, bias=False), *two_linears(inner, size, ends.text_size, bias=bias))
+
+
 def _fuyu(whole: ConfigDocument, text: ConfigDocument) -> tuple[Stack, ...]:
     """A matrix over a patch's pixels, and no tower."""
     height, width = sides(whole, "patch_size")
@@ -212,7 +219,11 @@ def _ernie_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP |
     if not is_sparse(config, index):
         return dense_mlp(config, traits, index)
     shared = (config.get(int, "moe_num_shared_experts") or 0) * _ernie_width(config, 0)
-    return replace(_ernie_experts(config, traits, index, 0), shared_expert_intermediate_size=max(shared, 0))
+    return replace(
+        _ernie_experts(config, traits, index, 0),
+        shared_expert_intermediate_size=max(shared, 0),
+        shared_expert_bias=config.flag("use_bias"),
+    )
 
 
 def _ernie_others(config: ConfigDocument, traits: Traits, index: int) -> tuple[Part, ...]:
@@ -252,6 +263,16 @@ def _read_molmo2(config: ConfigDocument, architectures: tuple[str, ...]) -> Arch
         seen = (layer % number for layer in _molmo2_layers(inner_config(config, "adapter_config")))
         config = changed(config, vision_config={**tower, "num_hidden_layers": max(seen) + 1})
     return read_composite(config, architectures, _MOLMO2_PARTS)
+
+
+def _read_nemotron_omni(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """It may hear, with a Parakeet that is built without biases where its config says nothing of them."""
+    sound = config.section("audio_config") or config.section("sound_config")
+    towers = _NEMOTRON_OMNI.towers
+    if sound is not None:
+        sound = {"attention_bias": False, **sound, "model_type": "parakeet_encoder"}
+        config, towers = changed(config, audio_config=sound), (*towers, ("audio_config", _nemotron_sound))
+    return read_composite(config, architectures, replace(_NEMOTRON_OMNI, towers=towers))
 
 
 def _mistral4_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP | MoEMLP:
@@ -334,6 +355,7 @@ def _layers_in(config: ConfigDocument, key: str) -> frozenset[int]:
 
 
 _MOLMO2_PARTS: Final = Composite(towers=(("vision_config", _molmo2),))
+_NEMOTRON_OMNI: Final = Composite(towers=(("vision_config", _nemotron_omni),))
 _MINICPM: Final = Composite(towers=(("vision_config", _minicpm),))
 _GRANITE_SPEECH: Final = Composite(towers=(("encoder_config", _granite_speech),))
 
@@ -353,12 +375,11 @@ _COMPOSITES: Final[Mapping[str, Composite]] = {
     "minicpmv4_6": _MINICPM,
     "minicpmv4_7": _MINICPM,
     "minicpm_ocr": _MINICPM,
-    "nemotron_h_omni": Composite(towers=(("vision_config", _nemotron_omni),)),
     "fuyu": Composite(towers=(), beside=_fuyu),
     "gemma4_unified": Composite(
         towers=(
             ("vision_config", partial(_gemma4, into="output_proj_dims")),
-            ("audio_config", partial(_gemma4, into="output_proj_dims")),
+            ("audio_config", partial(_gemma4, into="audio_embed_dim")),
         ),
         optional=True,
     ),
@@ -387,6 +408,7 @@ FAMILIES: Final[Mapping[str, Read]] = {
         traits=Traits(read_mlp=dense_mlp, layer_extras=_time_scales, windows=patterns.wherever_set),
     ),
     "molmo2": _read_molmo2,
+    "nemotron_h_omni": _read_nemotron_omni,
     **{model_type: partial(read_composite, composite=composite) for model_type, composite in _COMPOSITES.items()},
 }
-COMPOSITES: Final = frozenset(_COMPOSITES) | {"molmo2"}
+COMPOSITES: Final = frozenset(_COMPOSITES) | {"molmo2", "nemotron_h_omni"}

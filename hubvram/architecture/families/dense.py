@@ -293,6 +293,8 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         activation="activation_function",
         fused_qkv=True,
         learned_positions="max_position_embeddings",
+        read_others=_gpt2_others,
+        layer_extras=_gpt2_norms,
     ),
     "gpt_neox": Traits(
         read_mlp=dense,

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import BidirectionalAttention, FullAttention
-from hubvram.architecture.families.decoder import LAYERS_LIMIT, Traits, attention, dense
+from hubvram.architecture.families.decoder import LAYERS_LIMIT, ReadValues, Traits, attention, dense
 from hubvram.architecture.families.towers import TOWERS as _USUAL
 from hubvram.architecture.families.towers import Tower, norms, patches, positions, ratio, sides, table
 from hubvram.architecture.mlp import DenseMLP
@@ -221,10 +221,9 @@ def _gemma4_unified_around(config: ConfigDocument) -> tuple[Weight, ...]:
     )
 
 
-def _no_layers(config: ConfigDocument) -> dict[str, Any]:
-    """What read_layers and the projector ask of a tower that has no layers."""
-    width = config.size("output_proj_dims" if config.get(int, "output_proj_dims") else "audio_embed_dim")
-    return {"hidden_size": width, "output_proj_dims": width}
+def _width_in(key: str) -> ReadValues:
+    """The usual field for the width of a tower whose config says it under another name."""
+    return lambda config: {"hidden_size": config.size(key)}
 
 
 def _layer_scales(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
@@ -286,6 +285,16 @@ def _phi4_audio_others(config: ConfigDocument, traits: Traits, index: int) -> tu
     )
 
 
+def _separable_convolutions(channels: int, side: int, number: int) -> tuple[Weight, ...]:
+    """Convolutions over time and frequency, all but the first of them in two steps."""
+    further = max(number - 1, 0)
+    return (
+        Tensor(name="convolution", shape=(channels, 1, side, side), count=1 + further),
+        Tensor(name="pointwise convolution", shape=(channels, channels, 1, 1), count=further),
+        Tensor(name="convolution bias", shape=(channels,), count=1 + 2 * further),
+    )
+
+
 def _phi4_audio_around(config: ConfigDocument) -> tuple[Weight, ...]:
     """Convolutions that each halve time and frequency, a matrix, and a bias for each distance."""
     hidden, channels = config.size("hidden_size"), config.size("nemo_conv_channels")
@@ -294,13 +303,41 @@ def _phi4_audio_around(config: ConfigDocument) -> tuple[Weight, ...]:
     for _ in range(halvings):
         bins = (bins - 1) // 2 + 1
     buckets = config.size("bias_max_distance") * (1 if config.flag("bias_symmetric") else 2)
-    further = max(halvings - 1, 0)
     return (
-        Tensor(name="convolution", shape=(channels, 1, 3, 3), count=1 + further),
-        Tensor(name="pointwise convolution", shape=(channels, channels, 1, 1), count=further),
-        Tensor(name="convolution bias", shape=(channels,), count=1 + 2 * further),
+        *_separable_convolutions(channels, 3, halvings),
         linear("frame embedding", hidden, channels * bins),
         Tensor(name="distances", shape=(buckets, config.size("num_attention_heads"))),
+    )
+
+
+def _parakeet_attention(config: ConfigDocument, traits: Traits, index: int, window: Window) -> FullAttention:
+    """Attention to distances too, with a bias for each feature of the query (Transformer-XL's)."""
+    mixer = attention(config, traits, index, None, make=BidirectionalAttention)
+    distances = linear("distances", mixer.q_size, mixer.hidden_size, bias=False)
+    return replace(mixer, others=(distances, Tensor(name="query bias", shape=(mixer.q_size,), count=2)))
+
+
+def _parakeet_others(config: ConfigDocument, traits: Traits, index: int) -> tuple[Part, ...]:
+    """A second MLP, and a gated convolution with the statistics of a batch."""
+    hidden, bias = config.size("hidden_size"), config.flag("convolution_bias")
+    return dense(config, traits, index), _convolution(
+        linear("start", 2 * hidden, hidden, bias=bias),
+        linear("end", hidden, hidden, bias=bias),
+        others=(
+            Tensor(name="convolution", shape=(hidden, 1, config.size("conv_kernel_size"))),
+            Tensor(name="batch norm", shape=(hidden,), count=2),
+            *((vector("convolution bias", hidden),) if bias else ()),
+        ),
+    )
+
+
+def _parakeet_around(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Convolutions that make frames fewer, and a matrix over the frequencies that are left."""
+    channels, steps = config.size("subsampling_conv_channels"), config.size("subsampling_factor").bit_length() - 1
+    left = config.size("num_mel_bins") // config.size("subsampling_conv_stride", largest=LAYERS_LIMIT) ** steps
+    return (
+        *_separable_convolutions(channels, config.size("subsampling_conv_kernel_size"), steps),
+        linear("frame embedding", config.size("hidden_size"), channels * left),
     )
 
 
@@ -428,8 +465,12 @@ TOWERS: Final[Mapping[str, Tower]] = {
     "inkling2_vision": Tower(
         traits=replace(_VIT, layer_extras=_layer_scales), around=(_inkling2_around,), values=_inkling2_values
     ),
-    "gemma4_unified_vision": Tower(traits=_VIT, around=(_gemma4_unified_around,), depth=(), values=_no_layers),
-    "gemma4_unified_audio": Tower(traits=_VIT, depth=(), values=_no_layers, component=Component.AUDIO),
+    "gemma4_unified_vision": Tower(
+        traits=_VIT, around=(_gemma4_unified_around,), depth=(), values=_width_in("mm_embed_dim")
+    ),
+    "gemma4_unified_audio": Tower(
+        traits=_VIT, depth=(), values=_width_in("audio_embed_dim"), component=Component.AUDIO
+    ),
     "sam_vision_model": _USUAL["got_ocr2_vision"],
     "pp_chart2table_vision": _USUAL["got_ocr2_vision"],
     "voxtral_realtime_encoder": Tower(
@@ -442,6 +483,19 @@ TOWERS: Final[Mapping[str, Tower]] = {
             mlp_extras=lambda config: (vector("down bias", config.size("hidden_size")),),
         ),
         around=(_frame_convolutions,),
+        component=Component.AUDIO,
+    ),
+    "parakeet_encoder": Tower(
+        traits=replace(
+            _VIT,
+            read_mixer=_parakeet_attention,
+            read_others=_parakeet_others,
+            qkv_bias="attention_bias",
+            o_bias="attention_bias",
+            mlp_bias="attention_bias",
+            norms_per_layer=5,
+        ),
+        around=(_parakeet_around,),
         component=Component.AUDIO,
     ),
     "granite_speech_encoder": _GRANITE_SPEECH,

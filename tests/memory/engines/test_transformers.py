@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hubvram.errors import UnsupportedOptionError
 from hubvram.memory.engines import transformers as engine
 from hubvram.memory.workload import Attention
-from tests.samples import NAMES, architecture_of, fixture_architecture, small_llama, workload_of
+from tests.samples import MEASURED, architecture_of, fixture_architecture, small_llama, workload_of
 
 
 @pytest.mark.parametrize("model_type", ["llama", "gemma2", "qwen3_moe", "gpt2", "phi3"])
@@ -54,7 +54,7 @@ def test_a_base_model_has_no_logits() -> None:
     assert [instant.outputs_bytes for instant in moments] == [0, 0, 0, 0]
 
 
-@given(name=st.sampled_from(NAMES), tokens=st.integers(1, 20_000), batch_size=st.integers(1, 32))
+@given(name=st.sampled_from(MEASURED), tokens=st.integers(1, 20_000), batch_size=st.integers(1, 32))
 def test_the_peak_is_the_largest_moment(name: str, tokens: int, batch_size: int) -> None:
     workload = workload_of(tokens, batch_size=batch_size)
     moments = engine.instants(fixture_architecture(name), workload, element_bytes=2, cache_element_bytes=2)
