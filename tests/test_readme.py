@@ -16,6 +16,10 @@ import pytest
 from hubvram.architecture.families import FAMILIES
 from hubvram.cli.app import COMMANDS, main
 from hubvram.hardware.accelerators import ACCELERATORS
+from hubvram.units import count
+from tests.samples import fixture_model
+from tests.walk.build import MAPPINGS
+from tests.walk.record import NOT_BUILT, recorded
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCK = re.compile(r"<!-- (output: (?P<arguments>[^>]+)|help) -->\n```text\n(?P<text>.*?)```", re.DOTALL)
@@ -34,10 +38,30 @@ def _renewed(text: str) -> str:
         return match[0].replace(f"```text\n{match['text']}```", f"```text\n{_printed(arguments)}```")
 
     text = BLOCK.sub(block, text)
-    families = ", ".join(f"`{name}`" for name in sorted(FAMILIES))
+    text = re.sub(r"\d+( model types <!-- families -->)", rf"{len(FAMILIES)}\g<1>", text)
+    text = re.sub(r"(<!-- walk -->\n\|.*\n\|.*\n)(?:\|.*\n)*", lambda match: match[1] + _walk(), text)
     gpus = ", ".join(accelerator.label for accelerator in ACCELERATORS.values())
-    text = re.sub(r"(own: )[^\n]*?(<!-- families -->\.)", rf"\g<1>{families} \g<2>", text)
     return re.sub(r"(GPUs: )[^\n]*?(<!-- gpus -->\.)", rf"\g<1>{gpus} \g<2>", text)
+
+
+def _walk() -> str:
+    """What the walk recorded, by kind of model."""
+    rows = []
+    for kind in MAPPINGS:
+        outcomes = recorded(kind).values()
+        built = sum(outcome.status != NOT_BUILT for outcome in outcomes)
+        reconciled = sum(outcome.status == "reconciled" for outcome in outcomes)
+        whole = sum(outcome.status == "reconciled" and outcome.scope == "all" for outcome in outcomes)
+        rows.append(f"| {kind}: {len(outcomes)} | {built} | {reconciled} | {whole} |\n")
+    return "".join(rows)
+
+
+def test_active_parameters_are_the_models_own() -> None:
+    rows = re.findall(r"^\| (\S+/\S+) \| (\S+ B) \| (\S+ B) \|", README.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(rows) == 4
+    for repo, active, without in rows:
+        model = fixture_model(repo.replace("/", "--"))
+        assert (count(model.active_parameters), count(model.active_without_input_embedding)) == (active, without)
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from functools import partial
 from typing import Final
 
 from hubvram.architecture import patterns
-from hubvram.architecture.attention import FullAttention
-from hubvram.architecture.families import dense, projectors
+from hubvram.architecture.attention import CrossAttention, FullAttention
+from hubvram.architecture.families import dense, projectors, towers_more
 from hubvram.architecture.families.composite import Composite, read_composite
 from hubvram.architecture.families.decoder import (
     LAYERS_LIMIT,
@@ -28,7 +28,7 @@ from hubvram.architecture.families.decoder import dense as dense_mlp
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.latent import is_sparse, latent_attention, latent_mlp
 from hubvram.architecture.families.projectors import Ends, norm, projector, two_linears
-from hubvram.architecture.families.towers import sides
+from hubvram.architecture.families.towers import read_tower, sides
 from hubvram.architecture.families.towers_more import linear
 from hubvram.architecture.layers import Architecture, Stack
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
@@ -354,6 +354,62 @@ def _layers_in(config: ConfigDocument, key: str) -> frozenset[int]:
     return frozenset(int(part) for part in parts if part)
 
 
+def _git(ends: Ends) -> Stack:
+    """A matrix and a norm; for films, a learned vector for each picture."""
+    out, size = ends.text_size, ends.tower_size
+    pictures = ends.whole.size_or_none("num_image_with_embedding") or 0
+    films = (Tensor(name="times", shape=(pictures, size)),) if pictures else ()
+    return projector(ends, linear("projection", out, size), *norm(out), *films)
+
+
+_GIT: Final = Traits(
+    read_mlp=dense_mlp,
+    qkv_bias=True,
+    o_bias=True,
+    mlp_bias=True,
+    norm_bias=True,
+    gated=False,
+    pre_norm=False,  # the last norm is that of the embeddings
+    head_bias=True,
+    learned_positions="max_position_embeddings",
+)
+
+
+def _pix2struct_mixer(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
+    """T5's, with relative positions in a table of the first layer."""
+    shape = (config.size("relative_attention_num_buckets"), config.size("num_attention_heads"))
+    others = () if index else (Tensor(name="relative positions", shape=shape),)
+    return replace(attention(config, traits, index, None), others=others)
+
+
+def _pix2struct_cross(config: ConfigDocument, traits: Traits, index: int, *, width: int) -> tuple[Part, ...]:
+    return (attention(config, traits, index, None, make=partial(CrossAttention, encoder_hidden_size=width)),)
+
+
+def _read_pix2struct(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """T5's decoder over an encoder of patches."""
+    text, vision = inner_config(config, "text_config"), inner_config(config, "vision_config")
+    width = vision.size("hidden_size")
+    cross = partial(_pix2struct_cross, width=width)
+    traits = Traits(
+        read_mlp=dense_mlp,
+        read_mixer=_pix2struct_mixer,
+        read_others=cross,
+        norms_per_layer=3,
+        activation="dense_act_fn",
+        rotary=False,
+    )
+    sizes = {"head_dim": text.size("d_kv"), "intermediate_size": text.size("d_ff")}
+    decoder = read_decoder(changed(text, **sizes), architectures, traits)
+    encoder = read_tower(vision, towers_more.TOWERS)
+    return replace(
+        decoder,
+        model_type=config.model_type or decoder.model_type,
+        tie_word_embeddings=config.flag("tie_word_embeddings"),
+        stacks=() if encoder is None else (replace(encoder, name="encoder", component=None),),
+    )
+
+
 _MOLMO2_PARTS: Final = Composite(towers=(("vision_config", _molmo2),))
 _NEMOTRON_OMNI: Final = Composite(towers=(("vision_config", _nemotron_omni),))
 _MINICPM: Final = Composite(towers=(("vision_config", _minicpm),))
@@ -375,6 +431,7 @@ _COMPOSITES: Final[Mapping[str, Composite]] = {
     "minicpmv4_6": _MINICPM,
     "minicpmv4_7": _MINICPM,
     "minicpm_ocr": _MINICPM,
+    "git": Composite(towers=(("vision_config", _git),), read_text=partial(read_decoder, traits=_GIT)),
     "fuyu": Composite(towers=(), beside=_fuyu),
     "gemma4_unified": Composite(
         towers=(
@@ -408,6 +465,7 @@ FAMILIES: Final[Mapping[str, Read]] = {
         traits=Traits(read_mlp=dense_mlp, layer_extras=_time_scales, windows=patterns.wherever_set),
     ),
     "molmo2": _read_molmo2,
+    "pix2struct": _read_pix2struct,
     "nemotron_h_omni": _read_nemotron_omni,
     **{model_type: partial(read_composite, composite=composite) for model_type, composite in _COMPOSITES.items()},
 }

@@ -13,7 +13,7 @@ from math import isqrt
 from typing import Final
 
 from hubvram.architecture import patterns
-from hubvram.architecture.attention import FullAttention
+from hubvram.architecture.attention import CrossAttention, FullAttention
 from hubvram.architecture.families.decoder import (
     LAYERS_LIMIT,
     ReadWeights,
@@ -145,6 +145,21 @@ def _hrm_text(config: ConfigDocument, architectures: tuple[str, ...]) -> Archite
     first = (*model.layers, *again * (low - 1), *model.layers)
     state = vector("initial low state", model.hidden_size, Component.OTHER)
     return replace(model, layers=(*first, *again * ((high - 1) * (low + 1))), extras=(state,))
+
+
+def _gpt2_others(config: ConfigDocument, traits: Traits, index: int) -> tuple[Part, ...]:
+    """Attention to what an encoder says, where it has one."""
+    if not config.flag("add_cross_attention"):
+        return ()
+    make = partial(CrossAttention, encoder_hidden_size=config.size("hidden_size"))
+    return (attention(config, traits, index, None, make=make),)
+
+
+def _gpt2_norms(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
+    """The norm before that attention."""
+    if not config.flag("add_cross_attention"):
+        return ()
+    return (Tensor(name="cross norm", shape=(config.size("hidden_size"),), count=2, component=Component.NORM),)
 
 
 _LLAMA: Final = Traits(read_mlp=dense, qkv_bias="attention_bias", o_bias="attention_bias", mlp_bias="mlp_bias")

@@ -59,9 +59,9 @@ def _stages(config: ConfigDocument) -> tuple[tuple[int, int], ...]:
     depths, heads = config.integers("depths"), config.integers("num_heads")
     if not 0 < len(depths) <= _STAGES_LIMIT or not all(0 < depth <= LAYERS_LIMIT for depth in depths):
         raise config.error("depths", f"expected the layers of 1 to {_STAGES_LIMIT} stages, found {list(depths)[:4]}")
-    if len(heads) != len(depths) or not all(0 < number <= LAYERS_LIMIT for number in heads):
-        raise config.error("num_heads", f"expected {len(depths)} numbers of heads, found {list(heads)[:4]}")
-    return tuple(zip(depths, heads, strict=True))
+    if len(heads) < len(depths) or not all(0 < number <= LAYERS_LIMIT for number in heads):
+        raise config.error("num_heads", f"expected {len(depths)} numbers of heads or more, found {list(heads)[:4]}")
+    return tuple(zip(depths, heads, strict=False))
 
 
 def _embeddings(config: ConfigDocument, width: int, swin: Swin) -> tuple[Weight, ...]:

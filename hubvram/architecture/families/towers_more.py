@@ -221,6 +221,25 @@ def _gemma4_unified_around(config: ConfigDocument) -> tuple[Weight, ...]:
     )
 
 
+def _pix2struct_values(config: ConfigDocument) -> dict[str, Any]:
+    """T5's names for what is around the layers' widths."""
+    return {
+        "head_dim": config.size("d_kv"),
+        "intermediate_size": config.size("d_ff"),
+        "hidden_act": config.require(str, "dense_act_fn"),
+    }
+
+
+def _pix2struct_around(config: ConfigDocument) -> tuple[Weight, ...]:
+    """A matrix over a patch's pixels, positions of rows and columns, a norm."""
+    hidden, place = config.size("hidden_size"), Component.EMBEDDING
+    return (
+        replace(linear("patch embedding", hidden, config.size("patch_embed_hidden_size")), component=place),
+        Tensor(name="rows and columns", shape=(config.size("seq_len"), hidden), count=2, component=place),
+        vector("norm", hidden, Component.NORM),
+    )
+
+
 def _width_in(key: str) -> ReadValues:
     """The usual field for the width of a tower whose config says it under another name."""
     return lambda config: {"hidden_size": config.size(key)}
@@ -471,6 +490,8 @@ TOWERS: Final[Mapping[str, Tower]] = {
     "gemma4_unified_audio": Tower(
         traits=_VIT, depth=(), values=_width_in("audio_embed_dim"), component=Component.AUDIO
     ),
+    "git_vision_model": _USUAL["clip_vision_model"],
+    "pix2struct_vision_model": Tower(traits=_BARE, around=(_pix2struct_around,), values=_pix2struct_values),
     "sam_vision_model": _USUAL["got_ocr2_vision"],
     "pp_chart2table_vision": _USUAL["got_ocr2_vision"],
     "voxtral_realtime_encoder": Tower(
