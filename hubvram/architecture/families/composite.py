@@ -15,7 +15,7 @@ from typing import Final
 
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import CrossAttention
-from hubvram.architecture.families import projectors, towers_more
+from hubvram.architecture.families import projectors, towers_more, towers_sound
 from hubvram.architecture.families.decoder import (
     Traits,
     attention,
@@ -68,8 +68,11 @@ class Composite:
     """Further stacks: a projector without a tower before it."""
 
 
-def _vision(projector: ReadProjector, tied: Tied = Tied.OUTER, **more: bool) -> Composite:
-    return Composite(towers=(("vision_config", projector),), tied=tied, **more)
+def _vision(
+    projector: ReadProjector, tied: Tied = Tied.OUTER, *, has_head: bool = False, outer_head: bool = False
+) -> Composite:
+    towers = (("vision_config", projector),)
+    return Composite(towers=towers, tied=tied, has_head=has_head, outer_head=outer_head)
 
 
 def _audio(projector: ReadProjector) -> Composite:
@@ -82,9 +85,7 @@ def read_composite(config: ConfigDocument, architectures: tuple[str, ...], compo
     read_text = composite.read_text or _family_of(text)
     architecture = read_text(text, () if composite.has_head else architectures)
     fields = (
-        (field, read)
-        for field, read in composite.towers
-        if not composite.optional or config.section(field) is not None
+        (field, read) for field, read in composite.towers if not composite.optional or config.section(field) is not None
     )
     stacks = [stack for field, read in fields for stack in _stacks(config, text, field, read)]
     if composite.beside is not None:
@@ -110,7 +111,7 @@ def _family_of(text: ConfigDocument) -> Read:
     return read
 
 
-_TOWERS: Final = {**TOWERS, **towers_more.TOWERS}
+_TOWERS: Final = {**TOWERS, **towers_more.TOWERS, **towers_sound.TOWERS}
 
 
 def _stacks(config: ConfigDocument, text: ConfigDocument, field: str, read: ReadProjector | None) -> tuple[Stack, ...]:
