@@ -12,6 +12,7 @@ from hubvram.architecture.attention import (
     ChunkedAttention,
     CrossAttention,
     FullAttention,
+    LatentAttention,
     SharedKVAttention,
     SlidingAttention,
 )
@@ -187,6 +188,17 @@ def _attention(mixer: FullAttention) -> Iterator[Row]:
     yield "", _heads(mixer), ""
 
 
+def _latent(mixer: LatentAttention) -> Iterator[Row]:
+    sizes = f"Q {mixer.q_size:,}  K {mixer.k_size:,}  V {mixer.v_size:,}  O {mixer.o_size:,}"
+    heads = f"{mixer.num_attention_heads} heads of {mixer.qk_nope_head_dim} + {mixer.qk_rope_head_dim} rotated"
+    ranks = f"K and V through a latent of {mixer.kv_lora_rank:,} + {mixer.qk_rope_head_dim}"
+    if mixer.q_lora_rank:
+        ranks += f", Q through {mixer.q_lora_rank:,}"
+    indexer = f"; an indexer of {mixer.index_n_heads} heads of {mixer.index_head_dim}" if mixer.index_n_heads else ""
+    yield "  attention", sizes, count(mixer.parameters)
+    yield "", f"{heads}, V of {mixer.v_head_dim}; {ranks}{indexer}", ""
+
+
 def _heads(mixer: FullAttention) -> str:
     groups = mixer.num_key_value_heads
     heads = f"{mixer.num_attention_heads} heads, {groups} KV head{'s' * (groups != 1)} of {mixer.head_dim}"
@@ -225,6 +237,7 @@ def _experts(mlp: MoEMLP) -> Iterator[Row]:
 
 _SHOW: Final[Mapping[type, Callable[..., Iterator[Row]]]] = {
     FullAttention: _attention,
+    LatentAttention: _latent,
     DenseMLP: _dense,
     MoEMLP: _experts,
 }
