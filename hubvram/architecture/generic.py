@@ -1,232 +1,333 @@
 """An architecture for model types without a family, from the usual fields and what the tensors are called.
 
-The config says how large things are; names say what there is (biases, norms, a gate, experts), and shapes
-decide where the config is silent. Only layers of the usual making are understood: attention with Q, K, V and O,
-an MLP or experts, norms. What comes out is right if it meets every tensor (then it is shape-matched); anything
-else stays unknown.
+Names say what there is (biases, norms, a gate, experts), shapes how large it is. Where config.json states another
+size than the shapes show, or has a field that speaks of another kind of cache, nothing is derived; a default, or
+a field that is missing, gives way to the shapes. Only layers of the usual making are understood: causal attention
+with Q, K, V and O of its own, an MLP or experts, norms.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from math import prod
 from typing import Final
 
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import FullAttention, SlidingAttention
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
-from hubvram.architecture.parts import Linear, Norms, Part
+from hubvram.architecture.parts import Linear, Norms
+from hubvram.architecture.reconcile import TOWERS
+from hubvram.architecture.roles import (
+    AROUND,
+    INSIDE,
+    MLP_ROLES,
+    Found,
+    NotUnderstoodError,
+    Shape,
+    listed,
+    other_side,
+    role_of,
+)
 from hubvram.checkpoint.components import Component, buffer_kind, component_of
 from hubvram.checkpoint.tensors import TensorInfo
+from hubvram.config.defaults import is_known
 from hubvram.config.document import ConfigDocument
 from hubvram.errors import ConfigError
 
-_LAYER: Final = re.compile(r"^(?P<stack>.*?(?:layers?|h|blocks?))\.(?P<index>\d+)\.(?P<rest>.+)$")
-_EXPERT: Final = re.compile(r"\.experts\.(\d+)\.")
-
-_ROLES: Final[Mapping[str, re.Pattern[str]]] = {
-    role: re.compile(pattern)
-    for role, pattern in {
-        "qkv": r"(qkv_proj|c_attn|query_key_value|qkv|Wqkv|W_pack|att_proj)\.(weight|bias)$",
-        "q": r"(q_proj|query|wq|q_lin|to_q|q)\.(weight|bias)$",
-        "k": r"(k_proj|key|wk|k_lin|to_k|k)\.(weight|bias)$",
-        "v": r"(v_proj|value|wv|v_lin|to_v|v)\.(weight|bias)$",
-        "q norm": r"(q_norm|q_layernorm|query_layernorm|q_ln)\.(weight|bias)$",
-        "k norm": r"(k_norm|k_layernorm|key_layernorm|k_ln)\.(weight|bias)$",
-        "o": r"(o_proj|out_proj|c_proj|dense|wo|out_lin|attn_out|proj|o)\.(weight|bias)$",
-    }.items()
-}
-"""What a tensor of attention is, by its last names."""
-
-_MLP_ROLES: Final[Mapping[str, re.Pattern[str]]] = {
-    role: re.compile(pattern)
-    for role, pattern in {
-        "gate up": r"(gate_up_proj|dense_h_to_4h_gated|ff_proj)(\.weight|\.bias)?$",
-        "gate": r"(gate_proj|w1|linear_v|wi_0)(\.weight|\.bias)?$",
-        "up": r"(up_proj|w3|c_fc|fc1|fc_in|dense_h_to_4h|wi_1|linear_1|wi)(\.weight|\.bias)?$",
-        "down": r"(down_proj|w2|c_proj|fc2|fc_out|dense_4h_to_h|wo|linear_2)(\.weight|\.bias)?$",
-    }.items()
-}
+_OTHER_CACHE: Final = re.compile(
+    r"[qkv]_lora|latent|shar(e|ed|ing)_?kv|kv_?shar|(^|_)cla(_|$)|cross_layer|new_decoder_arch|compress|sparse_att"
+    r"|mamba|ssm|rwkv|recurr|(^|_)conv(_|\d|$)|linear_(attn|att|key|value|num)|lightning|state_size|mem_len|chunk_size"
+    r"|attention_(types|layers)|window|local_(attn|att|layer)|global_att|is_encoder_decoder|bidirection|diffusion"
+)
+"""Names of fields that, where they are set, say that a cache may be none of plain keys and values of each layer."""
+_UNDERSTOOD: Final = frozenset(("sliding_window", "use_sliding_window", "max_window_layers"))
+"""Those that are understood all the same."""
+_CAUSAL: Final = ("ForCausalLM", "LMHeadModel")
+_LISTED: Final = ("num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size")
+"""Fields that may have a value for each layer."""
 
 
-class _NotUnderstoodError(Exception):
-    """A tensor, or a layer, that is not of the usual making."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """The tensors of one layer by role: their shapes, and whether there is a bias."""
-
-    shapes: Mapping[str, tuple[int, ...]]
-    biases: frozenset[str]
-
-    def has(self, *roles: str) -> bool:
-        return all(role in self.shapes for role in roles)
-
-
-def derive(config: ConfigDocument, tensors: Iterable[TensorInfo]) -> Architecture | None:
-    """The architecture, None where a layer is not of the usual making or the config lacks its dimensions."""
-    stacks: dict[str, dict[int, list[tuple[str, TensorInfo]]]] = {}
-    around: list[TensorInfo] = []
-    for tensor in tensors:
-        if buffer_kind(tensor.name, len(tensor.shape)) is not None:
-            continue
-        match = _LAYER.match(tensor.name)
-        if match is None:
-            around.append(tensor)
-        else:
-            layers = stacks.setdefault(match["stack"], {})
-            layers.setdefault(int(match["index"]), []).append((match["rest"], tensor))
-    if len(stacks) != 1:
-        return None
-    (members,) = stacks.values()
-    try:
-        return _architecture(config, members, around)
-    except (_NotUnderstoodError, ConfigError):
-        return None
-
-
-def _architecture(
-    config: ConfigDocument, members: Mapping[int, Sequence[tuple[str, TensorInfo]]], around: Sequence[TensorInfo]
+def derive(
+    config: ConfigDocument, tensors: Iterable[TensorInfo], architectures: Sequence[str] | None = None
 ) -> Architecture:
-    number = config.size("num_hidden_layers")
-    if sorted(members) != list(range(number)):
-        raise _NotUnderstoodError
-    hidden, vocab = config.size("hidden_size"), config.size("vocab_size")
+    """The architecture. Raises NotUnderstoodError. `architectures`: config.json's, where `config` is a part of it."""
+    try:
+        names = config.strings("architectures") if architectures is None else architectures
+        return _derive(config, tensors, names)
+    except ConfigError as error:
+        raise NotUnderstoodError(error.reason) from None
+
+
+def _derive(config: ConfigDocument, tensors: Iterable[TensorInfo], architectures: Sequence[str]) -> Architecture:
+    layers: dict[int, Found] = {}
+    around = Found()
+    stacks: dict[str, None] = {}
+    unknown: dict[str, None] = {}
+    has_towers = False
+    for tensor in tensors:
+        name, shape = tensor.name, tensor.shape
+        if buffer_kind(name, len(shape)) is not None:
+            continue
+        component, match = component_of(name), _LAYER.match(name)
+        if component in TOWERS:
+            has_towers = True
+            continue
+        role = role_of(component, name) if component in (AROUND if match is None else INSIDE) else None
+        if role is None:
+            unknown[re.sub("[0-9]+", "*", name)] = None
+        elif match is None:
+            around.add(component, role, shape)
+        else:
+            stacks[match["stack"]] = None
+            layers.setdefault(int(match["index"]), Found()).add(component, role, shape)
+    _check_cache(config, architectures, has_towers=has_towers)
+    if unknown:
+        raise NotUnderstoodError(f"it is not known what {listed(unknown)} are for")
+    if len(stacks) != 1:
+        raise NotUnderstoodError(f"its layers stand in {listed(stacks)}" if stacks else "it has no numbered layers")
+    if sorted(layers) != list(range(len(layers))):
+        raise NotUnderstoodError("its layers are not numbered from 0 on")
+    return _architecture(config, [layers[index] for index in range(len(layers))], around)
+
+
+def _check_cache(config: ConfigDocument, architectures: Sequence[str], *, has_towers: bool) -> None:
+    """Whether it generates token by token, and keeps plain keys and values, as far as its config tells."""
+    causal = (*_CAUSAL, "ForConditionalGeneration") if has_towers and config.path else _CAUSAL
+    if architectures and not architectures[0].endswith(causal):
+        raise NotUnderstoodError(f"nothing says that {listed(architectures[:1])} keeps a KV cache")
+    if is_known(config.model_type or "") and "use_cache" not in config.defaults:
+        raise NotUnderstoodError("its class in transformers keeps no KV cache")
+    understood = _UNDERSTOOD | ({"sliding_window_pattern"} if config.strings("layer_types") else set())
+    for key, value in {**config.defaults, **config.data}.items():
+        if value and key not in understood and _OTHER_CACHE.search(key):
+            raise NotUnderstoodError(f"{listed([key])} in its config may mean another cache than plain keys and values")
+
+
+def _agreed(config: ConfigDocument, key: str, shown: int) -> int:
+    """What the shapes show; an error where config.json itself says otherwise. A default says nothing."""
+    stated = _stated(config, key)
+    if stated not in (None, shown):
+        raise config.error(key, f"config.json says {stated:,}, the shapes of the tensors say {shown:,}")
+    return shown
+
+
+def _stated(config: ConfigDocument, key: str) -> int | None:
+    return None if config.defaulted((key,)) else config.size_or_none(key)
+
+
+def _windows(config: ConfigDocument, number: int) -> list[int | None]:
+    """By `layer_types`, else one for all; none where a switch says that it is off."""
+    if not config.strings("layer_types") and config.is_a(bool, "use_sliding_window"):
+        if not config.flag("use_sliding_window"):
+            return [None] * number
+        if config.get(int, "max_window_layers"):
+            raise config.error("max_window_layers", "without layer_types it is not known which layers have a window")
     windows = patterns.windows_of(config, number, patterns.wherever_set)
-    outside = _around(around)
-    norms = outside.get(Component.NORM, [])
-    head = outside.get(Component.HEAD, [])
-    if not set(outside) <= {Component.EMBEDDING, Component.NORM, Component.HEAD} or len(norms) > 2:
-        raise _NotUnderstoodError
-    tied = not head
+    if any(isinstance(window, patterns.Chunk) for window in windows):
+        raise config.error("layer_types", "attention in chunks is read for known types only")
+    return [window for window in windows if not isinstance(window, patterns.Chunk)]
+
+
+def _architecture(config: ConfigDocument, layers: Sequence[Found], around: Found) -> Architecture:
+    number = _agreed(config, "num_hidden_layers", len(layers))
+    tokens = around.one(Component.EMBEDDING, "tokens")
+    if tokens is None or len(tokens) != 2 or not all(tokens):
+        raise NotUnderstoodError("it has no embedding of the usual making")
+    hidden, vocab = _agreed(config, "hidden_size", tokens[1]), _agreed(config, "vocab_size", tokens[0])
+    positions = around.one(Component.EMBEDDING, "positions")
+    longest = config.size_or_none("max_position_embeddings")
+    if positions is not None and (len(positions) != 2 or positions[1] != hidden or positions[0] < (longest or 0)):
+        raise NotUnderstoodError(f"learned positions of shape {list(positions)} do not fit its config")
+    head = around.one(Component.HEAD, "head")
+    if head not in (None, (vocab, hidden)):
+        raise NotUnderstoodError(f"its head is none over the vocabulary, with a shape of {list(head or ())}")
+    if head is None and "tie_word_embeddings" in config.data and not config.flag("tie_word_embeddings"):
+        raise config.error("tie_word_embeddings", "config.json says false, and the files hold no head")
+    windows = _windows(config, number)
     return Architecture(
         model_type=config.model_type or "unknown",
         hidden_size=hidden,
         vocab_size=vocab,
-        max_position_embeddings=config.size_or_none("max_position_embeddings"),
-        tie_word_embeddings=tied,
-        layers=tuple(_layer(config, members[index], windows[index]) for index in range(number)),
-        final_norm=Norms(count=min(1, len(norms)), hidden_size=hidden, bias=len(norms) == 2),
-        head=Linear(name="head", out_features=vocab, in_features=hidden, bias=len(head) == 2),
-        learned_positions=_positions(outside.get(Component.EMBEDDING, []), vocab, hidden),
+        max_position_embeddings=longest,
+        tie_word_embeddings=head is None or config.flag("tie_word_embeddings"),
+        layers=tuple(
+            _layer(_at(config, index, number), found, hidden, windows[index]) for index, found in enumerate(layers)
+        ),
+        final_norm=_norms(around, hidden),
+        head=Linear(
+            name="head",
+            out_features=vocab,
+            in_features=hidden,
+            bias=around.bias(Component.HEAD, "head", vocab),
+        ),
+        learned_positions=positions[0] if positions else 0,
     )
 
 
-def _around(tensors: Sequence[TensorInfo]) -> dict[Component, list[TensorInfo]]:
-    found: dict[Component, list[TensorInfo]] = {}
-    for tensor in tensors:
-        found.setdefault(component_of(tensor.name), []).append(tensor)
-    return found
+def _at(config: ConfigDocument, index: int, number: int) -> ConfigDocument:
+    """The config of one layer, where fields have a value for each."""
+    values = {}
+    for key in _LISTED:
+        if config.is_a(list, key):
+            listed = config.integers(key)
+            if len(listed) != number:
+                raise config.error(key, f"it has values for {len(listed)} layers, there are {number}")
+            values[config.attribute_map.get(key, key)] = listed[index]
+    return replace(config, data={**config.data, **values}) if values else config
 
 
-def _positions(embeddings: Sequence[TensorInfo], vocab: int, hidden: int) -> int:
-    """Rows of a learned position embedding: the one other table of the hidden width."""
-    others = [tensor.shape for tensor in embeddings if tensor.shape != (vocab, hidden)]
-    if len(others) > 1 or len(embeddings) - len(others) != 1 or any(shape[1:] != (hidden,) for shape in others):
-        raise _NotUnderstoodError
-    return others[0][0] if others else 0
-
-
-def _layer(config: ConfigDocument, members: Sequence[tuple[str, TensorInfo]], window: patterns.Window) -> Layer:
-    groups: dict[Component, list[tuple[str, tuple[int, ...]]]] = {}
-    for rest, tensor in members:
-        groups.setdefault(component_of(tensor.name), []).append((rest, tensor.shape))
-    known = {Component.ATTENTION, Component.MLP, Component.EXPERTS, Component.ROUTER, Component.NORM}
-    if not set(groups) <= known or Component.ATTENTION not in groups:
-        raise _NotUnderstoodError
-    hidden = config.size("hidden_size")
-    norms = [(rest, shape) for rest, shape in groups.get(Component.NORM, []) if shape == (hidden,)]
-    biases = sum(rest.endswith(".bias") for rest, _ in norms)
-    if len(norms) != len(groups.get(Component.NORM, [])) or biases not in (0, len(norms) // 2):
-        raise _NotUnderstoodError
+def _layer(config: ConfigDocument, found: Found, hidden: int, window: int | None) -> Layer:
     return Layer(
-        mixer=_attention(config, _roles(groups[Component.ATTENTION], _ROLES), window),
-        mlp=_mlp(config, groups),
-        norms=Norms(count=len(norms) - biases, hidden_size=hidden, bias=bool(biases)),
+        mixer=_attention(config, found, hidden, window),
+        mlp=_mlp(config, found, hidden),
+        norms=_norms(found, hidden),
     )
 
 
-def _roles(
-    members: Sequence[tuple[str, tuple[int, ...]]], roles: Mapping[str, re.Pattern[str]], *, repeated: bool = False
-) -> _Found:
-    """By role; `repeated` where several equal tensors have the same one (experts)."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    biases: set[str] = set()
-    for rest, shape in members:
-        role = next((role for role, pattern in roles.items() if pattern.search(rest)), None)
-        if role is None:
-            raise _NotUnderstoodError
-        if rest.endswith(".bias"):
-            biases.add(role)
-        elif role in shapes and (not repeated or shapes[role] != shape):
-            raise _NotUnderstoodError
-        else:
-            shapes[role] = shape
-    return _Found(shapes, frozenset(biases))
+def _norms(found: Found, hidden: int) -> Norms:
+    weights, biases = (found.every(Component.NORM, role) for role in ("norm", "norm bias"))
+    if {*weights, *biases} - {(hidden,)} or len(biases) not in (0, len(weights)):
+        raise NotUnderstoodError(f"some of its norms are not over the {hidden:,} hidden states, or lack a bias")
+    return Norms(count=len(weights), hidden_size=hidden, bias=bool(biases))
 
 
-def _attention(config: ConfigDocument, found: _Found, window: patterns.Window) -> FullAttention:
-    hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
-    groups = config.size_or_none("num_key_value_heads") or heads
-    fused = found.has("qkv", "o")
-    if not fused and not found.has("q", "k", "v", "o"):
-        raise _NotUnderstoodError
-    rows = found.shapes["qkv"][0] if fused else found.shapes["q"][0]
-    head_dim = config.size_or_none("head_dim") or rows // (heads + 2 * groups if fused else heads)
-    if isinstance(window, patterns.Chunk) or not head_dim:
-        raise _NotUnderstoodError
-    norm = found.shapes.get("q norm")
+def _attention(config: ConfigDocument, found: Found, hidden: int, window: int | None) -> FullAttention:
+    attention = Component.ATTENTION
+    q_size, fused = found.linear(attention, "o", hidden), found.linear(attention, "qkv", hidden)
+    q, k, v = (found.linear(attention, role, hidden) for role in "qkv")
+    if fused is not None and q_size is not None and (q, k, v) == (None, None, None):
+        q, k, v = q_size, (fused - q_size) // 2, fused - q_size - (fused - q_size) // 2
+    if q is None or k is None or v is None or q_size != q or k != v or k <= 0:
+        raise NotUnderstoodError("it has layers without Q, K, V and O of the usual sizes")
+    norms = [found.one(attention, role) for role in ("q norm", "k norm")]
+    head_dim = _head_dim(config, q, norms[0])
+    heads, groups = _agreed(config, "num_attention_heads", q // head_dim), k // head_dim
+    if q % head_dim or k % head_dim or heads % groups:
+        raise config.error("num_attention_heads", f"heads of {head_dim:,} do not divide Q's {q:,} and K's {k:,}")
+    sizes = [prod(norm) for norm in norms if norm is not None]
+    if sizes not in ([], [head_dim, head_dim], [q, k]):
+        raise NotUnderstoodError("its norms of Q and K are neither over a head nor over all of them")
+    biases = {role: found.bias(attention, role, size) for role, size in (("q", q), ("k", k), ("v", v), ("o", hidden))}
+    if fused is not None:
+        biases |= dict.fromkeys("qkv", found.bias(attention, "qkv", fused))
+    norm_biases = [found.one(attention, f"{role} norm bias") for role in "qk"]
+    if biases["q"] != biases["v"] or norm_biases not in ([None, None], norms):
+        raise NotUnderstoodError("some of its attention has biases that the rest lacks")
     make: Callable[..., FullAttention] = FullAttention
     if window is not None:
         make = partial(SlidingAttention, sliding_window=window)
     return make(
         hidden_size=hidden,
         num_attention_heads=heads,
-        num_key_value_heads=groups,
+        num_key_value_heads=_agreed(config, "num_key_value_heads", groups),
         head_dim=head_dim,
-        qkv_bias=bool(found.biases & {"q", "qkv"}),
-        k_bias=bool(found.biases & {"k", "qkv"}),
-        o_bias="o" in found.biases,
-        qk_norm=norm is not None,
-        qk_norm_all_heads=norm is not None and norm != (head_dim,),
-        qk_norm_bias="q norm" in found.biases,
-        fused_qkv=fused,
+        qkv_bias=biases["q"],
+        k_bias=biases["k"],
+        o_bias=biases["o"],
+        qk_norm=bool(sizes),
+        qk_norm_all_heads=bool(sizes) and sizes != [head_dim, head_dim],
+        qk_norm_bias=norm_biases[0] is not None,
+        fused_qkv=fused is not None,
     )
 
 
-def _mlp(config: ConfigDocument, groups: Mapping[Component, Sequence[tuple[str, tuple[int, ...]]]]) -> Part | None:
-    if Component.EXPERTS in groups:
-        return _experts(config, groups)
-    if Component.MLP not in groups:
+def _head_dim(config: ConfigDocument, q: int, norm: Shape | None) -> int:
+    """As config.json says it, or the number of heads; else by a norm over one, or the default number."""
+    stated, heads = _stated(config, "head_dim"), _stated(config, "num_attention_heads")
+    if stated is None and heads is None and norm is not None and len(norm) == 1 and 0 < norm[0] < q:
+        return norm[0]
+    if stated is None and q % (heads or config.size("num_attention_heads")):
+        raise config.error("num_attention_heads", f"it does not divide the {q:,} features of Q")
+    return stated or q // (heads or config.size("num_attention_heads"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Matrices:
+    """What an MLP, or one expert, is made of."""
+
+    inner: int
+    gated: bool
+    fused: bool
+    bias: bool
+
+
+def _matrices(found: Found, component: Component, hidden: int, prefix: str = "", count: int = 0) -> _Matrices | None:
+    """Those of `component`; of one of `count` equal experts, with a tensor each or all in one. None without any."""
+    sizes: dict[str, int] = {}
+    biases: set[str] = set()
+    for role in MLP_ROLES:
+        what = f"{prefix}{role}"
+        shapes = found.every(component, what)
+        if count and len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][0] == count:
+            shapes = [shapes[0][1:]] * count
+        if shapes and (len(shapes) != (count or 1) or len(set(shapes)) != 1):
+            raise NotUnderstoodError(f"there are {len(shapes)} tensors for {component} {what}, or they differ")
+        if shapes:
+            sizes[role] = other_side(shapes[0], hidden, f"{component} {what}")
+        expected = (hidden if role == "down" else sizes.get(role, 0),)
+        if found.every(component, f"{what} bias"):
+            if count or found.one(component, f"{what} bias") != expected:
+                raise NotUnderstoodError(f"{component} {what} has a bias of an unusual making")
+            biases.add(role)
+    if not sizes and not biases:
         return None
-    found = _roles(groups[Component.MLP], _MLP_ROLES)
-    inner = config.size_or_none("intermediate_size") or found.shapes["down"][-1]
+    inner = sizes.pop("down", 0)
+    expected_sizes = (
+        {"gate up": 2 * inner},
+        {"gate": inner, "up": inner},
+        {"up": inner},
+        {"gate": inner},  # the first of two, whatever it is called
+    )
+    if sizes not in expected_sizes or biases not in (set(), {*sizes, "down"}):
+        raise NotUnderstoodError(f"{component} of an unusual making: {', '.join(sizes) or 'nothing'} and down")
+    return _Matrices(inner, gated=len(sizes) == 2 or "gate up" in sizes, fused="gate up" in sizes, bias=bool(biases))
+
+
+def _mlp(config: ConfigDocument, found: Found, hidden: int) -> DenseMLP | MoEMLP | None:
+    if found.has(Component.EXPERTS) or found.has(Component.ROUTER):
+        return _experts(config, found, hidden)
+    matrices = _matrices(found, Component.MLP, hidden)
+    if matrices is None:
+        return None
     return DenseMLP(
-        hidden_size=config.size("hidden_size"),
-        intermediate_size=inner,
+        hidden_size=hidden,
+        intermediate_size=_agreed(config, "intermediate_size", matrices.inner),
         hidden_act=config.get(str, "hidden_act") or "unknown",
-        gated=found.has("gate") or found.has("gate up"),
-        bias=bool(found.biases),
-        fused=found.has("gate up"),
+        gated=matrices.gated,
+        bias=matrices.bias,
+        fused=matrices.fused,
     )
 
 
-def _experts(config: ConfigDocument, groups: Mapping[Component, Sequence[tuple[str, tuple[int, ...]]]]) -> MoEMLP:
-    """Experts with a tensor each, or all of them in one; without a shared one or anything else beside them."""
-    members = groups[Component.EXPERTS]
-    if Component.MLP in groups or len(groups.get(Component.ROUTER, [])) != 1:
-        raise _NotUnderstoodError
-    found = _roles([(_EXPERT.sub(".experts.", rest), shape) for rest, shape in members], _MLP_ROLES, repeated=True)
-    shape = found.shapes["down"]
+def _experts(config: ConfigDocument, found: Found, hidden: int) -> MoEMLP:
+    """Experts, and a shared one that every token takes."""
+    router = Component.ROUTER
+    rows, chosen = found.linear(router, "router", hidden), config.size("num_experts_per_tok")
+    if rows is None:
+        raise NotUnderstoodError("its experts have no router of the usual making")
+    number = _agreed(config, "num_experts", rows)
+    matrices = _matrices(found, Component.EXPERTS, hidden, count=number)
+    shared = _matrices(found, Component.EXPERTS, hidden, prefix="shared ")
+    if matrices is None or found.has(Component.MLP) or (shared and shared.gated != matrices.gated) or chosen > number:
+        raise NotUnderstoodError("its experts are not of the usual making")
+    gate, correction = found.one(router, "shared gate"), found.one(router, "correction")
+    if gate not in (None, (1, hidden)) or correction not in (None, (number,)):
+        raise NotUnderstoodError("its router is not of the usual making")
+    width = "intermediate_size" if config.size_or_none("moe_intermediate_size") is None else "moe_intermediate_size"
     return MoEMLP(
-        hidden_size=config.size("hidden_size"),
-        num_experts=config.size("num_experts"),
-        num_experts_per_tok=config.size("num_experts_per_tok"),
-        moe_intermediate_size=config.size_or_none("moe_intermediate_size") or shape[-1],
+        hidden_size=hidden,
+        num_experts=number,
+        num_experts_per_tok=chosen,
+        moe_intermediate_size=_agreed(config, width, matrices.inner),
         hidden_act=config.get(str, "hidden_act") or "unknown",
-        gated=found.has("gate") or found.has("gate up"),
+        gated=matrices.gated,
+        shared_expert_intermediate_size=shared.inner if shared else 0,
+        shared_expert_bias=shared is not None and shared.bias,
+        shared_expert_gate=gate is not None,
+        router_bias=found.bias(router, "router", number),
+        correction_bias=correction is not None,
     )

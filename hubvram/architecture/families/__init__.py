@@ -20,6 +20,7 @@ from hubvram.architecture.families import (
     linear_attention,
     moe,
     remote,
+    remote_composite,
     searched,
     seq2seq,
     state_space,
@@ -35,7 +36,8 @@ from hubvram.config.reader import ModelConfig
 _FILES: Final = (
     composite_more,  # before those that read the text model of one of its types alone
     *(dense, gemma, searched, moe, streams, latent, state_space),
-    *(linear_attention, convolutions, classic, encoder, vision, audio, seq2seq, composite, remote, swin),
+    *(linear_attention, convolutions, classic, encoder, vision, swin, audio, seq2seq),
+    *(composite, remote, remote_composite),
 )
 
 FAMILIES: Final[Mapping[str, Read]] = MappingProxyType(dict(ChainMap(*(dict(file.FAMILIES) for file in _FILES))))
@@ -56,4 +58,6 @@ def described(config: ModelConfig) -> ConfigDocument | None:
     """The part of a config that a family reads: all of it, else the text model inside; None without a family."""
     if config.whole.model_type in _COMPOSITES and config.text_model_type not in FAMILIES:
         return None
-    return next((document for document in (config.whole, config.text) if document.model_type in FAMILIES), None)
+    document = next((document for document in (config.whole, config.text) if document.model_type in FAMILIES), None)
+    is_other = remote_composite.OTHERS.get(document.model_type or "") if document else None
+    return None if document is None or (is_other is not None and is_other(document)) else document

@@ -90,13 +90,13 @@ def read_composite(config: ConfigDocument, architectures: tuple[str, ...], compo
     stacks = [stack for field, read in fields for stack in _stacks(config, text, field, read)]
     if composite.beside is not None:
         stacks += composite.beside(config, text)
-    head = architecture.head
-    if composite.outer_head and head is not None:
+    head, tied = architecture.head, _is_tied(config, architecture, composite)
+    if composite.outer_head and head is not None and not tied:
         head = replace(head, out_features=config.size("vocab_size"), in_features=config.size("hidden_size"))
     return replace(
         architecture,
         head=head,
-        tie_word_embeddings=_is_tied(config, architecture, composite),
+        tie_word_embeddings=tied,
         stacks=(*architecture.stacks, *stacks),
     )
 

@@ -45,13 +45,18 @@ def _gemma4(ends: Ends, *, into: str = "hidden_size") -> Stack:
     return projector(ends, linear("projection", ends.text_size, ends.tower.size(into), bias=False))
 
 
+def _size(config: ConfigDocument, *names: str) -> int:
+    """A size under the first of these names that the config has."""
+    return next((size for name in names[:-1] if (size := config.size_or_none(name))), None) or config.size(names[-1])
+
+
 def _kimi(ends: Ends) -> Stack:
     """A norm of each patch, and an MLP over `merge_kernel_size` of them."""
     height, width = sides(ends.tower, "merge_kernel_size")
-    merged = ends.tower.size("hidden_size") * height * width
-    return projector(
-        ends, *norm(ends.whole.size("projection_hidden_size")), *two_linears(merged, merged, ends.text_size)
-    )
+    size = _size(ends.tower, "vt_hidden_size", "hidden_size")
+    merged = size * height * width
+    normed = ends.tower.size_or_none("mm_hidden_size") or ends.whole.size("projection_hidden_size")
+    return projector(ends, *norm(normed), *two_linears(merged, merged, ends.text_size))
 
 
 def _phi4(ends: Ends, *, mlps: int = 1, rate: str | None = None) -> Stack:
@@ -137,6 +142,27 @@ def _granite_speech(ends: Ends) -> Stack:
     return projectors.qformer(replace(ends, whole=whole), field="projector_config")
 
 
+def _granite_docling(ends: Ends) -> Stack:
+    """Squares of patches, and smaller ones where an image is dense, on ways of their own; then a matrix."""
+    tower = ends.tower
+    out, scale, hidden = tower.size("out_hidden_size"), tower.size("scale_factor"), ends.tower_size
+    seen = tower.integers("deepstack_visual_indexes") or _GRANITE_DOCLING_LAYERS
+    weights: tuple[Weight, ...] = ()
+    for side in (scale, scale // 2) if tower.flag("use_fine_route") else (scale,):
+        merged = hidden * side**2
+        deep: tuple[Weight, ...] = (*norm(merged), *two_linears(out, merged, out))
+        weights += (linear("projection", out, merged, bias=False), *deep * min(len(seen), LAYERS_LIMIT))
+    inner = ends.whole.size_or_none("density_router_hidden_size")
+    routes: tuple[Weight, ...] = ()
+    if inner is not None:
+        routes = (linear("share", 1, hidden), *norm(hidden), *two_linears(inner, hidden, 1))
+    middle = linear("mixing", out, out, bias=False)
+    return projector(ends, *norm(hidden), *weights, *norm(out), middle, *norm(out), *routes)
+
+
+_GRANITE_DOCLING_LAYERS: Final = (3, 7, 10)  # GraniteDoclingVisionConfig.__post_init__
+
+
 def _moss(ends: Ends) -> Stack:
     """An MLP over `audio_merge_size` frames, and a norm."""
     out, into = ends.text_size, ends.tower_size * ends.whole.size("audio_merge_size")
@@ -172,7 +198,8 @@ def _minimax_m3(ends: Ends) -> Stack:
 def _step3(ends: Ends) -> Stack:
     """A matrix, behind a tower that makes four times its width."""
     bias = ends.whole.flag("projector_bias")
-    return projector(ends, linear("projection", ends.text_size, 4 * ends.tower_size, bias=bias))
+    into = 4 * _size(ends.tower, "width", "hidden_size")
+    return projector(ends, linear("projection", ends.text_size, into, bias=bias))
 
 
 def _deepseek_hybrid(whole: ConfigDocument, text: ConfigDocument) -> tuple[Stack, ...]:
@@ -399,8 +426,7 @@ def _read_pix2struct(config: ConfigDocument, architectures: tuple[str, ...]) -> 
         activation="dense_act_fn",
         rotary=False,
     )
-    sizes = {"head_dim": text.size("d_kv"), "intermediate_size": text.size("d_ff")}
-    decoder = read_decoder(changed(text, **sizes), architectures, traits)
+    decoder = read_decoder(changed(text, intermediate_size=text.size("d_ff")), architectures, traits)
     encoder = read_tower(vision, towers_more.TOWERS)
     return replace(
         decoder,
@@ -431,6 +457,7 @@ _COMPOSITES: Final[Mapping[str, Composite]] = {
     "minicpmv4_6": _MINICPM,
     "minicpmv4_7": _MINICPM,
     "minicpm_ocr": _MINICPM,
+    "granite_docling": Composite(towers=(("vision_config", _granite_docling),)),
     "git": Composite(towers=(("vision_config", _git),), read_text=partial(read_decoder, traits=_GIT)),
     "fuyu": Composite(towers=(), beside=_fuyu),
     "gemma4_unified": Composite(
@@ -457,6 +484,7 @@ _COMPOSITES: Final[Mapping[str, Composite]] = {
 
 FAMILIES: Final[Mapping[str, Read]] = {
     "ernie4_5_vl_moe_text": partial(read_decoder, traits=_ERNIE),
+    "granite_docling_text": dense.FAMILIES["granite"],
     "molmo2_text": _read_molmo2_text,
     "step3p5": _read_step3,
     "mistral4": partial(read_decoder, traits=Traits(read_mixer=latent_attention, read_mlp=_mistral4_mlp)),

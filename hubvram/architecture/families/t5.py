@@ -32,6 +32,8 @@ class T5:
     """Whether some layers have experts (switch_transformers)."""
     tied_by_file: bool = True
     """Whether false in `tie_word_embeddings` means that there is a head of its own."""
+    reads_pages: bool = False
+    """Whether both sides see patches of an image, and places on a page (udop)."""
 
 
 def _read_t5(config: ConfigDocument, architectures: tuple[str, ...], traits: T5) -> Architecture:
@@ -68,7 +70,26 @@ def _t5_side(config: ConfigDocument, traits: T5, name: Name) -> Side:
             for index in range(number)
         ),
         final_norm=Norms(count=1, hidden_size=hidden_size),
+        extras=_page(config, name) if traits.reads_pages else (),
     )
+
+
+def _page(config: ConfigDocument, name: Name) -> tuple[Weight, ...]:
+    """Patches, learned places for the corners of a word's box, and relative positions in two directions more."""
+    hidden_size, place = config.size("d_model"), Component.EMBEDDING
+    kinds = config.get(list, "relative_bias_args")
+    further = 2 if kinds is None else max(len(kinds) - 1, 0)  # the first is that of the first layer
+    buckets = (config.size("relative_attention_num_buckets"), config.size("num_heads"))
+    side = config.size("patch_size")
+    weights: tuple[Weight, ...] = (
+        Tensor(name="patches", shape=(hidden_size, config.size("num_channels"), side, side), component=place),
+        vector("patches bias", hidden_size, place),
+        Tensor(name="relative positions", shape=buckets, count=further, component=Component.ATTENTION),
+    )
+    if name == "decoder":
+        return weights
+    shape = (config.size("max_2d_position_embeddings"), hidden_size)
+    return (*weights, Tensor(name="places", shape=shape, count=2, component=place))
 
 
 def _t5_number(config: ConfigDocument, name: Name) -> int:
@@ -157,6 +178,7 @@ _T5: Final[Mapping[str, T5]] = {
     "umt5": T5(biased_everywhere=True),
     "longt5": T5(local_encoder=True, tied_by_file=False),
     "switch_transformers": T5(sparse=True),
+    "udop": T5(reads_pages=True),
 }
 
 # ---------------------------------------------------------------- gemma with two sides

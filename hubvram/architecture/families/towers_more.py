@@ -282,6 +282,7 @@ TOWERS: Final[Mapping[str, Tower]] = {
     "gemma4_unified_vision": Tower(
         traits=_VIT, around=(_gemma4_unified_around,), depth=(), values=width_in("mm_embed_dim")
     ),
+    "granite_docling_vision": _USUAL["idefics3_vision"],
     "git_vision_model": _USUAL["clip_vision_model"],
     "pix2struct_vision_model": Tower(traits=_BARE, around=(_pix2struct_around,), values=_pix2struct_values),
     "sam_vision_model": _USUAL["got_ocr2_vision"],
