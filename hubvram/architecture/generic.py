@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import Final
@@ -24,17 +24,17 @@ from hubvram.architecture.reconcile import TOWERS
 from hubvram.architecture.roles import (
     AROUND,
     INSIDE,
-    MLP_ROLES,
+    LAYER,
     Found,
     NotUnderstoodError,
     Shape,
     listed,
-    other_side,
+    matrices_of,
     role_of,
 )
 from hubvram.checkpoint.components import Component, buffer_kind, component_of
 from hubvram.checkpoint.tensors import TensorInfo
-from hubvram.config.defaults import is_known
+from hubvram.config.defaults import defaults_of, is_known
 from hubvram.config.document import ConfigDocument
 from hubvram.errors import ConfigError
 
@@ -72,7 +72,7 @@ def _derive(config: ConfigDocument, tensors: Iterable[TensorInfo], architectures
         name, shape = tensor.name, tensor.shape
         if buffer_kind(name, len(shape)) is not None:
             continue
-        component, match = component_of(name), _LAYER.match(name)
+        component, match = component_of(name), LAYER.match(name)
         if component in TOWERS:
             has_towers = True
             continue
@@ -99,7 +99,8 @@ def _check_cache(config: ConfigDocument, architectures: Sequence[str], *, has_to
     causal = (*_CAUSAL, "ForConditionalGeneration") if has_towers and config.path else _CAUSAL
     if architectures and not architectures[0].endswith(causal):
         raise NotUnderstoodError(f"nothing says that {listed(architectures[:1])} keeps a KV cache")
-    if is_known(config.model_type or "") and "use_cache" not in config.defaults:
+    model_type = config.model_type or ""
+    if is_known(model_type) and "use_cache" not in defaults_of(model_type):
         raise NotUnderstoodError("its class in transformers keeps no KV cache")
     understood = _UNDERSTOOD | ({"sliding_window_pattern"} if config.strings("layer_types") else set())
     for key, value in {**config.defaults, **config.data}.items():
@@ -145,7 +146,12 @@ def _architecture(config: ConfigDocument, layers: Sequence[Found], around: Found
     head = around.one(Component.HEAD, "head")
     if head not in (None, (vocab, hidden)):
         raise NotUnderstoodError(f"its head is none over the vocabulary, with a shape of {list(head or ())}")
-    if head is None and "tie_word_embeddings" in config.data and not config.flag("tie_word_embeddings"):
+    if (
+        head is None
+        and not config.path
+        and config.is_a(bool, "tie_word_embeddings")
+        and not config.flag("tie_word_embeddings")
+    ):
         raise config.error("tie_word_embeddings", "config.json says false, and the files hold no head")
     windows = _windows(config, number)
     return Architecture(
@@ -245,52 +251,10 @@ def _head_dim(config: ConfigDocument, q: int, norm: Shape | None) -> int:
     return stated or q // (heads or config.size("num_attention_heads"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Matrices:
-    """What an MLP, or one expert, is made of."""
-
-    inner: int
-    gated: bool
-    fused: bool
-    bias: bool
-
-
-def _matrices(found: Found, component: Component, hidden: int, prefix: str = "", count: int = 0) -> _Matrices | None:
-    """Those of `component`; of one of `count` equal experts, with a tensor each or all in one. None without any."""
-    sizes: dict[str, int] = {}
-    biases: set[str] = set()
-    for role in MLP_ROLES:
-        what = f"{prefix}{role}"
-        shapes = found.every(component, what)
-        if count and len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][0] == count:
-            shapes = [shapes[0][1:]] * count
-        if shapes and (len(shapes) != (count or 1) or len(set(shapes)) != 1):
-            raise NotUnderstoodError(f"there are {len(shapes)} tensors for {component} {what}, or they differ")
-        if shapes:
-            sizes[role] = other_side(shapes[0], hidden, f"{component} {what}")
-        expected = (hidden if role == "down" else sizes.get(role, 0),)
-        if found.every(component, f"{what} bias"):
-            if count or found.one(component, f"{what} bias") != expected:
-                raise NotUnderstoodError(f"{component} {what} has a bias of an unusual making")
-            biases.add(role)
-    if not sizes and not biases:
-        return None
-    inner = sizes.pop("down", 0)
-    expected_sizes = (
-        {"gate up": 2 * inner},
-        {"gate": inner, "up": inner},
-        {"up": inner},
-        {"gate": inner},  # the first of two, whatever it is called
-    )
-    if sizes not in expected_sizes or biases not in (set(), {*sizes, "down"}):
-        raise NotUnderstoodError(f"{component} of an unusual making: {', '.join(sizes) or 'nothing'} and down")
-    return _Matrices(inner, gated=len(sizes) == 2 or "gate up" in sizes, fused="gate up" in sizes, bias=bool(biases))
-
-
 def _mlp(config: ConfigDocument, found: Found, hidden: int) -> DenseMLP | MoEMLP | None:
     if found.has(Component.EXPERTS) or found.has(Component.ROUTER):
         return _experts(config, found, hidden)
-    matrices = _matrices(found, Component.MLP, hidden)
+    matrices = matrices_of(found, Component.MLP, hidden)
     if matrices is None:
         return None
     return DenseMLP(
@@ -310,8 +274,8 @@ def _experts(config: ConfigDocument, found: Found, hidden: int) -> MoEMLP:
     if rows is None:
         raise NotUnderstoodError("its experts have no router of the usual making")
     number = _agreed(config, "num_experts", rows)
-    matrices = _matrices(found, Component.EXPERTS, hidden, count=number)
-    shared = _matrices(found, Component.EXPERTS, hidden, prefix="shared ")
+    matrices = matrices_of(found, Component.EXPERTS, hidden, count=number)
+    shared = matrices_of(found, Component.EXPERTS, hidden, prefix="shared ")
     if matrices is None or found.has(Component.MLP) or (shared and shared.gated != matrices.gated) or chosen > number:
         raise NotUnderstoodError("its experts are not of the usual making")
     gate, correction = found.one(router, "shared gate"), found.one(router, "correction")
