@@ -41,6 +41,10 @@ class FullAttention(Part):
     """Whether one matrix makes Q, K and V: the same parameters, other activations."""
     v_from_k: bool = False
     """Whether V is what K's matrix makes, before norm and rotation (gemma4): cached apart, no matrix of its own."""
+    cached_heads: int | None = None
+    """Heads of K and V that are cached, where those are more than their matrices make (falcon)."""
+    cached_tokens: int | None = None
+    """How many tokens the cache keeps, where the config names a window that attention itself does not know."""
     others: tuple[Weight, ...] = ()
     """What else it holds: sinks, a table of relative positions, a gate of its own."""
 
@@ -114,7 +118,7 @@ class ChunkedAttention(FullAttention):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnCacheAttention(FullAttention):
-    """Full attention whose K and V transformers keeps in a way of its own: repeated for all heads, or not at all."""
+    """Full attention whose K and V transformers keeps in a way of its own, or not at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +180,8 @@ class LatentAttention(Part):
     index_n_heads: int = 0
     """Heads of the indexer that chooses which tokens are looked at (DeepSeek-V3.2); 0 without one."""
     index_head_dim: int = 0
+    cached_tokens: int | None = None
+    """How many tokens the cache keeps, where the config names a window that attention itself does not know."""
     gates: tuple[Linear, ...] = ()
     """Matrices that weigh what each head says, and others that a quantizer packs."""
     others: tuple[Weight, ...] = ()

@@ -32,7 +32,8 @@ from hubvram.architecture.roles import (
     matrices_of,
     role_of,
 )
-from hubvram.checkpoint.components import Component, buffer_kind, component_of
+from hubvram.checkpoint.buffers import buffer_kind
+from hubvram.checkpoint.components import Component, component_of
 from hubvram.checkpoint.tensors import TensorInfo
 from hubvram.config.defaults import defaults_of, is_known
 from hubvram.config.document import ConfigDocument
@@ -86,7 +87,7 @@ def _derive(config: ConfigDocument, tensors: Iterable[TensorInfo], architectures
             layers.setdefault(int(match["index"]), Found()).add(component, role, shape)
     _check_cache(config, architectures, has_towers=has_towers)
     if unknown:
-        raise NotUnderstoodError(f"it is not known what {listed(unknown)} are for")
+        raise NotUnderstoodError(f"it is not known what tensors like {listed(unknown)} are for")
     if len(stacks) != 1:
         raise NotUnderstoodError(f"its layers stand in {listed(stacks)}" if stacks else "it has no numbered layers")
     if sorted(layers) != list(range(len(layers))):
@@ -121,16 +122,17 @@ def _stated(config: ConfigDocument, key: str) -> int | None:
 
 
 def _windows(config: ConfigDocument, number: int) -> list[int | None]:
-    """By `layer_types`, else one for all; none where a switch says that it is off."""
-    if not config.strings("layer_types") and config.is_a(bool, "use_sliding_window"):
-        if not config.flag("use_sliding_window"):
-            return [None] * number
-        if config.get(int, "max_window_layers"):
-            raise config.error("max_window_layers", "without layer_types it is not known which layers have a window")
-    windows = patterns.windows_of(config, number, patterns.wherever_set)
-    if any(isinstance(window, patterns.Chunk) for window in windows):
+    """By `layer_types`: a window without them may be that of some layers only (gemma2), as only code can tell."""
+    if not config.strings("layer_types"):
+        switched_off = config.is_a(bool, "use_sliding_window") and not config.flag("use_sliding_window")
+        if config.size_or_none("sliding_window") is not None and not switched_off:
+            raise config.error("sliding_window", "without layer_types it is not known which layers have it")
+        return [None] * number
+    windows = patterns.windows_of(config, number, patterns.never)
+    plain = [window for window in windows if window is None or isinstance(window, int)]
+    if len(plain) != number:
         raise config.error("layer_types", "attention in chunks is read for known types only")
-    return [window for window in windows if not isinstance(window, patterns.Chunk)]
+    return plain
 
 
 def _architecture(config: ConfigDocument, layers: Sequence[Found], around: Found) -> Architecture:

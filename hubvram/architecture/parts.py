@@ -114,7 +114,7 @@ def by_component(weights: Iterable[Weight], default: Component) -> dict[Componen
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block(Part):
-    """A part that is known by its weights alone: exact dimensions, no formula for its cache or activations."""
+    """A part that is known by its weights alone: exact dimensions, no formula for its activations."""
 
     kind: str
     component: Component
@@ -122,6 +122,8 @@ class Block(Part):
     others: tuple[Weight, ...] = ()
     inactive: int = 0
     """Parameters that a token does not use."""
+    stateless: bool = False
+    """Whether it keeps nothing of the tokens before; else what it keeps is not known."""
 
     @property
     def linears(self) -> tuple[Linear, ...]:

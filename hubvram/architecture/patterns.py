@@ -20,8 +20,15 @@ class Chunk:
     tokens: int
 
 
-Window = int | Chunk | None
-"""A layer's sliding window in tokens, or its chunk; None for full attention."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Full attention, of which transformers' cache keeps so many tokens only."""
+
+    tokens: int
+
+
+Window = int | Chunk | Kept | None
+"""A layer's sliding window in tokens, its chunk, or what is kept; None for full attention."""
 
 Windows = Sequence[Window]
 """The windows of all layers."""
@@ -35,8 +42,26 @@ _CHUNKED: Final = "chunked_attention"
 
 
 def never(config: ConfigDocument, layers: int) -> Windows:
-    """Full attention everywhere (llama, gemma)."""
+    """Full attention everywhere, whatever else the config says: its class fills `layer_types` (minimax_m3)."""
     return [None] * layers
+
+
+def unasked(config: ConfigDocument, layers: int) -> Windows:
+    """Full attention everywhere (llama, gemma). The cache has the window that the config may name all the same."""
+    named = (_positive(config, key) for key in ("sliding_window", "attention_chunk_size"))
+    kept = next((tokens for tokens in named if tokens), None)
+    return [None if kept is None else Kept(kept)] * layers
+
+
+def _positive(config: ConfigDocument, key: str) -> int | None:
+    """A field that the class does not know, so that nothing has checked what it holds."""
+    value = config.get(int, key) if config.is_a(int, key) and not config.is_a(bool, key) else None
+    return value if value is not None and value > 0 else None
+
+
+def tokens_kept(window: Window) -> int | None:
+    """How many tokens the cache of a layer with this window keeps; None for all."""
+    return window.tokens if isinstance(window, Chunk | Kept) else window
 
 
 def wherever_set(config: ConfigDocument, layers: int) -> Windows:
@@ -101,6 +126,11 @@ def all_but_every_fourth_from_first(config: ConfigDocument, layers: int) -> Wind
 def all_but_every_sixth(config: ConfigDocument, layers: int) -> Windows:
     """Each `sliding_window_pattern`-th layer is full, by default each sixth (gemma3_text)."""
     return _by_pattern(config, layers, usual=6)
+
+
+def all_but_every_sixth_always(config: ConfigDocument, layers: int) -> Windows:
+    """The same, whatever `sliding_window_pattern` says (gemma4)."""
+    return _every_nth_is_full(config, layers, 6)
 
 
 def by_pattern_of_four(config: ConfigDocument, layers: int) -> Windows:

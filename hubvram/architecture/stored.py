@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from hubvram.architecture.layers import Architecture
-from hubvram.checkpoint.components import Component, buffer_kind
+from hubvram.checkpoint.buffers import buffer_kind, is_kept
+from hubvram.checkpoint.components import Component
 from hubvram.checkpoint.packing import unpack
 from hubvram.checkpoint.tensors import Kind
 
@@ -125,11 +126,14 @@ def _split(kinds: Iterable[Kind], architecture: Architecture | None) -> tuple[li
             has_embedding |= kind.name.endswith(_TOKEN_EMBEDDINGS)
         else:
             others.setdefault(what, []).append(kind)
-    items = tuple(
-        item_of(what, found, _RULES.get(what, "a buffer that the model's code rebuilds"), is_loaded=False)
-        for what, found in others.items()
-    )
-    return parameters, items
+    return parameters, tuple(_beside(what, found) for what, found in others.items())
+
+
+def _beside(what: str, kinds: Iterable[Kind]) -> Item:
+    """Stored beside the parameters; buffers stay in memory where the model has them from the file alone."""
+    if is_kept(what):
+        return item_of(what, kinds, "a buffer: kept, but learned by no gradient")
+    return item_of(what, kinds, _RULES.get(what, "a buffer that the model's code rebuilds"), is_loaded=False)
 
 
 def _unused(kinds: Iterable[Kind], endings: tuple[str, ...]) -> Iterator[Kind]:

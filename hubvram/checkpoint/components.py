@@ -1,12 +1,14 @@
-"""Tensor names -> what the tensor is for, by tables of the naming schemes in use."""
+"""Tensor names -> what a parameter is for, by a table of the names in use."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
+
+from hubvram.checkpoint.names import parameters_of, pattern, without_numbers
 
 
 class Component(StrEnum):
@@ -29,181 +31,165 @@ class Component(StrEnum):
     OTHER = "other"
 
 
-_COMPONENTS: Final[Sequence[tuple[Component, re.Pattern[str]]]] = tuple(
-    (component, re.compile(pattern))
-    for component, pattern in (
-        # The first match decides.
-        (Component.MTP, r"(^|\.)mtp[._]|\.(eh_proj|enorm|hnorm|shared_head)\."),
-        # A tower has layers like a text model's, so it is told apart first.
-        (Component.PROJECTOR, r"(^|\.)(multi_modal_projector|mm_projector|projector|connector|embed_(vision|audio))\."),
-        (Component.PROJECTOR, r"(^|\.)(visual|vision_model)\.(merger|(deepstack_)?merger_list)\."),
-        (Component.PROJECTOR, r"^(mlp\d|enc_to_dec_proj|(model\.)?merger)\.|(^|\.)(visual_embeddings_table|mlp_AR)\."),
-        (Component.PROJECTOR, r"(^|\.)(image_newline|query_tokens)$|(^|\.)(qformer|language_projection|aligner)\."),
-        (Component.PROJECTOR, r"(^|\.)(vision_projection|vision_projector|image_to_text_projection)\."),
-        (
-            Component.VISION,
-            r"(^|\.)(image_tower|video_tower|vqmodel|generation_(embeddings|aligner|head)|high_res_vision_\w+)\b",
+# The first row with a word in the name decides, so what contains stands above what it contains: a tower above the
+# layers in it, a head above its norms, attention above its norms of queries and keys. The exceptions stand before
+# the row that they are exceptions of. `pattern` says how words are read.
+_ROWS: Final[Sequence[tuple[Component, str]]] = (
+    # ---- Multi-token prediction: layers like any other.
+    (Component.MTP, "mtp mtp_* eh_proj enorm hnorm shared_head"),
+    # ---- Towers and what joins them to the text model, which may stand inside the tower.
+    (
+        Component.PROJECTOR,
+        """
+        projector multi_modal_projector mm_projector vision_projector vit_large_projector image_projector
+        vision_projection language_projection image_to_text_projection visual_projection text_projection
+        sound_projection img_projection_* (up|down)_proj_for_* enc_to_dec_proj vision_final_layernorm
+        connector aligner qformer query_tokens ^resampler resampler_model image_pooling_0d patch_merge_mlp
+        (visual|vision_model).merger ^merger ^model.merger merger_list deepstack_merger_list
+        ^mlp0 mlp_AR density_router adapter.(layers|proj|proj_layer_norm)
+        embed_vision embed_audio image_newline visual_embeddings_table vision_embed_tokens img_temp*
+        """,
+    ),
+    (
+        Component.VISION,
+        """
+        visual vision_tower vision_model vision_encoder vision_backbone vision_embedder image_tower video_tower
+        vqmodel generation_(embeddings|aligner|head) high_res_vision_* ^vpm ^transformer.vision
+        embed_tokens_extend.image_embed
+        """,
+    ),
+    (
+        Component.AUDIO,
+        """
+        audio_tower audio_model audio_encoder sound_encoder embed_tokens_extend.audio_embed
+        ^encoder.(input_linear|out|out_mid) ^encoder.layers.0.(ff0|conv|post_norm)
+        ^encoder.layers.0.attn.(pre_norm|rel_pos_emb|to_q|to_kv|to_out)
+        """,
+    ),
+    # ---- What makes frames of sound, or patches of an image, an encoder's input.
+    (Component.NORM, "(feature_extractor.conv_layers.0|feature_projection).layer_norm pos_conv_embed.batch_norm"),
+    (
+        Component.EMBEDDING,
+        """
+        feature_extractor feature_projection pos_conv_embed masked_spec_embed encoder.(conv0|conv.conv_layers)
+        ^patch_embed.proj embed_patches.proj embeddings.(patch_embedding|patch_embeddings|patch_projection)
+        embeddings.(row_embedder|column_embedder|position_embeddings|class_embedding)
+        embeddings.(cls_token|mask_token|distillation_token|register_tokens)
+        """,
+    ),
+    # ---- Heads, and what else is on top: norms and matrices of their own. Short words only where a name begins.
+    (
+        Component.HEAD,
+        """
+        lm_head ^generator_lm_head embed_out unembed output_layer output_projection proj_out lm_loss pred_layer
+        ^output ^language_model.output ^model.transformer.ff_out ^decoder.(weight|bias) ^decoder.0.(weight|bias)
+        cls ^*predictions ^vocab_(transform|layer_norm|projector) ^head text_model.head contact_head
+        pooler sequence_summary ^dense ^score ^classifier classification_head pre_classifier sop_classifier
+        ^(cls|distillation)_classifier qa_outputs qa_classifier ^quantizer ^project_(hid|q) layer_weights
+        """,
+    ),
+    # ---- Norms of the layer that stand in a module named for something else.
+    (
+        Component.NORM,
+        """
+        (attention|crossattention|conv).(LayerNorm|ln|self_attn_layer_norm) output.LayerNorm
+        (self_attention|attention|mlp|feed_forward).layer_norm layernorm_before_(attention|ffn)
+        """,
+    ),
+    # ---- Routers and experts.
+    (
+        Component.ROUTER,
+        """
+        router mlp.router_gate moe.router_bias e_score_correction_bias expert_bias
+        (mlp|moe|block_sparse_moe|feed_forward|ffn|mixer).(gate|shared_expert_gate)
+        """,
+    ),
+    (
+        Component.EXPERTS,
+        """
+        experts shared_experts shared_expert share_expert shared_mlp moe.(up|gate|down)_proj
+        (block_sparse_moe|mlp).(input|output)_linear mlp.(up|down)_embed mixer.fc0_latent_proj
+        """,
+    ),
+    # ---- State spaces, convolutions, linear attention. A hybrid's mixer is told by what it holds.
+    (
+        Component.ATTENTION,
+        "(mixer|temporal_block).(q|k|v|o)_proj encoder.layers.0.mixer.(Wqkv|out_proj) self_attn.linear_attn",
+    ),
+    (Component.MLP, "mixer.(up|gate|down)_proj"),
+    (
+        Component.SSM,
+        "mixer mamba linear_attn conv *_sconv temporal_block mlstm_layer ^(blocks|rwkv.blocks).0.attention",
+    ),
+    # ---- Attention, with the norms and biases inside.
+    (
+        Component.ATTENTION,
+        """
+        attn attention self_attn self_attention *SelfAttention multi_head_attention
+        cross_attn crossattention cross_attention encoder_attn EncDecAttention cross_attn_(attn|mlp)_gate
+        relative_(attention|position)_bias blocks.0.(att_proj|attn_out|q_norm|k_norm)
+        """,
+    ),
+    # ---- MLP.
+    (
+        Component.MLP,
+        """
+        mlp mlp_block feed_forward ffn ffn_output fc0 DenseReluDense (intermediate|output).dense
+        blocks.0.(ff_proj|ff_out) adapter_modules adapter_layer.linear_0
+        per_layer_input_gate per_layer_projection laurel.linear_(left|right)
+        """,
+    ),
+    # ---- Norms. Where they have modules inside (an adaptive norm), those are something else.
+    (
+        Component.NORM,
+        parameters_of(
+            """
+            *norm *norm0 *norm_0 LayerNorm norm_f ln *_ln ln0 ln_0 ln_f ln_(attn|cross_attn|mlp|out)
+            norm_(mlstm|ffn) layernorm_(before|after|embedding) layer_norm_emb emb_layer_norm_after layer_norm0.0
+            *layernorm.(0|W_up|W_down)
+            """
         ),
-        (Component.PROJECTOR, r"(^|\.)(resampler_model|patch_merge_mlp|vit_large_projector|vision_embed_tokens)\."),
-        (Component.PROJECTOR, r"(^|\.)vision_backbone\.image_(pooling_\dd|projector)\.|^resampler\."),
-        (Component.PROJECTOR, r"^(sound_projection|vision_final_layernorm|model\.density_router)\."),
-        (Component.PROJECTOR, r"^git\.(visual_projection|img_temp\w+)\."),
-        (Component.VISION, r"(^|\.)(visual|vision_(tower|model|encoder|backbone|embedder))\.|^vpm\."),
-        (Component.AUDIO, r"^encoder\.(input_linear|out|out_mid|layers\.\d+\.(ff\d|conv|post_norm))\."),
-        (Component.AUDIO, r"^encoder\.layers\.\d+\.attn\.(pre_norm|rel_pos_emb|to_(q|kv|out))\."),
-        (Component.PROJECTOR, r"\.embed_tokens_extend\.\w+\.(img_projection|up_proj_for|down_proj_for)_\w+\."),
-        (Component.VISION, r"^transformer\.vision\.|\.embed_tokens_extend\.image_embed\."),
-        (Component.AUDIO, r"\.embed_tokens_extend\.audio_embed\."),
-        (Component.AUDIO, r"(^|\.)(audio_tower|audio_model|audio_encoder|sound_encoder)\."),
-        # What makes frames of sound an encoder's input.
-        (Component.EMBEDDING, r"(^|\.)encoder\.conv(\d|\.conv_layers\.\d)\."),
-        (Component.NORM, r"(^|\.)feature_(extractor|projection)\.(.*\.)?layer_norm\.|\.pos_conv_embed\.batch_norm\."),
-        (Component.HEAD, r"^(quantizer|project_hid|project_q)\.|^layer_weights$"),
-        (
-            Component.EMBEDDING,
-            r"(^|\.)(feature_extractor|feature_projection|pos_conv_embed)\.|(^|\.)masked_spec_embed$",
-        ),
-        # What makes an image's patches an encoder's input.
-        (
-            Component.EMBEDDING,
-            r"(^|\.)embeddings\.((cls|mask|distillation|register)_tokens?|position_embeddings|class_embedding)$",
-        ),
-        (Component.EMBEDDING, r"(^|\.)embeddings\.(patch_embeddings?|patch_projection|row_embedder|column_embedder)\."),
-        (Component.NORM, r"^decoder\.layer\.\d+\.(self_attention|mlp)\.layer_norm\."),
-        (Component.EMBEDDING, r"^(patch_embed|decoder\.embed_patches)\.proj\."),
-        (Component.PROJECTOR, r"^(text|visual)_projection\.|(^|\.)adapter\.(layers|proj|proj_layer_norm)\."),
-        (Component.HEAD, r"^model\.transformer\.ff_out\."),
-        (Component.ATTENTION, r"\.blocks\.\d+\.(att_proj|attn_out|[qk]_norm)\."),
-        (Component.MLP, r"\.blocks\.\d+\.ff_(proj|out)\."),
-        # A head may hold norms and matrices of its own.
-        (Component.HEAD, r"(^|\.)text_model\.head\.|^(cls|distillation)_classifier\.|^decoder\.0\.(weight|bias)$"),
-        (
-            Component.HEAD,
-            r"(^|\.)(lm_head|embed_out|unembed|cls|output_layer|qa_outputs)\.|^(score|classifier|output|head)\.",
-        ),
-        (Component.HEAD, r"(^|\.)(lm_loss|pred_layer|output_projection|proj_out|classification_head)\."),
-        (Component.HEAD, r"^decoder\.(weight|bias)$|^language_model\.output\."),
-        (
-            Component.HEAD,
-            r"(^|\.)(pooler|contact_head|pre_classifier|qa_classifier|sop_classifier|sequence_summary)\.|^dense\.",
-        ),
-        (Component.HEAD, r"^(\w+_)?predictions\.|^generator_lm_head\.|^vocab_(transform|layer_norm|projector)\."),
-        # Norms of the layer that stand inside a module named for its attention.
-        (
-            Component.NORM,
-            r"\.(attention|conv|crossattention)\.(LayerNorm|ln|self_attn_layer_norm)\.|LayerNorm\.(beta|gamma)$|\.layernorm_(before|after)\.|\.emb_layer_norm_after\.",
-        ),
-        (Component.NORM, r"\.output\.LayerNorm\.|\.layernorm_before_(attention|ffn)\.|^reformer\..*\.layer_norm\."),
-        (Component.ROUTER, r"\.(mlp|moe|block_sparse_moe|feed_forward|ffn|mixer)\.(gate|shared_expert_gate)\."),
-        (Component.ROUTER, r"\.mlp\.router_gate\.|\.moe\.router_bias$"),
-        (Component.EXPERTS, r"\.(moe\.(up|gate|down)_proj|share_expert\.\w+)\.weight$"),
-        (Component.ROUTER, r"\.router\.|\.(e_score_correction_bias|expert_bias)$"),
-        (
-            Component.EXPERTS,
-            r"\.(experts|shared_experts?|shared_mlp)\.|\.mlp\.(up|down)_embed\.|\.(block_sparse_moe|mlp)\.(input|output)_linear\.",
-        ),
-        # q/k norms and biases belong to the attention that holds them; a hybrid's mixers are told by what they hold.
-        (
-            Component.ATTENTION,
-            r"(^|\.)encoder\.layers\.\d+\.mixer\.(Wqkv|out_proj)\.|\.relative_(attention|position)_bias\.",
-        ),
-        (Component.EXPERTS, r"\.mixer\.fc\d_latent_proj\."),
-        (Component.ATTENTION, r"\.(mixer|temporal_block)\.[qkvo]_proj\.|\.self_attn\.linear_attn\."),
-        (Component.MLP, r"\.mixer\.(up|gate|down)_proj\."),
-        (
-            Component.SSM,
-            r"\.(mixer|mamba|linear_attn|conv|\w+_sconv|temporal_block|mlstm_layer)\.|^(rwkv\.)?blocks\.\d+\.attention\.",
-        ),
-        (
-            Component.ATTENTION,
-            r"\.(self_attn|attn|attention|self_attention|encoder_attn|cross_attn|multi_head_attention)\.",
-        ),
-        (Component.ATTENTION, r"\.(crossattention|cross_attention|\w*SelfAttention|EncDecAttention)\."),
-        (Component.ATTENTION, r"\.cross_attn_(attn|mlp)_gate$"),
-        (Component.MLP, r"\.(per_layer_input_gate|per_layer_projection|laurel\.linear_(left|right))\."),
-        (Component.EMBEDDING, r"\.(embed_tokens_per_layer|per_layer_model_projection)\.weight$"),
-        (Component.MLP, r"\.(ffn_output|adapter_modules|mlp_block)\.|\.adapter_layer\.linear_"),
-        (Component.EMBEDDING, r"(^|\.)(embeddings_project|embedding_hidden_mapping_in|embed_proj|map_inputs_layer)\."),
-        (Component.MLP, r"\.(mlp|feed_forward|ffn|fc\d|DenseReluDense)\.|\.(intermediate|output)\.dense\."),
-        (Component.NORM, r"(^|[._])(layer_?norm\d?|norm_?\d?|ln_([\df]|attn|mlp)|ln|norm_f|LayerNorm)\.(weight|bias)$"),
-        (Component.NORM, r"\.ln_cross_attn\."),
-        (Component.NORM, r"(layernorm(_\d)?|_norm|layernorm_embedding|groupnorm)\.(weight|bias)$"),
-        (
-            Component.NORM,
-            r"\.layer_norm(\d\.\d+|_emb)\.(weight|bias)$|\.(ln\d|ln_out|norm_mlstm|norm_ffn)\.(weight|bias)$",
-        ),
-        (Component.ATTENTION, r"\.(rel_attn|attentions|position_bias)\."),
-        (Component.MLP, r"\.(ff|ffns|mlps|block_sparse_moe)\."),
-        (Component.NORM, r"layernorm\.(\d|W_up|W_down)\.weight$"),
-        (
-            Component.EMBEDDING,
-            r"(^|transformer\.)w\.weight$|\.mask_emb$|\.project_(in|out)\.|\.position_embeddings\.weights\.",
-        ),
-        (
-            Component.EMBEDDING,
-            r"(^|\.)(wte|wpe|shared)\.|embed(ding|dings|_tokens|_in|_positions|_global)?\.weight$|\.eoi_embedding$",
-        ),
-    )
+    ),
+    # ---- Attention and MLP again, where the norms inside are norms of the layer.
+    (Component.ATTENTION, "rel_attn attentions position_bias"),
+    (Component.MLP, "ff ffns mlps block_sparse_moe"),
+    # ---- Embeddings.
+    (
+        Component.EMBEDDING,
+        """
+        wte wpe shared ^w transformer.w project_in project_out position_embeddings.weights mask_emb eoi_embedding
+        embeddings_project embedding_hidden_mapping_in embed_proj map_inputs_layer per_layer_model_projection
+        """,
+    ),
+    (
+        Component.EMBEDDING,
+        parameters_of("*embed *embedding *embeddings *embed_(tokens|in|positions|global) embed_tokens_per_layer"),
+    ),
 )
 
 POOLER: Final = "pooler"
 NEXT_SENTENCE: Final = "next-sentence head"
-_TOPS: Final[Mapping[str, re.Pattern[str]]] = {
-    POOLER: re.compile(r"(^|\.)pooler\."),
-    NEXT_SENTENCE: re.compile(r"(^|\.)(seq_relationship|sop_classifier)\."),
-}
+_TOPS: Final[Mapping[str, str]] = {POOLER: "pooler", NEXT_SENTENCE: "seq_relationship sop_classifier"}
 """What an encoder's class may have on top beside the head proper, or leave out."""
 
-_BUFFERS: Final[Sequence[tuple[str, re.Pattern[str], int | None]]] = tuple(
-    (kind, re.compile(pattern), dimensions)
-    for kind, pattern, dimensions in (
-        # GPT-2 and GPT-NeoX files of old keep each layer's mask, (1, 1, n, n), beside real biases.
-        ("causal masks", r"\.(attn|attention)\.bias$", 4),
-        ("causal masks", r"\.attn\.causal_mask$", 4),
-        ("masked values", r"\.(attn|attention)\.masked_bias$", None),
-        ("constants of an activation", r"\.act_fn\.(beta|eps)$", None),
-        ("rotary frequencies", r"\brotary(_pos)?_emb(eddings)?\.(inv_freq|cos_cached|sin_cached)$", None),
-        ("computed positions", r"\.embed_positions\.(weights|_float_tensor)$", None),
-        ("bias of the logits", r"(^|\.)final_logits_bias$", None),
-        ("version numbers", r"(^|\.)(en|de)coder\.version$", None),
-        ("decay factors", r"\.self_attn\.(slope_rate|(query|key|diagonal)_decay)$", None),
-        ("experts of each token", r"\.gate\.tid0eid$", None),
-        ("indices of offsets", r"\.relative_position_index$", None),
-        ("position ids", r"\bposition_ids$", None),
-        ("bounds of activations", r"_tower\..*\.(in|out)put_(min|max)$", 0),
-        ("statistics of images and sound", r"\.(std_(bias|scale)|norm_(mean|std)|global_(mean|invstd))$", None),
-        ("indices of tokens", r"\.summary_idxs$", None),
-        ("batch statistics", r"\.(running_mean|running_var|num_batches_tracked)$", None),
-    )
-)
-_DIGITS: Final = str.maketrans("123456789", "000000000")
 _KINDS_REMEMBERED: Final = 4096
 
 
 def component_of(name: str) -> Component:
-    """The component a parameter belongs to, OTHER where no table knows its name."""
-    return _component_of_kind(name.translate(_DIGITS))
+    """The component a parameter belongs to, OTHER where no row knows its name."""
+    return _component_of_kind(without_numbers(name))
 
 
 @lru_cache(_KINDS_REMEMBERED)
 def _component_of_kind(name: str) -> Component:
-    # Layers and experts repeat the same few names: each is matched once, with its digits made equal.
-    return next((component for component, pattern in _COMPONENTS if pattern.search(name)), Component.OTHER)
+    return next((component for component, found in _patterns() if found.search(name)), Component.OTHER)
+
+
+@cache  # and not when this file is imported: it takes longer than all the rest
+def _patterns() -> tuple[tuple[Component, re.Pattern[str]], ...]:
+    return tuple((component, pattern(words)) for component, words in _ROWS)
 
 
 def beside_head(name: str) -> str | None:
     """Which of `POOLER` and `NEXT_SENTENCE` a tensor belongs to, if any."""
-    return next((what for what, pattern in _TOPS.items() if pattern.search(name)), None)
-
-
-def buffer_kind(name: str, dimensions: int) -> str | None:
-    """What a stored tensor is when it is no parameter (a mask, rotary frequencies), else None."""
-    return _buffer_of_kind(name.translate(_DIGITS), dimensions)
-
-
-@lru_cache(_KINDS_REMEMBERED)
-def _buffer_of_kind(name: str, dimensions: int) -> str | None:
-    return next(
-        (kind for kind, pattern, expected in _BUFFERS if expected in (None, dimensions) and pattern.search(name)),
-        None,
-    )
+    return next((what for what, words in _TOPS.items() if pattern(words).search(name)), None)

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from hubvram.architecture.attention import SlidingAttention
 from hubvram.architecture.families import architecture_of, described
 from hubvram.architecture.generic import derive
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.reconcile import Reconciliation, Status, reconcile
+from hubvram.architecture.roles import NotUnderstoodError
 from hubvram.checkpoint.components import Component
 from hubvram.checkpoint.files import weight_files
 from hubvram.checkpoint.reader import read_checkpoint
@@ -107,33 +109,49 @@ def read_model(source: ModelSource, on_progress: OnProgress | None = None) -> Mo
 def understand(config: ModelConfig | None, checkpoint: Checkpoint) -> tuple[Reconciliation, tuple[str, ...]]:
     """What the config derives against what the files hold, and what there is to say about it. Raises ConfigError."""
     if config is not None and described(config) is None:
-        matched = _by_shapes(config, checkpoint)
-        if matched is not None:
-            return matched, (_BY_SHAPES.format(config.text_model_type),)
+        return _by_shapes(config, checkpoint)
     architecture, notes = _architecture(config)
     method = config.quantization_method if config else None
     return reconcile(checkpoint, architecture, quantized=method is not None, quantization_method=method), notes
 
 
 _COMPLETE: Final = (
-    "transformers knows this type: with `pip install 'hubvram[transformers]'` its config class fills in what config.json "
-    "leaves out, which may be enough"
+    "transformers knows this type: with `pip install 'hubvram[transformers]'` its config class fills in what "
+    "config.json leaves out, which may be enough"
 )
 _BY_SHAPES: Final = (
-    "model type {!r} has no family here: its layers were read from the usual fields of config.json, and from the names "
-    "and shapes of the tensors; the KV cache is what such layers keep in transformers"
+    "model type {!r} has no family here: its layers were read from the usual fields of config.json and the names and "
+    "shapes of the tensors, which agree; the KV cache assumes that {} keeps K and V of {}"
 )
 
 
-def _by_shapes(config: ModelConfig, checkpoint: Checkpoint) -> Reconciliation | None:
+def _by_shapes(config: ModelConfig, checkpoint: Checkpoint) -> tuple[Reconciliation, tuple[str, ...]]:
     """For a type without a family: what the usual fields and the tensors make, if that meets every tensor."""
-    if config.quantization_method is not None:
-        return None
-    architecture = derive(completed(config.text), checkpoint.tensors)
-    if architecture is None:
-        return None
-    compared = reconcile(checkpoint, architecture, quantized=False, by_shapes=True)
-    return compared if compared.status is Status.SHAPE_MATCHED else None
+    method = config.quantization_method
+    try:
+        if method is not None:
+            raise NotUnderstoodError(f"packed by {method!r}, its shapes show no dimensions")
+        architecture = derive(completed(config.text), checkpoint.tensors, config.architectures)
+        compared = reconcile(checkpoint, architecture, quantized=False, by_shapes=True)
+        if compared.status is not Status.SHAPE_MATCHED:
+            raise NotUnderstoodError(f"{', '.join(compared.differences) or 'packed tensors'} do not add up")
+    except NotUnderstoodError as error:
+        unknown = reconcile(checkpoint, None, quantized=method is not None, quantization_method=method)
+        return unknown, _unknown(config, str(error))
+    return compared, _by_shapes_notes(config, architecture)
+
+
+def _by_shapes_notes(config: ModelConfig, architecture: Architecture) -> tuple[str, ...]:
+    """What such figures assume."""
+    text = config.text
+    whose = "its class" if is_known(text.model_type or "") else "the repo's own code"
+    windows = any(isinstance(layer.mixer, SlidingAttention) for layer in architecture.layers)
+    kept = "every layer, in sliding ones those of the window only" if windows else "all tokens in every layer"
+    note = _BY_SHAPES.format(text.model_type, whose, kept)
+    silent = [key for key in _DIMENSIONS if text.defaulted((key,)) or not (text.is_a(int, key) or text.is_a(list, key))]
+    if not silent:
+        return (note,)
+    return note, f"config.json leaves out {', '.join(silent)}: the shapes of the tensors decide"
 
 
 def _library(source: ModelSource, config: ModelConfig | None) -> str | None:
@@ -155,16 +173,20 @@ def _architecture(config: ModelConfig | None) -> tuple[Architecture | None, tupl
         return None, (f"there is no {CONFIG_FILE}: weights are exact, dimensions and caches unknown",)
     architecture = architecture_of(config)
     if architecture is None:
-        model_type = config.text_model_type
-        name = f"model type {model_type!r} is" if model_type else "the config names no model type; it is"
-        notes = [f"{name} not one that hubvram understands yet: weights are exact, KV cache and activations unknown"]
-        if is_known(model_type or "") and not can_complete(config.text):
-            notes.append(_COMPLETE)
-        return None, tuple(notes)
+        return None, _unknown(config, "no family derives it")
     left_out = config.text.defaulted(_DIMENSIONS)
     if not left_out:
         return architecture, ()
     return architecture, (f"config.json leaves out {', '.join(left_out)}: taken from transformers' defaults",)
+
+
+def _unknown(config: ModelConfig, reason: str) -> tuple[str, ...]:
+    """What there is to say about a type that nothing is derived for."""
+    model_type = config.text_model_type
+    name = f"model type {model_type!r} is" if model_type else "the config names no model type; it is"
+    note = f"{name} not one that hubvram understands yet ({reason}): weights are exact, "
+    note += "KV cache and activations unknown"
+    return (note, _COMPLETE) if is_known(model_type or "") and not can_complete(config.text) else (note,)
 
 
 def _describes_a_model(config: ModelConfig) -> bool:
@@ -226,7 +248,8 @@ def _from_config(source: ModelSource, config: ModelConfig, error: NoCheckpointEr
         ),
         notes=(
             *source.notes,
-            f"no safetensors in it, but {error.kind} ({error.found[0]}): all figures are derived from config.json, {how}",
+            f"no safetensors in it, but {error.kind} ({error.found[0]}): "
+            f"all figures are derived from config.json, {how}",
             *notes,
         ),
     )

@@ -15,11 +15,12 @@ from hubvram.architecture.attention import (
 )
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
-from hubvram.architecture.parts import Part
+from hubvram.architecture.parts import Block, Part
 
 
 def _keys_and_values(part: FullAttention) -> int:
-    return part.k_size + part.v_size
+    heads = part.num_key_value_heads if part.cached_heads is None else part.cached_heads
+    return heads * (part.head_dim + (part.v_head_dim or part.head_dim))
 
 
 def _latent(part: LatentAttention) -> int:
@@ -40,24 +41,39 @@ _TOKEN_ELEMENTS: Final[Mapping[type, Callable[..., int]]] = {
     SharedKVAttention: _nothing,
     DenseMLP: _nothing,
     MoEMLP: _nothing,
+    Block: _nothing,  # of those, only stateless ones are known
 }
 """Kind of part -> elements that one token of one sequence adds to its cache. Parts that are not here have a cache
 that is not known yet."""
+
+
+def _last(window: int, tokens: int) -> int:
+    # A layer's slice, `[-sliding_window + 1 :]`, is everything where the window is 1.
+    return tokens if window == 1 else min(tokens, window)
 
 
 def _all(part: Part, tokens: int) -> int:
     return tokens
 
 
+def _kept(part: FullAttention | LatentAttention, tokens: int) -> int:
+    return tokens if part.cached_tokens is None else _last(part.cached_tokens, tokens)
+
+
 def _window(part: SlidingAttention, tokens: int) -> int:
-    return min(tokens, part.sliding_window)
+    return _last(part.sliding_window, tokens)
 
 
 def _chunk(part: ChunkedAttention, tokens: int) -> int:
-    return min(tokens, part.attention_chunk_size)
+    return _last(part.attention_chunk_size, tokens)
 
 
-_TOKENS_HELD: Final[Mapping[type, Callable[..., int]]] = {SlidingAttention: _window, ChunkedAttention: _chunk}
+_TOKENS_HELD: Final[Mapping[type, Callable[..., int]]] = {
+    FullAttention: _kept,
+    LatentAttention: _kept,
+    SlidingAttention: _window,
+    ChunkedAttention: _chunk,
+}
 """Kind of part -> how many of a sequence's tokens it holds, where that is not all (DynamicSlidingWindowLayer)."""
 
 
@@ -65,7 +81,11 @@ def knows_cache(architecture: Architecture) -> bool:
     """Whether every part of every layer has a cache that is known."""
     if any(stack.name == "encoder" for stack in architecture.stacks):
         return False
-    return all(type(part) in _TOKEN_ELEMENTS for group in architecture.groups() for part in group.layer.parts)
+    return all(_is_known(part) for group in architecture.groups() for part in group.layer.parts)
+
+
+def _is_known(part: Part) -> bool:
+    return part.stateless if isinstance(part, Block) else type(part) in _TOKEN_ELEMENTS
 
 
 def token_bytes(part: Part, element_bytes: int) -> int:

@@ -188,8 +188,8 @@ def test_an_unknown_model_type_has_exact_weights_and_no_invented_cache(tmp_path:
     assert model.reconciliation.total == SMALL.parameters
     assert model.active_parameters == SMALL.parameters
     assert model.notes == (
-        "model type 'never_heard_of' is not one that hubvram understands yet: weights are exact, "
-        "KV cache and activations unknown",
+        "model type 'never_heard_of' is not one that hubvram understands yet (num_attention_heads: it is missing, and "
+        "its model type has no default for it): weights are exact, KV cache and activations unknown",
     )
     found = inspect_model(model, workload_of(64))
     assert found.attention is None

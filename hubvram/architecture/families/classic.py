@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from hubvram.architecture.attention import OwnCacheAttention
 from hubvram.architecture.families.decoder import (
+    NO_GROUPS,
     Traits,
     attention,
     changed,
@@ -33,6 +34,7 @@ _BIASED: Final = Traits(
     gated=False,
     activation="activation_function",
     rotary=False,
+    overrides=NO_GROUPS,
 )
 """GPT-2's layer without its positions."""
 
@@ -78,21 +80,21 @@ def _read_opt(config: ConfigDocument, architectures: tuple[str, ...]) -> Archite
 # ------------------------------------------------------------------------------------ falcon
 
 
-def _falcon_values(config: ConfigDocument) -> Mapping[str, Any]:
-    if config.flag("new_decoder_architecture"):
-        return {"num_key_value_heads": config.size_or_none("num_kv_heads")}
-    return {"num_key_value_heads": 1 if config.flag("multi_query") else None}
+def _falcon_heads(config: ConfigDocument) -> Mapping[str, Any]:
+    own = config.size_or_none("num_kv_heads") if config.flag("new_decoder_architecture") else None
+    one = config.flag("multi_query") and not config.flag("new_decoder_architecture")
+    return {"num_key_value_heads": 1 if one else own, "head_dim": None}
 
 
 _FALCON: Final = replace(
     _BIASED,
     names={"n_inner": "ffn_hidden_size", "hidden_size": "n_embed"},
-    values=_falcon_values,
     qkv_bias="bias",
     o_bias="bias",
     mlp_bias="bias",
     activation="activation",
     fused_qkv=True,
+    overrides=_falcon_heads,
 )
 
 
@@ -103,7 +105,7 @@ def _read_falcon(config: ConfigDocument, architectures: tuple[str, ...]) -> Arch
     if parallel_norms is None and new:
         parallel_norms = 2
     norms = 2 if parallel_norms == 2 or not config.flag("parallel_attn") else 1
-    traits = replace(_FALCON, own_cache=new, norms_per_layer=norms, rotary=not config.flag("alibi"))
+    traits = replace(_FALCON, caches_all_heads=new, norms_per_layer=norms, rotary=not config.flag("alibi"))
     return read_decoder(config, architectures, traits)
 
 
@@ -134,6 +136,7 @@ def _norm(config: ConfigDocument, name: str, component: Component) -> tuple[Weig
 _MODERNBERT: Final = Traits(
     read_mlp=dense,
     values=_modernbert_values,
+    overrides=fixed(num_key_value_heads=None),
     windows=_every_third_is_full,
     layer_extras=_modernbert_norm,
     extras=lambda config: _norm(config, "embedding norm", Component.NORM),
@@ -280,7 +283,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
     ),
     "gpt_bigcode": replace(
         _BIASED,
-        values=lambda config: {"num_key_value_heads": 1 if config.flag("multi_query") else None},
+        overrides=lambda config: {"num_key_value_heads": 1 if config.flag("multi_query") else None, "head_dim": None},
         learned_positions="max_position_embeddings",
         fused_qkv=True,
     ),

@@ -43,6 +43,8 @@ class Traits:
     """Usual field name -> this model type's, where the table of transformers' defaults does not say it."""
     values: ReadValues | None = None
     """What usual fields are where the file does not have them: fixed by the model's code, or by other fields."""
+    overrides: ReadValues | None = None
+    """What usual fields are whatever the file says: the class computes them, or knows none of that name."""
     read_mixer: ReadMixer = field(default_factory=lambda: attention)
     read_others: ReadParts | None = None
     """Further parts of a layer."""
@@ -54,7 +56,7 @@ class Traits:
     """What a dense MLP holds beside its matrices."""
     extras: ReadWeights | None = None
     """Further weights outside the layers, with their component."""
-    windows: patterns.WindowRule = patterns.never
+    windows: patterns.WindowRule = patterns.unasked
     kinds: tuple[str, ...] = ()
     """What `layer_types` may name beside attention over everything, a window or a chunk."""
     both_ways: str | None = None
@@ -70,6 +72,8 @@ class Traits:
     """Whether attention gates each feature of what it says (qwen3_next)."""
     own_cache: bool = False
     """Whether K and V are kept otherwise than full attention keeps them."""
+    caches_all_heads: bool = False
+    """Whether K and V are repeated for all heads before they are cached (falcon)."""
     norms_per_layer: int = 2
     post_norms: Switch = False
     """Whether two more norms stand behind attention and MLP."""
@@ -175,6 +179,7 @@ def attention(
         qk_norm_bias=traits.qk_norm_bias,
         output_gate=traits.output_gate,
         fused_qkv=traits.fused_qkv,
+        cached_heads=heads if traits.caches_all_heads else None,
         others=traits.attention_extras(config) if traits.attention_extras else (),
     )
 
@@ -182,6 +187,8 @@ def attention(
 def _attention_over(window: patterns.Window, traits: Traits) -> Callable[..., FullAttention]:
     if isinstance(window, patterns.Chunk):
         return partial(ChunkedAttention, attention_chunk_size=window.tokens)
+    if isinstance(window, patterns.Kept):
+        return partial(OwnCacheAttention if traits.own_cache else FullAttention, cached_tokens=window.tokens)
     if window is not None:
         return partial(SlidingAttention, sliding_window=window)
     return OwnCacheAttention if traits.own_cache else FullAttention
@@ -205,12 +212,18 @@ def changed(config: ConfigDocument, **values: Any) -> ConfigDocument:
 def usual_fields(config: ConfigDocument, traits: Traits) -> ConfigDocument:
     """The config under the usual names, with what its model type fixes behind what the file says."""
     config = replace(config, attribute_map={**config.attribute_map, **traits.names})
-    return config if traits.values is None else replace(config, defaults={**config.defaults, **traits.values(config)})
+    if traits.values is not None:
+        config = replace(config, defaults={**config.defaults, **traits.values(config)})
+    return config if traits.overrides is None else changed(config, **traits.overrides(config))
 
 
 def fixed(**values: Any) -> ReadValues:
     """Fields that are the same in every model of a type."""
     return lambda config: values
+
+
+NO_GROUPS: Final = fixed(num_key_value_heads=None, head_dim=None)
+"""For classes whose heads all have K and V of their own, and are hidden_size / heads wide."""
 
 
 def switch(config: ConfigDocument, trait: Switch) -> bool:

@@ -16,6 +16,7 @@ from hubvram.architecture import patterns
 from hubvram.architecture.attention import CrossAttention, FullAttention
 from hubvram.architecture.families.decoder import (
     LAYERS_LIMIT,
+    NO_GROUPS,
     ReadWeights,
     Traits,
     attention,
@@ -307,6 +308,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         gated=False,
         activation="activation_function",
         fused_qkv=True,
+        overrides=NO_GROUPS,
         learned_positions="max_position_embeddings",
         read_others=_gpt2_others,
         layer_extras=_gpt2_norms,
@@ -319,6 +321,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         norm_bias=True,
         gated=False,
         fused_qkv=True,
+        overrides=NO_GROUPS,
         partial_rotary_key="rotary_pct",
         partial_rotary_default=0.25,
     ),
@@ -394,6 +397,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         qk_norm="qk_layernorm",
         qk_norm_bias=True,
         fused_qkv=True,
+        overrides=NO_GROUPS,
         norm_bias=True,
         gated=False,
         partial_rotary_key="partial_rotary_factor",

@@ -131,7 +131,7 @@ def encode(config: ConfigDocument, traits: Traits, index: int, window: patterns.
 
 def encode_or_decode(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
     """The same, or to earlier tokens only in a decoder."""
-    return (attention if config.flag("is_decoder") else encode)(config, traits, index, None)
+    return (attention if config.flag("is_decoder") else encode)(config, traits, index, window)
 
 
 def _has_cross(config: ConfigDocument) -> bool:
@@ -194,7 +194,7 @@ def _cross_and_adapters(config: ConfigDocument, traits: Traits, index: int) -> t
     inner = hidden // config.size("adapter_reduction_factor")
     down = Linear(name="down", out_features=inner, in_features=hidden, bias=True, count=languages)
     up = Linear(name="up", out_features=hidden, in_features=inner, bias=True, count=languages)
-    adapters = Block(kind="language_adapters", component=Component.MLP, weights=(down, up))
+    adapters = Block(kind="language_adapters", component=Component.MLP, weights=(down, up), stateless=True)
     return (*_cross(config, traits, index), adapters)
 
 
@@ -416,7 +416,12 @@ _ENCODERS: Final[Mapping[str, Encoder]] = {
     ),
     "esm": Encoder(
         layers=replace(
-            _BERT, values=_learned_if_absolute, extras=_contacts, pre_norm=True, activation="esm_activation"
+            _BERT,
+            values=_learned_if_absolute,
+            extras=_contacts,
+            pre_norm=True,
+            activation="esm_activation",
+            own_cache=True,  # as a decoder it has none
         ),
         tops=tops.ROBERTA,
         positions="learned_positions",

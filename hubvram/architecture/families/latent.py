@@ -42,6 +42,7 @@ def latent_attention(
         qk_rope_head_dim=config.size("qk_rope_head_dim"),
         v_head_dim=v_head_dim,
         attention_bias=config.flag("attention_bias"),
+        cached_tokens=patterns.tokens_kept(window),
     )
 
 
@@ -139,7 +140,9 @@ def _norm_behind_experts(config: ConfigDocument, index: int) -> tuple[Weight, ..
 
 
 _DEEPSEEK: Final = Traits(read_mixer=latent_attention, read_mlp=latent_mlp)
-_INDEXED_DEEPSEEK: Final = Traits(read_mixer=indexed_attention, read_mlp=latent_mlp, kinds=(_INDEXED,))
+_INDEXED_DEEPSEEK: Final = Traits(
+    read_mixer=indexed_attention, read_mlp=latent_mlp, windows=patterns.never, kinds=(_INDEXED,)
+)
 _DENSE: Final = Traits(read_mixer=latent_attention, read_mlp=dense)
 
 
@@ -217,7 +220,7 @@ def _longcat_experts(config: ConfigDocument, traits: Traits, index: int) -> MoEM
 
 def _second_half(config: ConfigDocument, traits: Traits, index: int) -> tuple[Part, ...]:
     mlp = dense(config, traits, index)
-    return (latent_attention(config, traits, index), mlp, mlp)
+    return (latent_attention(config, traits, index, patterns.unasked(config, 1)[0]), mlp, mlp)
 
 
 _LONGCAT: Final = Traits(

@@ -290,7 +290,11 @@ _MIMO_EXPERTS: Final = Experts(
     number="n_routed_experts", correction_bias=True, layers=partial(by_name, usual=partial(after, dense_layers=1))
 )
 _LAGUNA: Final = replace(
-    _NORMED, partial_rotary_key="partial_rotary_factor", partial_rotary_default=0.5, rotary_tables=2
+    _NORMED,
+    windows=patterns.never,
+    partial_rotary_key="partial_rotary_factor",
+    partial_rotary_default=0.5,
+    rotary_tables=2,
 )
 _LAGUNA_EXPERTS: Final = Experts(
     shared_width="shared_expert_intermediate_size",
@@ -299,6 +303,7 @@ _LAGUNA_EXPERTS: Final = Experts(
 )
 _M3: Final = Traits(
     read_mlp=dense_of("dense_intermediate_size"),
+    windows=patterns.never,
     kinds=(_M3_SPARSE,),
     qk_norm=True,
     rotary_key="rotary_dim",
@@ -324,7 +329,7 @@ _TYPES: Final[Mapping[str, tuple[Traits, Experts]]] = {
         replace(_BIASED, read_mlp=dense_of("intermediate_size_mlp"), windows=_chunked_where_rotary),
         replace(_LOCAL, shared_width="intermediate_size", layers=_llama4_layers),
     ),
-    "dbrx": (replace(_PLAIN, values=_dbrx_values, fused_qkv=True), Experts()),
+    "dbrx": (replace(_PLAIN, overrides=_dbrx_values, fused_qkv=True), Experts()),
     "ernie4_5_moe": (
         Traits(read_mlp=dense, qkv_bias="use_bias", o_bias="use_bias", mlp_bias="use_bias", head_bias="use_bias"),
         Experts(shared_number="moe_num_shared_experts", correction_bias=True, layers=_ernie_layers),
@@ -342,7 +347,10 @@ _TYPES: Final[Mapping[str, tuple[Traits, Experts]]] = {
         replace(ROUTED, layers=partial(after, dense_layers="first_k_dense_replace")),
     ),
     "hunyuan_v1_moe": (_NORMED, replace(_WIDE, shared_width="intermediate_size")),
-    "mellum": (replace(_NORMED, rotary_tables=2), Experts(layers=partial(by_name, usual=everywhere))),
+    "mellum": (
+        replace(_NORMED, windows=patterns.never, rotary_tables=2),
+        Experts(layers=partial(by_name, usual=everywhere)),
+    ),
     "granitemoe_swa": (
         replace(_BIASED, read_mixer=_sinks, windows=patterns.all_but_every_fourth_from_first),
         replace(_LOCAL, shared_width="shared_intermediate_size"),

@@ -83,9 +83,8 @@ def _width(part: ConfigDocument, hidden_size: int) -> int:
 
 def _matrix(config: ConfigDocument, component: Component) -> Block:
     hidden = config.size("hidden_size")
-    return Block(
-        kind="linear", component=component, weights=(Linear(name="linear", out_features=hidden, in_features=hidden),)
-    )
+    weights = (Linear(name="linear", out_features=hidden, in_features=hidden),)
+    return Block(kind="linear", component=component, weights=weights, stateless=True)
 
 
 _TRAITS: Final = Traits(

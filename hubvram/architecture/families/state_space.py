@@ -209,7 +209,7 @@ def _read_zamba(
     number = config.size(blocks) if blocks else 1
     state_space = hybrid.mixers[LINEAR](config, hybrid.traits, 0, None)
     linear = Linear(name="linear", out_features=model.hidden_size, in_features=model.hidden_size)
-    own = [Block(kind="linear", component=Component.OTHER, weights=(linear,))]
+    own = [Block(kind="linear", component=Component.OTHER, weights=(linear,), stateless=True)]
     found, layers = 0, []
     for layer in model.layers:
         mixer = layer.mixer
@@ -245,7 +245,7 @@ def _adapter(component: Component, inputs: int, outputs: int, rank: int, count: 
         Linear(name="down", out_features=rank, in_features=inputs, count=count),
         Linear(name="up", out_features=outputs, in_features=rank, count=count),
     )
-    return Block(kind="adapter", component=component, weights=weights)
+    return Block(kind="adapter", component=component, weights=weights, stateless=True)
 
 
 def _read_zamba2(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
