@@ -181,10 +181,10 @@ def _at(config: ConfigDocument, index: int, number: int) -> ConfigDocument:
     values = {}
     for key in _LISTED:
         if config.is_a(list, key):
-            listed = config.integers(key)
-            if len(listed) != number:
-                raise config.error(key, f"it has values for {len(listed)} layers, there are {number}")
-            values[config.attribute_map.get(key, key)] = listed[index]
+            sizes = config.integers(key)
+            if len(sizes) != number:
+                raise config.error(key, f"it has values for {len(sizes)} layers, there are {number}")
+            values[config.attribute_map.get(key, key)] = sizes[index]
     return replace(config, data={**config.data, **values}) if values else config
 
 

@@ -22,8 +22,11 @@ def pattern(words: str) -> re.Pattern[str]:
     A word is one or more whole parts of the path, wherever they stand: `self_attn`, `mlp.gate`, `(mlp|moe).gate`.
     `^` binds it to the beginning, `*` is anything within a part, `0` any number.
     """
-    paths = (word if word.startswith("^") else rf"(?:^|\.){word}" for word in words.translate(_MEANINGS).split())
-    return re.compile(rf"(?:{'|'.join(paths)})(?:\.|$)")
+    every = words.translate(_MEANINGS).split()
+    first = [word.removeprefix("^") for word in every if word.startswith("^")]
+    anywhere = [word for word in every if not word.startswith("^")]
+    places = [rf"{place}(?:{'|'.join(some)})" for place, some in (("^", first), (r"(?:^|\.)", anywhere)) if some]
+    return re.compile(rf"(?:{'|'.join(places)})(?:\.|$)")
 
 
 def parameters_of(words: str) -> str:

@@ -29,8 +29,8 @@ class Weights:
 
 
 def stored_weights(checkpoint: Checkpoint, reconciliation: Reconciliation, config_dtype: str | None) -> Weights:
-    """The files' tensors, minus what transformers does not keep: buffers, a head that repeats its embedding, blocks
-    for multi-token prediction.
+    """The files' tensors, minus what transformers does not keep: buffers that it rebuilds, a head that repeats its
+    embedding, blocks for multi-token prediction.
 
     Where nothing is stored in a type that can be computed in, the model computes in what its config says.
     """

@@ -69,6 +69,15 @@ def test_buffers_are_named_and_not_counted(name: str) -> None:
     assert item.stored_bytes == 4 * item.parameters
 
 
+def test_buffers_that_only_the_files_have_stay_in_memory() -> None:
+    name = "model.layers.0.self_attn.slope_rate"
+    compared = compare({**llama_tensors(SMALL), name: (8, 1, 1)}, dtypes={name: "F32"})
+    assert compared.status is Status.RECONCILED
+    (item,) = compared.not_counted
+    assert (item.what, item.rule) == ("decay factors", "a buffer: kept, but learned by no gradient")
+    assert compared.not_loaded == ()
+
+
 def test_masks_do_not_make_a_model_quantized() -> None:
     # gpt2-like files keep their masks as U8 or BOOL.
     name = "model.layers.0.attn.bias"

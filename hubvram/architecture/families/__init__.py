@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
 from hubvram.architecture.families import (
-    audio,
+    bart,
     classic,
-    composite,
-    composite_more,
+    clip,
     convolutions,
     dense,
-    encoder,
+    encoder_decoder,
     gemma,
     latent,
     linear_attention,
     moe,
+    multimodal,
+    multimodal_text,
+    nemotron_nas,
     remote,
-    remote_composite,
-    searched,
-    seq2seq,
+    remote_multimodal,
+    speech_encoder,
     state_space,
     streams,
     swin,
-    vision,
+    t5,
+    text_encoder,
+    vision_encoder,
 )
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
@@ -34,16 +36,41 @@ from hubvram.config.document import ConfigDocument
 from hubvram.config.reader import ModelConfig
 
 _FILES: Final = (
-    composite_more,  # before those that read the text model of one of its types alone
-    *(dense, gemma, searched, moe, streams, latent, state_space),
-    *(linear_attention, convolutions, classic, encoder, vision, swin, audio, seq2seq),
-    *(composite, remote, remote_composite),
+    # Decoders, read by decoder.py.
+    dense,  # llama's shape
+    classic,  # from before llama
+    gemma,  # 3n and 4: K and V of earlier layers, embeddings for each layer
+    nemotron_nas,  # layers chosen one by one
+    latent,  # multi-head latent attention: DeepSeek-V2 and after
+    # Decoders with experts, read by experts.py.
+    moe,  # one line each
+    streams,
+    # Decoders with layers of several kinds, read by hybrid.py.
+    state_space,  # mamba
+    linear_attention,  # and gated recurrences
+    convolutions,
+    # Encoders; encoder_tops.py says what stands on them.
+    text_encoder,  # bert
+    vision_encoder,  # vit
+    swin,
+    speech_encoder,  # wav2vec2
+    clip,  # pairs of a text and a vision encoder
+    # Encoder-decoders, read by seq2seq.py.
+    bart,
+    t5,
+    encoder_decoder,  # any two text models
+    # Text model, towers and projectors, read by composite.py.
+    multimodal_text,
+    multimodal,
+    # Types whose code is not part of transformers.
+    remote,
+    remote_multimodal,
 )
 
-FAMILIES: Final[Mapping[str, Read]] = MappingProxyType(dict(ChainMap(*(dict(file.FAMILIES) for file in _FILES))))
+FAMILIES: Final[Mapping[str, Read]] = MappingProxyType(
+    {model_type: read for file in _FILES for model_type, read in file.FAMILIES.items()}
+)
 """model_type -> how to read its config."""
-
-_COMPOSITES: Final = composite.COMPOSITES | composite_more.COMPOSITES
 
 
 def architecture_of(config: ModelConfig) -> Architecture | None:
@@ -56,8 +83,8 @@ def architecture_of(config: ModelConfig) -> Architecture | None:
 
 def described(config: ModelConfig) -> ConfigDocument | None:
     """The part of a config that a family reads: all of it, else the text model inside; None without a family."""
-    if config.whole.model_type in _COMPOSITES and config.text_model_type not in FAMILIES:
+    if config.whole.model_type in multimodal.COMPOSITES and config.text_model_type not in FAMILIES:
         return None
     document = next((document for document in (config.whole, config.text) if document.model_type in FAMILIES), None)
-    is_other = remote_composite.OTHERS.get(document.model_type or "") if document else None
+    is_other = remote_multimodal.OTHERS.get(document.model_type or "") if document else None
     return None if document is None or (is_other is not None and is_other(document)) else document

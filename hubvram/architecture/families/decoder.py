@@ -11,7 +11,14 @@ from functools import partial
 from typing import Any, Final
 
 from hubvram.architecture import patterns
-from hubvram.architecture.attention import ChunkedAttention, FullAttention, OwnCacheAttention, SlidingAttention
+from hubvram.architecture.attention import (
+    BidirectionalAttention,
+    ChunkedAttention,
+    CrossAttention,
+    FullAttention,
+    OwnCacheAttention,
+    SlidingAttention,
+)
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Linear, Norms, Part, Weight
@@ -182,6 +189,20 @@ def attention(
         cached_heads=heads if traits.caches_all_heads else None,
         others=traits.attention_extras(config) if traits.attention_extras else (),
     )
+
+
+def both_ways(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
+    """Attention to all other tokens, or to those within a window."""
+    within = window if isinstance(window, int) else None
+    return attention(config, traits, index, None, make=partial(BidirectionalAttention, sliding_window=within))
+
+
+def cross_attention(
+    config: ConfigDocument, traits: Traits, index: int, encoder_hidden_size: int | None = None
+) -> FullAttention:
+    """Attention to what an encoder said, which is as wide as the decoder where nothing else is said."""
+    width = encoder_hidden_size or config.size("hidden_size")
+    return attention(config, traits, index, None, make=partial(CrossAttention, encoder_hidden_size=width))
 
 
 def _attention_over(window: patterns.Window, traits: Traits) -> Callable[..., FullAttention]:

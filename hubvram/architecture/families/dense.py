@@ -13,7 +13,7 @@ from math import isqrt
 from typing import Final
 
 from hubvram.architecture import patterns
-from hubvram.architecture.attention import CrossAttention, FullAttention
+from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.families.decoder import (
     LAYERS_LIMIT,
     NO_GROUPS,
@@ -21,6 +21,7 @@ from hubvram.architecture.families.decoder import (
     Traits,
     attention,
     changed,
+    cross_attention,
     dense,
     experts,
     experts_behind_dense,
@@ -63,6 +64,7 @@ def _doge_mlp(config: ConfigDocument, traits: Traits, index: int) -> Part:
             Tensor(name="experts", shape=(number, hidden), count=2, component=Component.EXPERTS),
         ),
         inactive=2 * hidden * (number - chosen),
+        stateless=True,
     )
 
 
@@ -139,7 +141,7 @@ def _hrm_text(config: ConfigDocument, architectures: tuple[str, ...]) -> Archite
     high, low = config.size("H_cycles"), config.size("L_cycles")
     if per_stack * high * (low + 1) > LAYERS_LIMIT:
         raise config.error("H_cycles", f"more than {LAYERS_LIMIT:,} layers run")
-    traits = replace(_LLAMA, norms_per_layer=0, final_norms=0, output_gate=True, fused_qkv=True, fused_mlp=True)
+    traits = replace(LLAMA, norms_per_layer=0, final_norms=0, output_gate=True, fused_qkv=True, fused_mlp=True)
     local = changed(config, num_hidden_layers=per_stack, num_key_value_heads=None)
     model = read_decoder(local, architectures, traits)
     again = tuple(replace(layer, is_shared=True) for layer in model.layers)
@@ -152,8 +154,7 @@ def _gpt2_others(config: ConfigDocument, traits: Traits, index: int) -> tuple[Pa
     """Attention to what an encoder says, where it has one."""
     if not config.flag("add_cross_attention"):
         return ()
-    make = partial(CrossAttention, encoder_hidden_size=config.size("hidden_size"))
-    return (attention(config, traits, index, None, make=make),)
+    return (cross_attention(config, traits, index),)
 
 
 def _gpt2_norms(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
@@ -163,7 +164,7 @@ def _gpt2_norms(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
     return (Tensor(name="cross norm", shape=(config.size("hidden_size"),), count=2, component=Component.NORM),)
 
 
-_LLAMA: Final = Traits(read_mlp=dense, qkv_bias="attention_bias", o_bias="attention_bias", mlp_bias="mlp_bias")
+LLAMA: Final = Traits(read_mlp=dense, qkv_bias="attention_bias", o_bias="attention_bias", mlp_bias="mlp_bias")
 
 _GLM: Final = Traits(
     read_mlp=dense,
@@ -191,7 +192,7 @@ _OLMO2: Final = Traits(
 )
 
 _TRAITS: Final[Mapping[str, Traits]] = {
-    "llama": _LLAMA,
+    "llama": LLAMA,
     "mistral": Traits(read_mlp=dense, windows=patterns.wherever_set),
     "mixtral": Traits(read_mlp=partial(experts, width="intermediate_size"), windows=patterns.wherever_set),
     "qwen2": Traits(read_mlp=dense, windows=patterns.from_max_window_layers, qkv_bias=True),
@@ -222,7 +223,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         partial_rotary_key="partial_rotary_factor",
         partial_rotary_default=0.5,
     ),
-    "granite": _LLAMA,
+    "granite": LLAMA,
     "granitemoe": Traits(
         read_mlp=partial(experts, width="intermediate_size", number="num_local_experts"),
         qkv_bias="attention_bias",
@@ -298,7 +299,6 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         rotary_tables=2,
     ),
     "phi3": _PHI3,
-    "phi4_multimodal": _PHI3,
     "gpt2": Traits(
         read_mlp=four_times_hidden,
         qkv_bias=True,
@@ -325,7 +325,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         partial_rotary_key="rotary_pct",
         partial_rotary_default=0.25,
     ),
-    "smollm3": replace(_LLAMA, windows=patterns.by_no_rope),
+    "smollm3": replace(LLAMA, windows=patterns.by_no_rope),
     "cohere2": Traits(
         read_mlp=dense,
         windows=patterns.by_pattern_of_four,
@@ -354,41 +354,41 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         o_bias="attention_out_bias",
         mlp_bias="mlp_bias",
     ),
-    "arcee": replace(_LLAMA, gated=False),
+    "arcee": replace(LLAMA, gated=False),
     "nemotron": replace(
-        _LLAMA,
+        LLAMA,
         gated=False,
         norm_bias=True,
         partial_rotary_key="partial_rotary_factor",
         partial_rotary_default=0.5,
     ),
-    "jais2": replace(_LLAMA, gated=False, norm_bias=True),
-    "nanochat": replace(_LLAMA, gated=False, mlp_bias=False, norms_per_layer=0, final_norms=0),
-    "apertus": replace(_LLAMA, gated=False, mlp_bias=False, qk_norm=True, mlp_extras=_xielu),
+    "jais2": replace(LLAMA, gated=False, norm_bias=True),
+    "nanochat": replace(LLAMA, gated=False, mlp_bias=False, norms_per_layer=0, final_norms=0),
+    "apertus": replace(LLAMA, gated=False, mlp_bias=False, qk_norm=True, mlp_extras=_xielu),
     "bitnet": replace(
-        _LLAMA,
+        LLAMA,
         mlp_bias=False,
         attention_extras=_norm_of("hidden_size"),
         mlp_extras=_norm_of("intermediate_size"),
     ),
-    "diffllama": replace(_LLAMA, mlp_bias=False, attention_extras=_lambdas),
+    "diffllama": replace(LLAMA, mlp_bias=False, attention_extras=_lambdas),
     "doge": replace(
-        _LLAMA,
+        LLAMA,
         read_mlp=_doge_mlp,
         windows=patterns.wherever_set,
         qk_norm=True,
         attention_extras=_doge_mask,
         layer_extras=_doge_residuals,
     ),
-    "helium": replace(_LLAMA, o_bias=False),
-    "hunyuan_v1_dense": replace(_LLAMA, mlp_bias=False, qk_norm=True),
-    "hyperclovax": replace(_LLAMA, post_norms="use_post_norm"),
+    "helium": replace(LLAMA, o_bias=False),
+    "hunyuan_v1_dense": replace(LLAMA, mlp_bias=False, qk_norm=True),
+    "hyperclovax": replace(LLAMA, post_norms="use_post_norm"),
     "cwm": Traits(read_mlp=dense, windows=patterns.all_but_every_fourth_from_first, mlp_bias="mlp_bias"),
-    "granite_swa": replace(_LLAMA, windows=patterns.all_but_every_fourth_from_first, attention_extras=_sinks),
+    "granite_swa": replace(LLAMA, windows=patterns.all_but_every_fourth_from_first, attention_extras=_sinks),
     "granitemoeshared": Traits(read_mlp=_granite_experts, qkv_bias="attention_bias", o_bias="attention_bias"),
-    "iquestcoder": _LLAMA,
-    "internlm3": replace(_LLAMA, qkv_bias="qkv_bias", o_bias="qkv_bias", mlp_bias="bias"),
-    "emu3_text_model": _LLAMA,
+    "iquestcoder": LLAMA,
+    "internlm3": replace(LLAMA, qkv_bias="qkv_bias", o_bias="qkv_bias", mlp_bias="bias"),
+    "emu3_text_model": LLAMA,
     "persimmon": Traits(
         read_mlp=dense,
         qkv_bias=True,

@@ -1,453 +1,165 @@
-"""Encoder-decoders of bart's shape: an encoder beside the decoder, which attends to it.
+"""What encoder-decoders have in common: two sides, and what their class puts around them.
 
-A model type of this shape is one line in the table. The details were read from each model's `modeling_*.py` in
-transformers 5.23; t5 and its kin are in t5.py.
+What `architectures` names decides what there is: both sides, the decoder alone (ForCausalLM), or the encoder alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Final
+from typing import Final, Literal
 
-from hubvram.architecture.attention import BidirectionalAttention, CrossAttention, FullAttention
-from hubvram.architecture.families import t5
-from hubvram.architecture.families.decoder import (
-    LAYERS_LIMIT,
-    Switch,
-    attention,
-    dense,
-    read_layers,
-    rotary_dim_of,
-    switch,
-)
-from hubvram.architecture.families.decoder import Traits as Gated
-from hubvram.architecture.families.interface import Read
-from hubvram.architecture.families.sides import Around, Name, Side, assemble, block_of, stack_of
-from hubvram.architecture.families.tops import linear, norm
-from hubvram.architecture.layers import Architecture, Layer
-from hubvram.architecture.mlp import DenseMLP, MoEMLP
-from hubvram.architecture.parts import Linear, Norms, Part, Tensor, Weight, vector
-from hubvram.architecture.patterns import Window
+from hubvram.architecture.families.decoder import labels_of
+from hubvram.architecture.families.encoder_tops import linear
+from hubvram.architecture.families.weights import norm
+from hubvram.architecture.layers import Architecture, Layer, Stack
+from hubvram.architecture.parts import Block, Linear, Norms, Part, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
-from hubvram.config.reader import inner_config
 
-ReadExtras = Callable[[ConfigDocument, Name], tuple[Weight, ...]]
-ReadMLP = Callable[[ConfigDocument, Name, int], Part]
+Name = Literal["encoder", "decoder"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Traits:
-    """In what a model type differs from bart."""
+class Side:
+    """An encoder or a decoder, with what stands around its layers."""
 
-    layers: str = "{}_layers"
-    heads: str = "{}_attention_heads"
-    width: str = "{}_ffn_dim"
-    """Names of the fields, with a gap for the side."""
-    vocab_sizes: tuple[str, str] = ("vocab_size", "vocab_size")
-    """Fields of the encoder's and the decoder's vocabulary."""
-    shares_embedding: Switch = True
-    positions: tuple[str, str] = ("max_position_embeddings", "max_position_embeddings")
-    """Fields that say how many positions the encoder and the decoder know."""
-    position_offset: int = 2
-    """Rows of their embeddings beyond the positions."""
-    learned: Switch = True
-    """Whether positions have weights; else the code computes them, though some files store them."""
-    embedding_norm: Switch = True
-    pre_norm: bool = False
-    """Whether norms stand before attention and MLP, and another behind the last layer."""
-    attention_bias: Switch = True
-    k_bias: bool | None = None
-    encoder_block: Callable[[ConfigDocument], str | None] = lambda config: None
-    """What the encoder's attention is, where it is neither plain nor over a window."""
-    decoder_block: str | None = None
-    encoder_weights: Callable[[int], tuple[Weight, ...]] | None = None
-    """Further weights of the encoder's attention, by hidden_size."""
-    decoder_weights: Callable[[ConfigDocument], tuple[Weight, ...]] | None = None
-    encoder_norms: int = 2
-    """Norms in a layer of the encoder."""
-    cross: Switch = True
-    """Whether the decoder attends to an encoder."""
-    cross_width: str | None = None
-    """The field that says how wide the encoder is, where it may differ."""
-    read_mlp: ReadMLP | None = None
-    extras: ReadExtras | None = None
+    hidden_size: int
+    vocab_size: int
+    """Rows of its token embedding; 0 for one that reads no tokens."""
+    layers: tuple[Layer, ...]
+    final_norm: Norms
+    learned_positions: int = 0
+    max_position_embeddings: int | None = None
+    rotary_dim: int = 0
+    rotary_tables: int = 1
+    extras: tuple[Weight, ...] = ()
 
 
-def _read_bart(config: ConfigDocument, architectures: tuple[str, ...], traits: Traits) -> Architecture:
-    """A model of bart's shape. Raises ConfigError."""
-    learned = switch(config, traits.learned)
-    around = Around(
-        tied=config.flag("tie_word_embeddings"),
-        shares_embedding=switch(config, traits.shares_embedding),
-        computed=() if learned else ("embed_positions.weight",),
-    )
-    return assemble(config, architectures, partial(_bart_side, config, traits), around)
+ReadSide = Callable[[Name], Side]
 
 
-def _bart_side(config: ConfigDocument, traits: Traits, name: Name) -> Side:
-    hidden_size = config.size("hidden_size")
-    number = config.size(traits.layers.format(name), largest=LAYERS_LIMIT)
-    encodes = name == "encoder"
-    vocabulary = traits.vocab_sizes[0 if encodes or switch(config, traits.shares_embedding) else 1]
-    rows = config.size(traits.positions[0 if encodes else 1])
-    before = norm("embedding norm", hidden_size) if switch(config, traits.embedding_norm) else ()
-    read_layer = _encoder_layer if encodes else _decoder_layer
-    return Side(
-        hidden_size=hidden_size,
-        vocab_size=_vocab_size(config, vocabulary) if vocabulary else 0,
-        layers=tuple(read_layer(config, traits, index) for index in range(number)),
-        final_norm=Norms(count=int(traits.pre_norm), hidden_size=hidden_size, bias=True),
-        learned_positions=rows + traits.position_offset if switch(config, traits.learned) else 0,
-        max_position_embeddings=rows,
-        extras=(*before, *(traits.extras(config, name) if traits.extras else ())),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What a model type has around both sides."""
+
+    tied: bool
+    shares_embedding: bool = True
+    """Whether both sides have one token embedding."""
+    unused: tuple[str, ...] = ()
+    computed: tuple[str, ...] = ()
+    """Both as in Architecture."""
+    dense_classifier: bool = True
+    """Whether a head over the labels of a whole text has a matrix of its own before it."""
+    encodes_only: bool | None = None
+    """Whether there is no decoder; None where the name of the class says it."""
 
 
-def _vocab_size(config: ConfigDocument, field: str) -> int:
-    """A vocabulary; the decoder's own may be null, for the encoder's (marian)."""
-    return config.size_or_none(field) or config.size("vocab_size")
-
-
-def _encoder_layer(config: ConfigDocument, traits: Traits, index: int) -> Layer:
-    mixer: Part = BidirectionalAttention(
-        **_attention(config, traits, "encoder"),
-        others=traits.encoder_weights(config.size("hidden_size")) if traits.encoder_weights else (),
-    )
-    kind = traits.encoder_block(config)
-    return Layer(
-        mixer=mixer if kind is None else block_of(kind, mixer),
-        mlp=_mlp(config, traits, "encoder", index),
-        norms=Norms(count=traits.encoder_norms, hidden_size=config.size("hidden_size"), bias=True),
-        pre_norm=traits.pre_norm,
-    )
-
-
-def _decoder_layer(config: ConfigDocument, traits: Traits, index: int) -> Layer:
-    hidden_size = config.size("hidden_size")
-    usual = _attention(config, traits, "decoder")
-    mixer: Part = FullAttention(**usual, others=traits.decoder_weights(config) if traits.decoder_weights else ())
-    width = config.size_or_none(traits.cross_width) if traits.cross_width else None
-    cross = (CrossAttention(**usual, encoder_hidden_size=width or hidden_size),) if switch(config, traits.cross) else ()
-    return Layer(
-        mixer=mixer if traits.decoder_block is None else block_of(traits.decoder_block, mixer),
-        mlp=_mlp(config, traits, "decoder", index),
-        norms=Norms(count=2 + len(cross), hidden_size=hidden_size, bias=True),
-        others=cross,
-        pre_norm=traits.pre_norm,
-    )
-
-
-def _attention(config: ConfigDocument, traits: Traits, name: Name) -> dict[str, Any]:
-    """What all attention of one side has in common."""
-    hidden_size, field = config.size("hidden_size"), traits.heads.format(name)
-    heads = config.size(field)
-    if hidden_size % heads:
-        raise config.error(field, f"{heads} heads do not divide hidden_size {hidden_size}")
-    bias = switch(config, traits.attention_bias)
-    return {
-        "hidden_size": hidden_size,
-        "num_attention_heads": heads,
-        "num_key_value_heads": heads,
-        "head_dim": hidden_size // heads,
-        "qkv_bias": bias,
-        "k_bias": traits.k_bias,
-        "o_bias": bias,
-    }
-
-
-def _mlp(config: ConfigDocument, traits: Traits, name: Name, index: int) -> Part:
-    if traits.read_mlp is not None:
-        return traits.read_mlp(config, name, index)
-    return _ungated(config, name)
-
-
-def _ungated(config: ConfigDocument, name: Name) -> DenseMLP:
-    return DenseMLP(
-        hidden_size=config.size("hidden_size"),
-        intermediate_size=config.size(f"{name}_ffn_dim"),
-        hidden_act=config.require(str, "activation_function"),
-        gated=False,
-        bias=True,
-    )
-
-
-def _two_experts(config: ConfigDocument, name: Name, index: int) -> Part:
-    """Experts in each `*_sparse_step`-th layer, none with a step of 0; a token takes two (nllb-moe)."""
-    step = config.require(int, f"{name}_sparse_step")
-    if step <= 0 or (index + 1) % step:
-        return _ungated(config, name)
-    experts = config.size("num_experts")
-    return MoEMLP(
-        hidden_size=config.size("hidden_size"),
-        num_experts=experts,
-        num_experts_per_tok=min(2, experts),
-        moe_intermediate_size=config.size(f"{name}_ffn_dim"),
-        hidden_act=config.require(str, "activation_function"),
-        gated=False,
-        expert_bias=True,
-        router_bias=config.flag("router_bias"),
-    )
-
-
-def _block_sparse(config: ConfigDocument) -> str | None:
-    """bigbird_pegasus: block sparse, or plain."""
-    return None if config.require(str, "attention_type") == "original_full" else "block_sparse_attention"
-
-
-def _global_qkv(hidden_size: int) -> tuple[Weight, ...]:
-    """led: matrices of their own for the tokens that see everything."""
-    return tuple(
-        Linear(name=f"{name} global", out_features=hidden_size, in_features=hidden_size, bias=True) for name in "qkv"
-    )
-
-
-def _global_tokens(config: ConfigDocument, name: Name) -> tuple[Weight, ...]:
-    """pegasus_x: an embedding of the encoder's global tokens."""
-    if name == "decoder":
-        return ()
-    shape = (config.size("num_global_tokens"), config.size("hidden_size"))
-    return (Tensor(name="global tokens", shape=shape, component=Component.EMBEDDING),)
-
-
-def _ngram_positions(config: ConfigDocument) -> tuple[Weight, ...]:
-    """prophetnet: relative positions from the hidden states."""
-    size = config.size("num_buckets") * config.size("num_decoder_attention_heads")
-    return (Linear(name="relative positions", out_features=size, in_features=config.size("hidden_size"), bias=True),)
-
-
-def _ngrams(config: ConfigDocument, name: Name) -> tuple[Weight, ...]:
-    """prophetnet: an embedding of the tokens to predict."""
-    if name == "encoder":
-        return ()
-    shape = (config.size("ngram"), config.size("hidden_size"))
-    return (Tensor(name="ngrams", shape=shape, component=Component.EMBEDDING),)
-
-
-def _convolution(name: str, channels: int, inputs: int, kernel: int) -> tuple[Tensor, ...]:
-    """A convolution that makes an encoder's input, with its bias."""
-    return (
-        Tensor(name=name, shape=(channels, inputs, kernel), component=Component.EMBEDDING),
-        vector(f"{name} bias", channels, Component.EMBEDDING),
-    )
-
-
-def _mel_frames(config: ConfigDocument, name: Name) -> tuple[Weight, ...]:
-    """whisper: two convolutions over mel frames."""
-    if name == "decoder":
-        return ()
-    hidden_size = config.size("hidden_size")
-    return (
-        *_convolution("conv1", hidden_size, config.size("num_mel_bins"), 3),
-        *_convolution("conv2", hidden_size, hidden_size, 3),
-    )
-
-
-def _subsampler(config: ConfigDocument, name: Name) -> tuple[Weight, ...]:
-    """speech_to_text: convolutions that halve their channels with a gate."""
-    if name == "decoder":
-        return ()
-    kernels, middle = config.integers("conv_kernel_sizes"), config.size("conv_channels")
-    weights: list[Weight] = []
-    inputs = config.size("input_feat_per_channel") * config.size("input_channels")
-    for index, kernel in enumerate(kernels):
-        last = index == len(kernels) - 1
-        channels = 2 * config.size("hidden_size") if last else middle
-        if kernel <= 0:
-            raise config.error("conv_kernel_sizes", f"{kernel} is no size of a kernel")
-        weights += _convolution(f"conv {index}", channels, inputs, kernel)
-        inputs = channels // 2
-    return tuple(weights)
-
-
-def _prompts(config: ConfigDocument, name: Name) -> tuple[Weight, ...]:
-    """mvp: what makes K and V of tokens in front, for each kind of attention."""
-    if not config.flag("use_prompt"):
-        return ()
-    hidden_size, middle, kinds = config.size("hidden_size"), config.size("prompt_mid_dim"), 1 + (name == "decoder")
-    made = 2 * config.size(f"{name}_layers") * hidden_size
-    shape = (config.size("prompt_length"), hidden_size)
-    return (
-        Tensor(name="prompts", shape=shape, count=kinds, component=Component.EMBEDDING),
-        Linear(name="prompts up", out_features=middle, in_features=hidden_size, bias=True, count=kinds),
-        Linear(name="prompts out", out_features=made, in_features=middle, bias=True, count=kinds),
-    )
-
-
-_PEGASUS: Final = Traits(learned=False, embedding_norm=False, pre_norm=True)
-
-_BART: Final[Mapping[str, Traits]] = {
-    "bart": Traits(),
-    "plbart": Traits(),
-    "mvp": Traits(extras=_prompts),
-    "mbart": Traits(pre_norm=True),
-    "blenderbot": Traits(position_offset=0, embedding_norm=False, pre_norm=True),
-    "blenderbot-small": Traits(position_offset=0),
-    "pegasus": _PEGASUS,
-    "m2m_100": _PEGASUS,
-    "nllb-moe": replace(_PEGASUS, read_mlp=_two_experts),
-    "marian": Traits(
-        learned=False,
-        embedding_norm=False,
-        vocab_sizes=("vocab_size", "decoder_vocab_size"),
-        shares_embedding="share_encoder_decoder_embeddings",
-    ),
-    "fsmt": Traits(
-        learned=False,
-        embedding_norm=False,
-        vocab_sizes=("src_vocab_size", "tgt_vocab_size"),
-        shares_embedding="tie_word_embeddings",
-    ),
-    "bigbird_pegasus": Traits(
-        position_offset=0,
-        embedding_norm=False,
-        pre_norm=True,
-        attention_bias="use_bias",
-        encoder_block=_block_sparse,
-    ),
-    "pegasus_x": replace(
-        _PEGASUS,
-        attention_bias=False,
-        encoder_block=lambda config: "global_local_attention",
-        encoder_norms=3,
-        extras=_global_tokens,
-    ),
-    "led": Traits(
-        positions=("max_encoder_position_embeddings", "max_decoder_position_embeddings"),
-        position_offset=0,
-        encoder_block=lambda config: "longformer_attention",
-        encoder_weights=_global_qkv,
-    ),
-    "prophetnet": Traits(
-        layers="num_{}_layers",
-        heads="num_{}_attention_heads",
-        position_offset=0,
-        decoder_block="ngram_attention",
-        decoder_weights=_ngram_positions,
-        cross="add_cross_attention",
-        extras=_ngrams,
-    ),
-    "trocr": Traits(
-        learned="use_learned_position_embeddings",
-        embedding_norm="layernorm_embedding",
-        cross_width="cross_attention_hidden_size",
-    ),
-    "whisper": Traits(
-        vocab_sizes=("", "vocab_size"),
-        shares_embedding=False,
-        positions=("max_source_positions", "max_target_positions"),
-        position_offset=0,
-        embedding_norm=False,
-        pre_norm=True,
-        k_bias=False,
-        extras=_mel_frames,
-    ),
-    "seamless_m4t": _PEGASUS,
-    "seamless_m4t_v2": _PEGASUS,
-    "speech_to_text": Traits(
-        vocab_sizes=("", "vocab_size"),
-        shares_embedding=False,
-        positions=("max_source_positions", "max_target_positions"),
-        learned=False,
-        embedding_norm=False,
-        pre_norm=True,
-        extras=_subsampler,
-    ),
-}
-
-
-# ---------------------------------------------------------------- moonshine: rotary positions, sound as it is
-
-_MOONSHINE: Final[Mapping[Name, Gated]] = {
-    "encoder": Gated(read_mlp=dense, qkv_bias="attention_bias", mlp_bias=True, gated=False),
-    "decoder": Gated(read_mlp=dense, qkv_bias="attention_bias", mlp_bias=True, fused_mlp=True, norms_per_layer=3),
-}
-
-
-def _read_moonshine(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
-    around = Around(tied=config.flag("tie_word_embeddings"), shares_embedding=False)
-    return assemble(config, architectures, partial(_moonshine_side, config), around)
-
-
-def _moonshine_side(whole: ConfigDocument, name: Name) -> Side:
-    fields = ("num_hidden_layers", "num_attention_heads", "num_key_value_heads", "hidden_act")
-    config = replace(whole, attribute_map={field: f"{name}_{field}" for field in fields})
-    hidden_size, encodes = config.size("hidden_size"), name == "encoder"
-    traits = replace(
-        _MOONSHINE[name],
-        read_mixer=_moonshine_encoder if encodes else attention,
-        read_others=None if encodes else _moonshine_cross,
-        partial_rotary_key="partial_rotary_factor",
-        partial_rotary_default=0.9,
-    )
-    layers = read_layers(config, config.size("num_hidden_layers", largest=LAYERS_LIMIT), traits)
-    return Side(
-        hidden_size=hidden_size,
-        vocab_size=0 if encodes else config.size("vocab_size"),
-        layers=layers,
-        final_norm=Norms(count=1, hidden_size=hidden_size),
-        max_position_embeddings=config.size_or_none("max_position_embeddings"),
-        rotary_dim=rotary_dim_of(config, traits, layers),
-        extras=_moonshine_sound(hidden_size) if encodes else (),
-    )
-
-
-def _moonshine_encoder(config: ConfigDocument, traits: Gated, index: int, window: Window) -> FullAttention:
-    return attention(config, traits, index, None, make=BidirectionalAttention)
-
-
-def _moonshine_cross(config: ConfigDocument, traits: Gated, index: int) -> tuple[Part, ...]:
-    make = partial(CrossAttention, encoder_hidden_size=config.size("hidden_size"))
-    return (attention(config, traits, index, None, make=make),)
-
-
-def _moonshine_sound(hidden_size: int) -> tuple[Weight, ...]:
-    return (
-        _convolution("conv1", hidden_size, 1, 127)[0],
-        *_convolution("conv2", 2 * hidden_size, hidden_size, 7),
-        *_convolution("conv3", hidden_size, 2 * hidden_size, 3),
-        *norm("norm of the sound", hidden_size),
-    )
-
-
-# ---------------------------------------------------------------- encoder-decoder: any two text models
-
-
-def _read_pair(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
-    """An encoder and a decoder of types of their own, each read by its family."""
-    encoder, decoder = _half(config, "encoder", "Model"), _half(config, "decoder", "ForCausalLM")
-    between: tuple[Weight, ...] = ()
-    width = inner_config(config, "decoder").size_or_none("cross_attention_hidden_size")
-    if encoder.hidden_size != decoder.hidden_size and width is None:
-        bridge = linear("encoder to decoder", decoder.hidden_size, encoder.hidden_size)
-        between = (replace(bridge, component=Component.PROJECTOR),)
-    return replace(
-        decoder,
+def assemble(
+    config: ConfigDocument, architectures: tuple[str, ...], read_side: ReadSide, around: Around
+) -> Architecture:
+    """A model of the sides that its class has."""
+    name = architectures[0] if architectures else ""
+    encodes_only = name.endswith(_ENCODERS) if around.encodes_only is None else around.encodes_only
+    encoder = None if name.endswith("ForCausalLM") else read_side("encoder")
+    main = encoder if encodes_only and encoder is not None else read_side("decoder")
+    head, on_top = _top(config, name, main, around)
+    return Architecture(
         model_type=config.model_type or config.require(str, "model_type"),
-        extras=(*decoder.extras, *between),
-        stacks=(*decoder.stacks, stack_of(encoder)),
-        shares_embedding=False,
+        hidden_size=main.hidden_size,
+        vocab_size=main.vocab_size,
+        max_position_embeddings=main.max_position_embeddings,
+        tie_word_embeddings=around.tied,
+        layers=main.layers,
+        final_norm=main.final_norm,
+        head=head,
+        learned_positions=main.learned_positions,
+        rotary_dim=main.rotary_dim,
+        rotary_tables=main.rotary_tables,
+        extras=(*main.extras, *on_top),
+        stacks=() if encoder in (None, main) else (_stack(encoder, shares_embedding=around.shares_embedding),),
+        shares_embedding=around.shares_embedding,
+        unused=around.unused,
+        computed=around.computed,
     )
 
 
-def _half(config: ConfigDocument, name: Name, class_name: str) -> Architecture:
-    # The families of text models are in files beside this one, which their common table imports.
-    from hubvram.architecture.families import FAMILIES
-
-    document = inner_config(config, name)
-    read = FAMILIES.get(document.model_type or "")
-    if read is None or document.model_type == config.model_type:
-        raise document.error("model_type", f"{document.model_type!r} is not one that hubvram understands yet")
-    names = {"bert-generation": "Decoder"} if name == "decoder" else {}
-    return read(document, (names.get(document.model_type or "", class_name),))
+_ENCODERS: Final = ("EncoderModel", "ForTokenClassification", "ForAudioClassification")
+"""Ends of the names of classes that hold the encoder alone."""
 
 
-FAMILIES: Final[Mapping[str, Read]] = {
-    **{model_type: partial(_read_bart, traits=traits) for model_type, traits in _BART.items()},
-    "moonshine": _read_moonshine,
-    "encoder-decoder": _read_pair,
-    "vision-encoder-decoder": _read_pair,
-    **t5.FAMILIES,
-}
+def stack_of(encoder: Architecture) -> Stack:
+    """A whole model, as the encoder beside another."""
+    return _stack(
+        Side(
+            hidden_size=encoder.hidden_size,
+            vocab_size=encoder.vocab_size,
+            layers=encoder.layers,
+            final_norm=encoder.final_norm,
+            learned_positions=encoder.learned_positions,
+            extras=encoder.extras,
+        ),
+        shares_embedding=False,
+        embedding_size=encoder.embedding_size,
+        position_size=encoder.position_size,
+    )
+
+
+def _stack(
+    side: Side, *, shares_embedding: bool, embedding_size: int | None = None, position_size: int | None = None
+) -> Stack:
+    """An encoder beside the decoder."""
+    final, hidden_size = side.final_norm, side.hidden_size
+    tables = (
+        ("positions", side.learned_positions, position_size),
+        ("embedding", 0 if shares_embedding else side.vocab_size, embedding_size),
+    )
+    return Stack(
+        name="encoder",
+        hidden_size=hidden_size,
+        layers=side.layers,
+        extras=(
+            *(
+                Tensor(name=name, shape=(rows, width or hidden_size), component=Component.EMBEDDING)
+                for name, rows, width in tables
+                if rows
+            ),
+            *side.extras,
+            *(norm("final norm", hidden_size, bias=final.bias) if final.count else ()),
+        ),
+    )
+
+
+def _top(config: ConfigDocument, name: str, side: Side, around: Around) -> tuple[Linear | None, tuple[Weight, ...]]:
+    """(the head that the model class has, what else stands on top)."""
+    hidden_size = side.hidden_size
+    if name.endswith("Model") and not name.endswith(("LMHeadModel", "MTModel")):
+        return None, ()
+    if not name.endswith(_CLASSIFIERS):
+        return Linear(name="head", out_features=side.vocab_size, in_features=hidden_size), ()
+    head = Linear(name="head", out_features=labels_of(config), in_features=hidden_size, bias=True)
+    if name.endswith("ForAudioClassification"):
+        width = config.size("classifier_proj_size")
+        projector = replace(linear("projector", width, hidden_size), component=Component.PROJECTOR)
+        sums = (
+            (vector("layer weights", len(side.layers) + 1, Component.HEAD),)
+            if config.flag("use_weighted_layer_sum")
+            else ()
+        )
+        return replace(head, in_features=width), (projector, *sums)
+    if name.endswith("ForSequenceClassification") and around.dense_classifier:
+        return head, (linear("dense", hidden_size, hidden_size),)
+    return head, ()
+
+
+_CLASSIFIERS: Final = (
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+    "ForAudioClassification",
+)
+
+
+def block_of(kind: str, mixer: Part) -> Block:
+    """A mixer of known weights and an arrangement of its own."""
+    return Block(kind=kind, component=mixer.component, weights=mixer.linears, others=mixer.tensors)

@@ -8,14 +8,15 @@ from functools import partial
 from typing import Final
 
 from hubvram.architecture.attention import BidirectionalAttention
-from hubvram.architecture.families import tops
+from hubvram.architecture.families import encoder_tops as tops
 from hubvram.architecture.families.decoder import LAYERS_LIMIT, changed
+from hubvram.architecture.families.encoder_tops import LABELS, Top, Tops
 from hubvram.architecture.families.interface import Read
-from hubvram.architecture.families.tops import LABELS, Top, Tops
 from hubvram.architecture.families.towers import grid, patches, ratio
+from hubvram.architecture.families.weights import norm
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import DenseMLP
-from hubvram.architecture.parts import Linear, Norms, Tensor, Weight, vector
+from hubvram.architecture.parts import Linear, Norms, Tensor, Weight
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
@@ -73,8 +74,7 @@ def _embeddings(config: ConfigDocument, width: int, swin: Swin) -> tuple[Weight,
             for weight in patches(changed(config, hidden_size=width))
         ),
         *((Tensor(name="positions", shape=(rows, width), component=place),) if rows else ()),
-        vector("patch norm", width, Component.NORM),
-        vector("patch norm bias", width, Component.NORM),
+        *norm("patch norm", width),
     )
 
 
@@ -83,10 +83,9 @@ def _layer(config: ConfigDocument, width: int, heads: int, *, is_last: bool) -> 
     if width % heads:
         raise config.error("num_heads", f"{heads} heads do not divide the width {width}")
     offsets = (2 * config.size("window_size") - 1) ** 2
-    merge = (
+    merge: tuple[Weight, ...] = (
         Linear(name="merge", out_features=2 * width, in_features=4 * width, component=Component.OTHER),
-        vector("merge norm", 4 * width, Component.NORM),
-        vector("merge norm bias", 4 * width, Component.NORM),
+        *norm("merge norm", 4 * width),
     )
     return Layer(
         mixer=BidirectionalAttention(

@@ -1,4 +1,7 @@
-"""t5 and its kin: relative positions in a table of the first layer, one embedding for both sides, RMS norms."""
+"""t5 and its kin: relative positions in a table of the first layer, one embedding for both sides, RMS norms.
+
+Also what is made of two gemmas (t5gemma), and t5's decoder over patches of an image (pix2struct).
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,21 @@ from typing import Any, Final
 
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import BidirectionalAttention, CrossAttention, FullAttention
-from hubvram.architecture.families.decoder import LAYERS_LIMIT, Traits, attention, dense, read_layers
+from hubvram.architecture.families.decoder import (
+    LAYERS_LIMIT,
+    Traits,
+    attention,
+    both_ways,
+    changed,
+    cross_attention,
+    dense,
+    read_decoder,
+    read_layers,
+)
 from hubvram.architecture.families.interface import Read
-from hubvram.architecture.families.sides import Around, Name, Side, assemble, block_of
+from hubvram.architecture.families.seq2seq import Around, Name, Side, assemble, block_of
+from hubvram.architecture.families.towers import read_tower
+from hubvram.architecture.families.towers_any_size import TOWERS
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Norms, Part, Tensor, Weight, vector
@@ -184,18 +199,13 @@ _T5: Final[Mapping[str, T5]] = {
 # ---------------------------------------------------------------- gemma with two sides
 
 
-def _encode(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
-    reach = window if isinstance(window, int) else None
-    return attention(config, traits, index, None, make=partial(BidirectionalAttention, sliding_window=reach))
-
-
 def _merged(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> Part:
     """Attention to earlier tokens and to the encoder's at once, with the same matrices (t5gemma2)."""
     return block_of("merged_attention", attention(config, traits, index, window))
 
 
 def _cross(config: ConfigDocument, traits: Traits, index: int, *, width: int) -> tuple[Part, ...]:
-    return (attention(config, traits, index, None, make=partial(CrossAttention, encoder_hidden_size=width)),)
+    return (cross_attention(config, traits, index, width),)
 
 
 _GEMMA2: Final = Traits(
@@ -228,7 +238,7 @@ def _read_t5gemma(config: ConfigDocument, architectures: tuple[str, ...]) -> Arc
     encoder, decoder = inner_config(config, "encoder"), inner_config(config, "decoder")
     cross = partial(_cross, width=encoder.size("hidden_size"))
     sides = {
-        "encoder": (encoder, replace(_GEMMA2, read_mixer=_encode)),
+        "encoder": (encoder, replace(_GEMMA2, read_mixer=both_ways)),
         "decoder": (decoder, replace(_GEMMA2, read_others=cross, norms_per_layer=6)),
     }
     around = Around(
@@ -244,7 +254,7 @@ def _read_t5gemma2(config: ConfigDocument, architectures: tuple[str, ...]) -> Ar
     """Two gemma3 with one embedding; the first one's vision tower counts as stored."""
     encoder, decoder = inner_config(inner_config(config, "encoder"), "text_config"), inner_config(config, "decoder")
     sides = {
-        "encoder": (encoder, replace(_GEMMA3, read_mixer=_encode)),
+        "encoder": (encoder, replace(_GEMMA3, read_mixer=both_ways)),
         "decoder": (decoder, replace(_GEMMA3, read_mixer=_merged)),
     }
     tied = config.flag("tie_word_embeddings")
@@ -265,8 +275,40 @@ def _read_t5gemma2(config: ConfigDocument, architectures: tuple[str, ...]) -> Ar
     )
 
 
+# ---------------------------------------------------------------- pix2struct
+
+
+def _pix2struct_mixer(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
+    """T5's, with relative positions in a table of the first layer."""
+    shape = (config.size("relative_attention_num_buckets"), config.size("num_attention_heads"))
+    others = () if index else (Tensor(name="relative positions", shape=shape),)
+    return replace(attention(config, traits, index, None), others=others)
+
+
+def _read_pix2struct(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """T5's decoder over an encoder of patches."""
+    text, vision = inner_config(config, "text_config"), inner_config(config, "vision_config")
+    traits = Traits(
+        read_mlp=dense,
+        read_mixer=_pix2struct_mixer,
+        read_others=partial(_cross, width=vision.size("hidden_size")),
+        norms_per_layer=3,
+        activation="dense_act_fn",
+        rotary=False,
+    )
+    decoder = read_decoder(changed(text, intermediate_size=text.size("d_ff")), architectures, traits)
+    encoder = read_tower(vision, TOWERS)
+    return replace(
+        decoder,
+        model_type=config.model_type or decoder.model_type,
+        tie_word_embeddings=config.flag("tie_word_embeddings"),
+        stacks=() if encoder is None else (replace(encoder, name="encoder", component=None),),
+    )
+
+
 FAMILIES: Final[Mapping[str, Read]] = {
     **{model_type: partial(_read_t5, traits=traits) for model_type, traits in _T5.items()},
+    "pix2struct": _read_pix2struct,
     "t5gemma": _read_t5gemma,
     "t5gemma2": _read_t5gemma2,
 }

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from hubvram.architecture.attention import FullAttention, OwnCacheAttention, SlidingAttention
+from hubvram.architecture.attention import FullAttention, SlidingAttention
 from hubvram.errors import ConfigError
 from hubvram.memory.kv_cache import knows_cache
 from tests.samples import architecture_of
@@ -84,12 +84,13 @@ def test_bloom_files_of_old_name_their_width_n_embed() -> None:
 
 def test_newer_falcons_repeat_their_heads_before_they_cache_them() -> None:
     newer, older = architecture_of(_NEWER), architecture_of(_FALCON)
-    assert isinstance(newer.layers[0].mixer, OwnCacheAttention)
+    assert isinstance(newer.layers[0].mixer, FullAttention)
     assert newer.layers[0].mixer.num_key_value_heads == 2
-    assert not knows_cache(newer)
+    assert newer.layers[0].mixer.cached_heads == newer.layers[0].mixer.num_attention_heads
     assert isinstance(older.layers[0].mixer, FullAttention)
     assert older.layers[0].mixer.num_key_value_heads == 1
-    assert knows_cache(older)
+    assert older.layers[0].mixer.cached_heads is None
+    assert knows_cache(newer) and knows_cache(older)
 
 
 def test_half_of_modernberts_window_is_behind_a_token() -> None:

@@ -11,20 +11,22 @@ from functools import partial
 from typing import Any, Final
 
 from hubvram.architecture import patterns
-from hubvram.architecture.attention import BidirectionalAttention, CrossAttention, FullAttention
-from hubvram.architecture.families import tops
+from hubvram.architecture.attention import FullAttention
+from hubvram.architecture.families import encoder_tops as tops
 from hubvram.architecture.families.decoder import (
     LAYERS_LIMIT,
     Switch,
     Traits,
     attention,
+    both_ways,
+    cross_attention,
     dense,
     read_layers,
     switch,
     usual_fields,
 )
 from hubvram.architecture.families.interface import Read
-from hubvram.architecture.families.tops import norm
+from hubvram.architecture.families.weights import norm
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.architecture.parts import Block, Linear, Norms, Part, Tensor, Weight, vector
@@ -123,15 +125,9 @@ def _projection(rows: int, columns: int, *, bias: bool = True) -> Linear:
     return Linear(name="projection", out_features=rows, in_features=columns, bias=bias, component=component)
 
 
-def encode(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
-    """Attention to all other tokens, or to those within a window."""
-    within = window if isinstance(window, int) else None
-    return attention(config, traits, index, None, make=partial(BidirectionalAttention, sliding_window=within))
-
-
 def encode_or_decode(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
-    """The same, or to earlier tokens only in a decoder."""
-    return (attention if config.flag("is_decoder") else encode)(config, traits, index, window)
+    """Attention to all other tokens, or to earlier ones only in a decoder."""
+    return (attention if config.flag("is_decoder") else both_ways)(config, traits, index, window)
 
 
 def _has_cross(config: ConfigDocument) -> bool:
@@ -142,8 +138,7 @@ def _cross(config: ConfigDocument, traits: Traits, index: int) -> tuple[Part, ..
     """A decoder's attention to what an encoder said."""
     if not _has_cross(config):
         return ()
-    make = partial(CrossAttention, encoder_hidden_size=config.size("hidden_size"))
-    return (attention(config, traits, index, None, make=make),)
+    return (cross_attention(config, traits, index),)
 
 
 def _cross_norm(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
@@ -211,7 +206,7 @@ def _disentangled(
     config: ConfigDocument, traits: Traits, index: int, window: patterns.Window, *, key_bias: bool
 ) -> FullAttention:
     """Attention to what a token is and to where it is, with matrices of its own for each (deberta, 2006.03654)."""
-    whole, hidden = encode(config, traits, index, window), config.size("hidden_size")
+    whole, hidden = both_ways(config, traits, index, window), config.size("hidden_size")
     if not key_bias:
         whole = replace(whole, k_bias=False)
     if not config.flag("relative_attention") or config.flag("share_att_key"):
@@ -310,7 +305,7 @@ _BERT: Final = Traits(
     learned_positions="max_position_embeddings",
 )
 _PRE_NORM: Final = replace(_BERT, pre_norm=True)
-_ENCODER: Final = replace(_BERT, read_mixer=encode, read_others=None, layer_extras=None)
+_ENCODER: Final = replace(_BERT, read_mixer=both_ways, read_others=None, layer_extras=None)
 _ROTARY: Final = replace(_ENCODER, learned_positions=None, rotary=True)
 _GTE: Final = Encoder(
     layers=replace(_ROTARY, read_mlp=_biased_behind, mlp_bias=False, gated=True, fused_mlp=True, fused_qkv=True),
@@ -374,7 +369,7 @@ _ENCODERS: Final[Mapping[str, Encoder]] = {
     "modernbert": Encoder(
         layers=Traits(
             read_mlp=dense,
-            read_mixer=encode,
+            read_mixer=both_ways,
             values=_window,
             windows=_every_third_is_full,
             layer_extras=_norm_but_first,
@@ -404,7 +399,7 @@ _ENCODERS: Final[Mapping[str, Encoder]] = {
     "eurobert": Encoder(
         layers=Traits(
             read_mlp=dense,
-            read_mixer=encode,
+            read_mixer=both_ways,
             qkv_bias="attention_bias",
             o_bias="attention_bias",
             mlp_bias="mlp_bias",

@@ -11,12 +11,20 @@ from functools import partial
 from typing import Final
 
 from hubvram.architecture.attention import FullAttention
-from hubvram.architecture.families import tops
-from hubvram.architecture.families.decoder import LAYERS_LIMIT, ReadWeights, Switch, Traits, read_layers, switch
-from hubvram.architecture.families.encoder import encode
+from hubvram.architecture.families import encoder_tops as tops
+from hubvram.architecture.families.decoder import (
+    LAYERS_LIMIT,
+    ReadWeights,
+    Switch,
+    Traits,
+    both_ways,
+    read_layers,
+    switch,
+)
+from hubvram.architecture.families.encoder_tops import LABELS, WORDS, Top, Tops, linear
 from hubvram.architecture.families.interface import Read
-from hubvram.architecture.families.tops import LABELS, WORDS, Top, Tops, linear, norm
-from hubvram.architecture.families.towers import TOWERS
+from hubvram.architecture.families.towers import VIT
+from hubvram.architecture.families.weights import norm
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.parts import Block, Linear, Norms, Part, Tensor, Weight, vector
 from hubvram.architecture.patterns import Window
@@ -151,7 +159,7 @@ def _language_adapter(config: ConfigDocument, traits: Traits, index: int) -> tup
 
 def _gated_positions(config: ConfigDocument, traits: Traits, index: int, window: Window) -> FullAttention:
     """Attention with a bias for each distance, which a gate weighs (WavLM, 2110.13900)."""
-    whole, heads = encode(config, traits, index, None), config.size("num_attention_heads")
+    whole, heads = both_ways(config, traits, index, None), config.size("num_attention_heads")
     own: list[Weight] = [
         vector("gate", heads),
         Linear(name="gates", out_features=8, in_features=whole.head_dim, bias=True),
@@ -180,7 +188,7 @@ def _quantizer(config: ConfigDocument) -> tuple[Weight, ...]:
     )
 
 
-_LAYERS: Final = replace(TOWERS["clip_vision_model"].traits, read_others=_language_adapter)
+_LAYERS: Final = replace(VIT, read_others=_language_adapter)
 _TOPS: Final[Tops] = {
     "Model": Top(),
     "ForCTC": Top(rows=WORDS),

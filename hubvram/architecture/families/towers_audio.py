@@ -1,4 +1,4 @@
-"""Further towers that hear: conformers (2005.08100) and others, of Gemma 4, Phi-4, Granite Speech, Nemotron, Voxtral.
+"""Audio towers: whisper's encoder and its kin, and conformers (2005.08100).
 
 Details from each model's `modeling_*.py` in transformers 5.23.
 """
@@ -7,21 +7,90 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from hubvram.architecture import patterns
-from hubvram.architecture.attention import BidirectionalAttention, FullAttention
-from hubvram.architecture.families.decoder import LAYERS_LIMIT, Traits, attention, dense
-from hubvram.architecture.families.towers import TOWERS as _USUAL
-from hubvram.architecture.families.towers import Tower, norms
-from hubvram.architecture.families.towers_more import linear, width_in
+from hubvram.architecture.attention import FullAttention
+from hubvram.architecture.families.decoder import (
+    LAYERS_LIMIT,
+    Traits,
+    attention,
+    both_ways,
+    dense,
+)
+from hubvram.architecture.families.towers import (
+    BARE,
+    VIT,
+    Tower,
+    hidden_size_from,
+    norms,
+    table,
+)
+from hubvram.architecture.families.weights import linear
 from hubvram.architecture.parts import Block, Linear, Part, Tensor, Weight, vector
 from hubvram.architecture.patterns import Window
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
-_VIT: Final = _USUAL["clip_vision_model"].traits
-_BARE: Final = _USUAL["pixtral"].traits
+# ------------------------------------------------------------------------------------------------- whisper
+
+
+def _without_k_bias(config: ConfigDocument, traits: Traits, index: int, window: Window) -> FullAttention:
+    return replace(both_ways(config, traits, index, window), k_bias=False)
+
+
+def _whisper_convolutions(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Two convolutions over three frames of the spectrogram."""
+    hidden, mels = config.size("hidden_size"), config.size("num_mel_bins")
+    return (
+        Tensor(name="conv1", shape=(hidden, mels, 3)),
+        Tensor(name="conv2", shape=(hidden, hidden, 3)),
+        Tensor(name="conv bias", shape=(hidden,), count=2),
+    )
+
+
+_WHISPER: Final = Tower(
+    traits=replace(VIT, read_mixer=_without_k_bias, activation="activation_function"),
+    around=(_whisper_convolutions, partial(table, key="max_source_positions"), norms),
+    component=Component.AUDIO,
+)
+
+
+def _omni_end(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Two tokens around what is heard, and a matrix (qwen2_5_omni)."""
+    hidden, out = config.size("hidden_size"), config.size("output_dim")
+    matrix = linear("projection", out, hidden)
+    return Tensor(name="begin and end", shape=(2, out)), matrix
+
+
+def _halving_convolutions(config: ConfigDocument) -> tuple[Weight, ...]:
+    """Three convolutions, each of which halves time and frequency, and a matrix over what is left."""
+    hidden, channels = config.size("hidden_size"), config.size("downsample_hidden_size")
+    left = -(-config.size("num_mel_bins") // 8)
+    return (
+        Tensor(name="conv1", shape=(channels, 1, 3, 3)),
+        Tensor(name="conv2 and conv3", shape=(channels, channels, 3, 3), count=2),
+        Tensor(name="conv bias", shape=(channels,), count=3),
+        linear("conv out", hidden, channels * left, bias=False),
+    )
+
+
+def _omni_moe_end(config: ConfigDocument) -> tuple[Weight, ...]:
+    """An MLP behind the layers (qwen3_omni_moe)."""
+    hidden, out = config.size("hidden_size"), config.size("output_dim")
+    return (
+        linear("up", hidden, hidden),
+        linear("down", out, hidden),
+    )
+
+
+def _voxtral_mixer(config: ConfigDocument, traits: Traits, index: int, window: Window) -> FullAttention:
+    """Over a window of what was heard so far."""
+    return replace(attention(config, traits, index, window), k_bias=False)
+
+
+# ---------------------------------------------------------------------------------------------- conformers
 
 
 def _convolution(*weights: Linear, others: tuple[Weight, ...]) -> Block:
@@ -33,7 +102,7 @@ def _gemma4_audio_attention(config: ConfigDocument, traits: Traits, index: int, 
     """Attention within a chunk, to distances too, with a learned scale for each feature of a head."""
     hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
     distances = linear("distances", hidden // heads * heads, hidden, bias=False)
-    mixer = attention(config, traits, index, None, make=BidirectionalAttention)
+    mixer = both_ways(config, traits, index, None)
     return replace(mixer, others=(distances, vector("scale", hidden // heads)))
 
 
@@ -104,7 +173,7 @@ def _phi4_audio_around(config: ConfigDocument) -> tuple[Weight, ...]:
 
 def _parakeet_attention(config: ConfigDocument, traits: Traits, index: int, window: Window) -> FullAttention:
     """Attention to distances too, with a bias for each feature of the query (Transformer-XL's)."""
-    mixer = attention(config, traits, index, None, make=BidirectionalAttention)
+    mixer = both_ways(config, traits, index, None)
     distances = linear("distances", mixer.q_size, mixer.hidden_size, bias=False)
     return replace(mixer, others=(distances, Tensor(name="query bias", shape=(mixer.q_size,), count=2)))
 
@@ -135,7 +204,7 @@ def _parakeet_around(config: ConfigDocument) -> tuple[Weight, ...]:
 
 def _granite_attention(config: ConfigDocument, traits: Traits, index: int, window: Window) -> FullAttention:
     """Attention within a block, with a learned vector for each distance."""
-    mixer = attention(config, traits, index, None, make=BidirectionalAttention)
+    mixer = both_ways(config, traits, index, None)
     distances = Tensor(name="distances", shape=(2 * config.size("max_pos_emb") + 1, mixer.head_dim))
     return replace(mixer, others=(distances,))
 
@@ -167,7 +236,7 @@ def _granite_around(config: ConfigDocument) -> tuple[Weight, ...]:
 
 _GRANITE_SPEECH: Final = Tower(
     traits=replace(
-        _VIT,
+        VIT,
         read_mixer=_granite_attention,
         read_others=_granite_others,
         qkv_bias=False,
@@ -183,26 +252,41 @@ _GRANITE_SPEECH: Final = Tower(
 )
 
 
-def _voxtral_mixer(config: ConfigDocument, traits: Traits, index: int, window: Window) -> FullAttention:
-    """Over a window of what was heard so far."""
-    return replace(attention(config, traits, index, window), k_bias=False)
-
-
-def _frame_convolutions(config: ConfigDocument) -> tuple[Weight, ...]:
-    """Two convolutions over three frames of the spectrogram."""
-    hidden = config.size("hidden_size")
-    return (
-        Tensor(name="conv1", shape=(hidden, config.size("num_mel_bins"), 3)),
-        Tensor(name="conv2", shape=(hidden, hidden, 3)),
-        Tensor(name="conv bias", shape=(hidden,), count=2),
-        *norms(config, bias=False),
-    )
+# ----------------------------------------------------------------------------------------------- the table
 
 
 TOWERS: Final[Mapping[str, Tower]] = {
+    "qwen2_audio_encoder": _WHISPER,
+    "moss_transcribe_diarize_audio": _WHISPER,
+    "voxtral_encoder": _WHISPER,
+    "audioflamingo3_encoder": _WHISPER,
+    "glmasr_encoder": replace(
+        _WHISPER, traits=replace(_WHISPER.traits, activation="hidden_act"), around=(_whisper_convolutions, norms)
+    ),
+    "qwen2_5_omni_audio_encoder": replace(_WHISPER, around=(_whisper_convolutions, norms, _omni_end)),
+    "qwen3_omni_moe_audio_encoder": replace(
+        _WHISPER,
+        traits=replace(VIT, activation="activation_function"),
+        around=(_halving_convolutions, norms, _omni_moe_end),
+    ),
+    "qwen3_asr_encoder": replace(
+        _WHISPER, traits=replace(VIT, activation="activation_function"), around=(_halving_convolutions, norms)
+    ),
+    "voxtral_realtime_encoder": Tower(
+        traits=replace(
+            BARE,
+            read_mixer=_voxtral_mixer,
+            windows=patterns.wherever_set,
+            qkv_bias=True,
+            o_bias=True,
+            mlp_extras=lambda config: (vector("down bias", config.size("hidden_size")),),
+        ),
+        around=(_whisper_convolutions, partial(norms, bias=False)),
+        component=Component.AUDIO,
+    ),
     "gemma4_audio": Tower(
         traits=replace(
-            _BARE,
+            BARE,
             read_mixer=_gemma4_audio_attention,
             read_others=_gemma4_audio_others,
             norms_per_layer=9,
@@ -214,28 +298,18 @@ TOWERS: Final[Mapping[str, Tower]] = {
     ),
     "phi4_multimodal_audio": Tower(
         traits=replace(
-            _VIT, read_others=_phi4_audio_others, norms_per_layer=5, gated=True, fused_mlp=True, activation="activation"
+            VIT, read_others=_phi4_audio_others, norms_per_layer=5, gated=True, fused_mlp=True, activation="activation"
         ),
         around=(_phi4_audio_around,),
         depth=("num_blocks",),
         component=Component.AUDIO,
     ),
-    "gemma4_unified_audio": Tower(traits=_VIT, depth=(), values=width_in("audio_embed_dim"), component=Component.AUDIO),
-    "voxtral_realtime_encoder": Tower(
-        traits=replace(
-            _BARE,
-            read_mixer=_voxtral_mixer,
-            windows=patterns.wherever_set,
-            qkv_bias=True,
-            o_bias=True,
-            mlp_extras=lambda config: (vector("down bias", config.size("hidden_size")),),
-        ),
-        around=(_frame_convolutions,),
-        component=Component.AUDIO,
+    "gemma4_unified_audio": Tower(
+        traits=VIT, depth=(), values=hidden_size_from("audio_embed_dim"), component=Component.AUDIO
     ),
     "parakeet_encoder": Tower(
         traits=replace(
-            _VIT,
+            VIT,
             read_mixer=_parakeet_attention,
             read_others=_parakeet_others,
             qkv_bias="attention_bias",

@@ -16,8 +16,9 @@ from hubvram.architecture.families.composite import Composite, read_composite
 from hubvram.architecture.families.decoder import Traits, changed, dense, fixed, read_decoder, read_layers
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.projectors import Ends, gated_mlp, projector
-from hubvram.architecture.families.towers import TOWERS, norms, read_tower
-from hubvram.architecture.families.towers_more import linear
+from hubvram.architecture.families.towers import VIT, norms, read_tower
+from hubvram.architecture.families.towers_fixed import TOWERS
+from hubvram.architecture.families.weights import linear, norm
 from hubvram.architecture.layers import Architecture, Stack
 from hubvram.architecture.parts import Tensor
 from hubvram.checkpoint.components import Component
@@ -65,7 +66,7 @@ def _molmo_beside(whole: ConfigDocument, text: ConfigDocument) -> tuple[Stack, .
     vision = Stack(
         name=Component.VISION.value,
         hidden_size=size,
-        layers=read_layers(tower, _MOLMO_LAYERS, TOWERS["clip_vision_model"].traits),
+        layers=read_layers(tower, _MOLMO_LAYERS, VIT),
         extras=(
             linear("patch embedding", size, _MOLMO_PIXELS, bias=False),
             Tensor(name="positions", shape=(_MOLMO_POSITIONS, size)),
@@ -102,7 +103,7 @@ def _minicpm_beside(whole: ConfigDocument, text: ConfigDocument) -> tuple[Stack,
         model_type="siglip_vision_model",
         defaults=_SIGLIP,
     )
-    tower = read_tower(config)
+    tower = read_tower(config, TOWERS)
     if tower is None:
         return ()
     if whole.flag("drop_vision_last_layer"):
@@ -113,7 +114,7 @@ def _minicpm_beside(whole: ConfigDocument, text: ConfigDocument) -> tuple[Stack,
         Tensor(name="queries", shape=(whole.size("query_num"), out)),
         linear("patches", out, config.size("hidden_size"), bias=False),
         linear("q k v o", out, out, count=4),
-        *(Tensor(name=name, shape=(out,), count=3) for name in ("norm", "norm bias")),
+        *norm("norm", out, None, count=3),
         Tensor(name="projection", shape=(out, out)),
     )
     return tower, resampler

@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from hubvram.architecture.families import weights
 from hubvram.architecture.families.decoder import Switch, labels_of, switch
-from hubvram.architecture.parts import Linear, Weight, vector
+from hubvram.architecture.families.weights import norm
+from hubvram.architecture.parts import Linear, Weight
 from hubvram.checkpoint.components import NEXT_SENTENCE, POOLER, Component
 from hubvram.config.document import ConfigDocument
 
@@ -84,13 +86,7 @@ def _words(config: ConfigDocument) -> int:
 
 def linear(name: str, rows: int, columns: int, *, bias: bool = True) -> Linear:
     """A matrix above the layers."""
-    return Linear(name=name, out_features=rows, in_features=columns, bias=bias, component=Component.HEAD)
-
-
-def norm(name: str, size: int, component: Component = Component.NORM, *, bias: bool = True) -> tuple[Weight, ...]:
-    """A norm of its own width: weight and bias."""
-    weight = vector(name, size, component)
-    return (weight, vector(f"{name} bias", size, component)) if bias else (weight,)
+    return weights.linear(name, rows, columns, bias=bias, component=Component.HEAD)
 
 
 def two_sentences(config: ConfigDocument) -> tuple[Weight, ...]:

@@ -1,0 +1,48 @@
+"""Any two text models as one, an encoder and a decoder of types of their own (encoder-decoder)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from hubvram.architecture.families.interface import Read
+from hubvram.architecture.families.seq2seq import Name, stack_of
+from hubvram.architecture.families.weights import linear
+from hubvram.architecture.layers import Architecture
+from hubvram.architecture.parts import Weight
+from hubvram.checkpoint.components import Component
+from hubvram.config.document import ConfigDocument
+from hubvram.config.reader import inner_config
+
+
+def _read_pair(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """An encoder and a decoder of types of their own, each read by its family."""
+    encoder, decoder = _half(config, "encoder", "Model"), _half(config, "decoder", "ForCausalLM")
+    between: tuple[Weight, ...] = ()
+    width = inner_config(config, "decoder").size_or_none("cross_attention_hidden_size")
+    if encoder.hidden_size != decoder.hidden_size and width is None:
+        sizes = decoder.hidden_size, encoder.hidden_size
+        between = (linear("encoder to decoder", *sizes, component=Component.PROJECTOR),)
+    return replace(
+        decoder,
+        model_type=config.model_type or config.require(str, "model_type"),
+        extras=(*decoder.extras, *between),
+        stacks=(*decoder.stacks, stack_of(encoder)),
+        shares_embedding=False,
+    )
+
+
+def _half(config: ConfigDocument, name: Name, class_name: str) -> Architecture:
+    # The families of text models are in files beside this one, which their common table imports.
+    from hubvram.architecture.families import FAMILIES
+
+    document = inner_config(config, name)
+    read = FAMILIES.get(document.model_type or "")
+    if read is None or document.model_type == config.model_type:
+        raise document.error("model_type", f"{document.model_type!r} is not one that hubvram understands yet")
+    names = {"bert-generation": "Decoder"} if name == "decoder" else {}
+    return read(document, (names.get(document.model_type or "", class_name),))
+
+
+FAMILIES: Final[Mapping[str, Read]] = {"encoder-decoder": _read_pair, "vision-encoder-decoder": _read_pair}

@@ -1,0 +1,269 @@
+"""Text models that exist only inside models of several parts, under model types of their own.
+
+Details from each model's `modeling_*.py` in transformers 5.23.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from hubvram.architecture import patterns
+from hubvram.architecture.attention import FullAttention
+from hubvram.architecture.families import projectors
+from hubvram.architecture.families.decoder import (
+    LAYERS_LIMIT,
+    Traits,
+    attention,
+    changed,
+    cross_attention,
+    dense,
+    experts,
+    experts_behind_dense,
+    fixed,
+    layer_config,
+    read_decoder,
+    some_experts,
+)
+from hubvram.architecture.families.dense import LLAMA
+from hubvram.architecture.families.interface import Read
+from hubvram.architecture.families.latent import is_sparse, latent_attention, latent_mlp
+from hubvram.architecture.layers import Architecture
+from hubvram.architecture.mlp import DenseMLP, MoEMLP
+from hubvram.architecture.parts import Linear, Part, Tensor, Weight
+from hubvram.checkpoint.components import Component
+from hubvram.config.document import ConfigDocument
+
+_QWEN2_VL_TEXT: Final = Traits(read_mlp=dense, windows=patterns.from_max_window_layers, qkv_bias=True)
+
+
+_QWEN3_VL_TEXT: Final = Traits(read_mlp=dense, qkv_bias="attention_bias", o_bias="attention_bias", qk_norm=True)
+
+
+def _mllama_layers(config: ConfigDocument) -> tuple[int, ...]:
+    """Layers that look at the image, as MllamaTextConfig.__post_init__ has them."""
+    return config.integers("cross_attention_layers") or (3, 8, 13, 18, 23, 28, 33, 38)
+
+
+def _mllama_mixer(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> Part:
+    """Attention to the text, or to the image alone."""
+    if index not in _mllama_layers(config):
+        return attention(config, traits, index, window)
+    return cross_attention(config, replace(traits, qk_norm=True), index)
+
+
+def _mllama_gates(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
+    gates = Tensor(name="gate", shape=(1,), count=2, component=Component.ATTENTION)
+    return (gates,) if index in _mllama_layers(config) else ()
+
+
+def _read_mllama_text(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """Its embedding has rows for 8 special tokens that the head does not predict."""
+    traits = Traits(read_mlp=dense, read_mixer=_mllama_mixer, layer_extras=_mllama_gates, tied=False)
+    architecture = read_decoder(config, architectures, traits)
+    return replace(architecture, vocab_size=architecture.vocab_size + 8)
+
+
+_KOSMOS_2_TEXT: Final = Traits(
+    read_mlp=dense,
+    names={"intermediate_size": "ffn_dim"},
+    qkv_bias=True,
+    o_bias=True,
+    mlp_bias=True,
+    norm_bias=True,
+    gated=False,
+    activation="activation_function",
+    rotary=False,
+    attention_extras=lambda config: projectors.norm(config.size("hidden_size")),
+    mlp_extras=lambda config: projectors.norm(config.size("intermediate_size")),
+)
+
+
+def _ernie_width(config: ConfigDocument, which: int) -> int:
+    """Width of the experts for text (0), or for images (1)."""
+    widths = config.integers("moe_intermediate_size") or (1536, 512)
+    if len(widths) != 2 or not all(0 < width <= 2**48 for width in widths):
+        raise config.error("moe_intermediate_size", f"expected two sizes, found {list(widths)[:4]}")
+    return widths[which]
+
+
+def _ernie_experts(config: ConfigDocument, traits: Traits, index: int, which: int) -> MoEMLP:
+    width = _ernie_width(config, which)
+    config = changed(config, moe_intermediate_size=width)
+    return replace(experts(config, traits, index, width="moe_intermediate_size"), correction_bias=True)
+
+
+def _ernie_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP | MoEMLP:
+    """Experts for text, with shared ones beside them, behind a dense layer."""
+    if not is_sparse(config, index):
+        return dense(config, traits, index)
+    shared = (config.get(int, "moe_num_shared_experts") or 0) * _ernie_width(config, 0)
+    return replace(
+        _ernie_experts(config, traits, index, 0),
+        shared_expert_intermediate_size=max(shared, 0),
+        shared_expert_bias=config.flag("use_bias"),
+    )
+
+
+def _ernie_others(config: ConfigDocument, traits: Traits, index: int) -> tuple[Part, ...]:
+    """Experts of their own for images, of which a token of text takes none."""
+    if not is_sparse(config, index):
+        return ()
+    return (replace(_ernie_experts(config, traits, index, 1), num_experts_per_tok=0),)
+
+
+_ERNIE: Final = Traits(
+    read_mlp=_ernie_mlp,
+    read_others=_ernie_others,
+    qkv_bias="use_bias",
+    o_bias="use_bias",
+    mlp_bias="use_bias",
+)
+
+
+_MOLMO2: Final = Traits(read_mlp=dense, qkv_bias="attention_bias", qk_norm=True, fused_qkv=False)
+
+
+def _read_molmo2_text(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """Its embedding has rows for further tokens that the head does not predict."""
+    whole_norms = config.get(str, "qk_norm_type") == "olmo"
+    traits = replace(_MOLMO2, qk_norm_all_heads=whole_norms, pre_norm=not config.flag("norm_after"))
+    architecture = read_decoder(config, architectures, traits)
+    further = config.get(int, "additional_vocab_size") or 0
+    if further < 0:
+        raise config.error("additional_vocab_size", f"{further} is negative")
+    return replace(architecture, vocab_size=architecture.vocab_size + further)
+
+
+def _mistral4_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP | MoEMLP:
+    """DeepSeek's, whose router keeps no bias for each expert."""
+    mlp = latent_mlp(config, traits, index)
+    return replace(mlp, correction_bias=False) if isinstance(mlp, MoEMLP) else mlp
+
+
+def _time_scales(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
+    """What the delay of the transcript does to the norm before the MLP, by a matrix of low rank."""
+    hidden, other = config.size("hidden_size"), Component.OTHER
+    matrix = Linear(name="delay", out_features=_DELAY_RANK, in_features=hidden, component=other, count=2)
+    return (matrix,)
+
+
+_DELAY_RANK: Final = 32  # VoxtralRealtimeTextAdaRmsNorm
+
+
+_STEP3_NAMES: Final = {
+    "num_key_value_heads": "num_attention_groups",
+    "n_routed_experts": "moe_num_experts",
+    "num_experts_per_tok": "moe_top_k",
+    "share_expert_dim": "share_expert_dims",
+}
+
+
+def _step3_attention(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
+    """Layers with a window may have a number of heads of their own; a gate for each head, or for each feature."""
+    local = layer_config(config, index)
+    heads = config.size_or_none("num_sliding_attention_heads")
+    if config.section("per_layer_config") is None and window is not None and heads is not None:
+        local = changed(config, num_attention_heads=heads)
+    mixer = attention(local, traits, index, window)
+    by_head = not config.is_a(str, "gating") or config.require(str, "gating") == "per-head"
+    return replace(mixer, gate_size=mixer.num_attention_heads if by_head else mixer.q_size)
+
+
+def _step3_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP | MoEMLP:
+    """Experts with a shared one, by default behind three dense layers."""
+    if not is_sparse(config, index):
+        return dense(config, traits, index)
+    found = experts(config, traits, index, width="moe_intermediate_size", number="n_routed_experts")
+    return replace(found, shared_expert_intermediate_size=config.size("share_expert_dim"), correction_bias=True)
+
+
+_STEP3: Final = Traits(
+    read_mlp=_step3_mlp,
+    read_mixer=_step3_attention,
+    qkv_bias="attention_bias",
+    o_bias="attention_bias",
+    mlp_bias="mlp_bias",
+    qk_norm=True,
+    values=fixed(first_k_dense_replace=3),
+    rotary_tables=2,
+)
+
+
+def _read_step3(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """Released files have names of their own, and lists that go on for the blocks behind the last layer."""
+    number = config.size("num_hidden_layers", largest=LAYERS_LIMIT)
+    values = {usual: config.data[name] for usual, name in _STEP3_NAMES.items() if config.data.get(name) is not None}
+    for key in ("layer_types", "mlp_layer_types"):
+        values[key] = list(config.strings(key))[:number] or None
+    if values["mlp_layer_types"] is None and config.data.get("moe_layers_enum") is not None:
+        sparse = _layers_in(config, "moe_layers_enum")
+        values["mlp_layer_types"] = ["sparse" if index in sparse else "dense" for index in range(number)]
+    other = config.section("attention_other_setting") or {}
+    if config.size_or_none("num_sliding_attention_heads") is None and "num_attention_heads" in other:
+        values["num_sliding_attention_heads"] = other["num_attention_heads"]
+    return read_decoder(changed(config, **values), architectures, _STEP3)
+
+
+def _layers_in(config: ConfigDocument, key: str) -> frozenset[int]:
+    """Numbers of layers, as a list or in a string."""
+    if not config.is_a(str, key):
+        return frozenset(config.integers(key))
+    parts = [part.strip() for part in config.require(str, key).split(",")]
+    if not all(part.isascii() and part.isdigit() and len(part) < 9 for part in parts if part):
+        raise config.error(key, "expected numbers between commas")
+    return frozenset(int(part) for part in parts if part)
+
+
+GIT: Final = Traits(
+    read_mlp=dense,
+    qkv_bias=True,
+    o_bias=True,
+    mlp_bias=True,
+    norm_bias=True,
+    gated=False,
+    pre_norm=False,  # the last norm is that of the embeddings
+    head_bias=True,
+    learned_positions="max_position_embeddings",
+)
+
+
+_TRAITS: Final[Mapping[str, Traits]] = {
+    "qwen2_vl_text": _QWEN2_VL_TEXT,
+    "qwen2_5_vl_text": _QWEN2_VL_TEXT,
+    "qwen2_5_omni_text": _QWEN2_VL_TEXT,
+    "qwen3_vl_text": _QWEN3_VL_TEXT,
+    "qwen3_omni_moe_text": replace(_QWEN3_VL_TEXT, read_mlp=some_experts, uneven_heads=True),
+    "qwen3_vl_moe_text": replace(_QWEN3_VL_TEXT, read_mlp=some_experts),
+    "glm4v_text": Traits(
+        read_mlp=dense,
+        qkv_bias=True,
+        fused_mlp=True,
+        norms_per_layer=4,
+        partial_rotary_key="partial_rotary_factor",
+    ),
+    "glm_ocr_text": Traits(read_mlp=dense, fused_mlp=True, norms_per_layer=4),
+    "paddleocr_vl_text": Traits(read_mlp=dense, qkv_bias="use_bias", o_bias="use_bias", mlp_bias="use_bias"),
+    "kosmos_2_text_model": _KOSMOS_2_TEXT,
+    "granite_docling_text": LLAMA,
+    "ernie4_5_vl_moe_text": _ERNIE,
+    "mistral4": Traits(read_mixer=latent_attention, read_mlp=_mistral4_mlp),
+    "voxtral_realtime_text": Traits(read_mlp=dense, layer_extras=_time_scales, windows=patterns.wherever_set),
+    "glm4v_moe_text": Traits(
+        read_mlp=experts_behind_dense,
+        qkv_bias="attention_bias",
+        uneven_heads=True,
+        partial_rotary_key="partial_rotary_factor",
+        partial_rotary_default=0.5,
+    ),
+}
+
+
+FAMILIES: Final[Mapping[str, Read]] = {
+    **{model_type: partial(read_decoder, traits=traits) for model_type, traits in _TRAITS.items()},
+    "mllama_text_model": _read_mllama_text,
+    "molmo2_text": _read_molmo2_text,
+    "step3p5": _read_step3,
+}
