@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +27,39 @@ def test_a_token_is_k_and_v_of_all_kv_heads() -> None:
 def test_a_sliding_layer_holds_its_window(tokens: int, held: int) -> None:
     assert held_tokens(SLIDING, tokens) == held
     assert held_tokens(FULL, tokens) == tokens
+
+
+@pytest.mark.parametrize(
+    ("named", "held"),
+    [
+        # transformers' cache has the window that a config names, though llama's class does not look at it.
+        ({"sliding_window": 10}, 10),
+        ({"attention_chunk_size": 10}, 10),
+        ({"sliding_window": None, "attention_chunk_size": 10}, 10),
+        # Its slice of one window less one is all of it.
+        ({"sliding_window": 1}, 25),
+        # No number that a window could be.
+        ({"sliding_window": 0}, 25),
+        ({"sliding_window": False}, 25),
+        ({"sliding_window": "x"}, 25),
+    ],
+)
+def test_a_window_that_a_class_does_not_know(named: dict[str, object], held: int) -> None:
+    for layer in small_llama(**named).layers:
+        assert type(layer.mixer) is FullAttention
+        assert held_tokens(layer.mixer, 25) == held
+
+
+def test_a_latent_has_such_a_window_too() -> None:
+    # A latent of 16 and 4 rotated features, in 2 bytes each.
+    sizes = {"hidden_size": 64, "num_attention_heads": 4, "vocab_size": 10, "num_hidden_layers": 2, "kv_lora_rank": 16}
+    heads = {"qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 12, "intermediate_size": 8}
+    latent = architecture_of({"model_type": "minicpm3", "q_lora_rank": 24, "sliding_window": 10} | sizes | heads)
+    assert kv_cache_bytes(latent, tokens=25, batch_size=3, element_bytes=2) == 3 * 2 * 10 * 20 * 2
+
+
+def test_keys_and_values_that_are_repeated_before_they_are_cached() -> None:
+    assert token_bytes(replace(FULL, cached_heads=4), 2) == 2 * token_bytes(FULL, 2)
 
 
 def test_llama_70b_at_8192_tokens() -> None:

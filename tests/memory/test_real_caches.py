@@ -41,6 +41,9 @@ WITH_TOWERS: Final = words("""
     aria aya_vision blip-2 cohere2_vision deepseek_vl exaone4_5 fuyu gemma3 gemma4 glm4v glm4v_moe glm_ocr got_ocr2
     idefics2 idefics3 internvl kimi_k25 kosmos-2 llava llava_next llava_onevision minimax_m3_vl mistral3 mistral4 molmo2
     ovis2 paddleocr_vl paligemma qwen2_5_vl qwen2_audio qwen2_vl qwen3_vl qwen3_vl_moe smolvlm video_llama_3 voxtral
+    deepseek_vl_hybrid ernie4_5_vl_moe gemma4_unified glm46v glmga hyperclovax_vision_v2 instructblip instructblipvideo
+    janus lfm2 lfm2_vl lighton_ocr llama4 llava_next_video moss_transcribe_diarize pp_chart2table qianfan_ocr
+    qwen2_5_omni_thinker qwen3_omni_moe_thinker shieldgemma2 step3p7 video_llava vipllava
 """)
 ENCODERS: Final = words("""
     albert bert camembert deberta deberta-v2 distilbert electra esm eurobert modernbert mpnet nomic_bert roberta
@@ -103,12 +106,24 @@ OWN: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "nemotron": {"num_key_value_heads": 2},
     **dict.fromkeys(("glm4v_text", "glm4v_moe_text", "glm_ocr_text"), _IN_THREE),
-    **dict.fromkeys(("qwen2_vl_text", "qwen2_5_vl_text", "paddleocr_vl_text"), _IN_THREE),
+    **dict.fromkeys(("qwen2_vl_text", "qwen2_5_vl_text", "paddleocr_vl_text", "qwen2_5_omni_text"), _IN_THREE),
+    "ernie4_5_vl_moe_text": {
+        "rope_parameters": {**_ROPE, "mrope_section": [3, 3, 2]}, "moe_num_experts": 4, "moe_k": 2,
+        "moe_intermediate_size": [32, 32],
+    },
+    "deepseek_vl_hybrid": {"high_res_vision_config": {"model_type": "sam_vision_model", "mlp_dim": 96}},
+    "step3p5": {"sliding_window": 8, "layer_types": ["full_attention", "sliding_attention"] * 3},
 }  # fmt: skip
 """What single classes need beyond small numbers."""
 
-LANGUAGE_MODEL: Final = {"blip-2": "language_model", "kosmos-2": "text_model"}
+LANGUAGE_MODEL: Final = {
+    **dict.fromkeys(("blip-2", "instructblip", "instructblipvideo"), "language_model"),
+    "kosmos-2": "text_model",
+}
 """Where the text model is inside those that insist on an image."""
+
+BORROWED: Final = ("glmga", "pp_chart2table", "shieldgemma2")
+"""Types that run with the class of another one."""
 
 
 def small(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,7 +165,7 @@ def class_of(model_type: str) -> Any:
 def config_of(model_type: str, made: Mapping[str, Any]) -> Any:
     """The config of the class that runs: of the text part where the class is one for text."""
     config = transformers.CONFIG_MAPPING[model_type](**json.loads(json.dumps(made)))
-    fits = isinstance(config, class_of(model_type).config_class)
+    fits = model_type in BORROWED or isinstance(config, class_of(model_type).config_class)
     return config if fits else config.get_text_config()
 
 

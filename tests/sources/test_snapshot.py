@@ -47,7 +47,8 @@ NOT_AS_PUBLISHED = {"openai/gpt-oss-20b": -_PACKED // 2 + _PACKED // 32}
 
 def stored_elements(repo_id: str) -> int:
     """What the Hub counts, or stores where its total counts weights."""
-    return published(repo_id)["published_total"] + NOT_AS_PUBLISHED.get(repo_id, 0)
+    total: int = published(repo_id)["published_total"]
+    return total + NOT_AS_PUBLISHED.get(repo_id, 0)
 
 
 def beginnings(source: SnapshotSource) -> dict[str, bytes]:

@@ -11,12 +11,16 @@ from hubvram.architecture.families import (
     classic,
     clip,
     convolutions,
+    deepseek_v4,
     dense,
     encoder_decoder,
     gemma,
+    inkling,
     latent,
     linear_attention,
+    modernbert,
     moe,
+    moe_attention,
     multimodal,
     multimodal_text,
     nemotron_nas,
@@ -24,7 +28,6 @@ from hubvram.architecture.families import (
     remote_multimodal,
     speech_encoder,
     state_space,
-    streams,
     swin,
     t5,
     text_encoder,
@@ -44,13 +47,16 @@ _FILES: Final = (
     latent,  # multi-head latent attention: DeepSeek-V2 and after
     # Decoders with experts, read by experts.py.
     moe,  # one line each
-    streams,
+    moe_attention,  # with attention of their own making too
+    deepseek_v4,
     # Decoders with layers of several kinds, read by hybrid.py.
     state_space,  # mamba
     linear_attention,  # and gated recurrences
-    convolutions,
+    convolutions,  # short ones
+    inkling,
     # Encoders; encoder_tops.py says what stands on them.
     text_encoder,  # bert
+    modernbert,  # and its decoder
     vision_encoder,  # vit
     swin,
     speech_encoder,  # wav2vec2

@@ -21,7 +21,7 @@ from hubvram.architecture.families.decoder import (
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.parts import Block, Linear, Tensor, Weight, vector
-from hubvram.architecture.patterns import Window, Windows
+from hubvram.architecture.patterns import Window
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
@@ -107,63 +107,6 @@ def _read_falcon(config: ConfigDocument, architectures: tuple[str, ...]) -> Arch
     norms = 2 if parallel_norms == 2 or not config.flag("parallel_attn") else 1
     traits = replace(_FALCON, caches_all_heads=new, norms_per_layer=norms, rotary=not config.flag("alibi"))
     return read_decoder(config, architectures, traits)
-
-
-# ------------------------------------------------------------------------- modernbert-decoder
-
-
-def _modernbert_values(config: ConfigDocument) -> Mapping[str, Any]:
-    # ModernBERT's windows reach both ways: half of one is behind a token.
-    return {"sliding_window": (config.size_or_none("local_attention") or 0) // 2}
-
-
-def _every_third_is_full(config: ConfigDocument, layers: int) -> Windows:
-    own = config.size_or_none("global_attn_every_n_layers")
-    window, pattern = config.size("sliding_window"), 3 if own is None else own
-    return [window if index % pattern else None for index in range(layers)]
-
-
-def _modernbert_norm(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
-    """Before attention; in the first layer the embedding's norm stands there already."""
-    return _norm(config, "attention norm", Component.NORM) if index else ()
-
-
-def _norm(config: ConfigDocument, name: str, component: Component) -> tuple[Weight, ...]:
-    kinds = (name, f"{name} bias") if config.flag("norm_bias") else (name,)
-    return tuple(vector(kind, config.size("hidden_size"), component) for kind in kinds)
-
-
-_MODERNBERT: Final = Traits(
-    read_mlp=dense,
-    values=_modernbert_values,
-    overrides=fixed(num_key_value_heads=None),
-    windows=_every_third_is_full,
-    layer_extras=_modernbert_norm,
-    extras=lambda config: _norm(config, "embedding norm", Component.NORM),
-    qkv_bias="attention_bias",
-    o_bias="attention_bias",
-    mlp_bias="mlp_bias",
-    norm_bias="norm_bias",
-    norms_per_layer=1,
-    head_bias="decoder_bias",
-    fused_mlp=True,
-    activation="hidden_activation",
-    rotary_tables=2,
-)
-
-
-def _read_modernbert(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
-    """What stands on top has a matrix and a norm of its own before the head."""
-    architecture = read_decoder(config, architectures, _MODERNBERT)
-    if architecture.head is None:
-        return architecture
-    hidden, bias = config.size("hidden_size"), config.flag("classifier_bias")
-    top = Linear(name="head", out_features=hidden, in_features=hidden, bias=bias, component=Component.HEAD)
-    extras = (*architecture.extras, top, *_norm(config, "head norm", Component.HEAD))
-    head = architecture.head
-    if head.out_features != architecture.vocab_size:
-        head = replace(head, bias=bias)
-    return replace(architecture, extras=extras, head=head)
 
 
 # ---------------------------------------------------------------------------------- reformer
@@ -350,7 +293,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
     "xlnet": replace(
         _BIASED,
         read_mixer=_xlnet_attention,
-        names={"n_inner": "d_inner", "head_dim": "d_head"},
+        names={"n_inner": "d_inner"},
         activation="ff_activation",
         final_norms=0,
         pre_norm=False,
@@ -361,7 +304,6 @@ _TRAITS: Final[Mapping[str, Traits]] = {
 
 _READERS: Final[Mapping[str, Read]] = {
     "falcon": _read_falcon,
-    "modernbert-decoder": _read_modernbert,
     "opt": _read_opt,
     "reformer": _read_reformer,
 }

@@ -1,4 +1,4 @@
-"""Decoders with short convolutions: between attention layers (lfm2), or in and around attention (inkling, zaya).
+"""Decoders with short convolutions: between attention layers (lfm2), or within attention (zaya).
 
 The details were read from each model's `modeling_*.py` in transformers 5.23.
 """
@@ -13,7 +13,7 @@ from typing import Final
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.families.decoder import Traits, attention, dense, fixed
-from hubvram.architecture.families.experts import ROUTED, Experts, after, by_name, count_of
+from hubvram.architecture.families.experts import Experts, after
 from hubvram.architecture.families.hybrid import (
     CONV,
     FULL,
@@ -23,7 +23,6 @@ from hubvram.architecture.families.hybrid import (
     always,
     by_indices,
     listed,
-    put,
     read_hybrid,
 )
 from hubvram.architecture.families.interface import Read
@@ -82,64 +81,7 @@ def _read_lfm2_moe(config: ConfigDocument, architectures: tuple[str, ...]) -> Ar
     return read_hybrid(config, architectures, replace(_LFM2_MOE, experts=experts))
 
 
-# ---------------------------------------------------------------- in and around attention (inkling)
-
 _HYBRID_SLIDING: Final = "hybrid_sliding"
-
-
-def _relative(
-    config: ConfigDocument, traits: Traits, index: int, window: patterns.Window, *, prefix: str, extent: str
-) -> Block:
-    """Attention with relative positions, and convolutions of K and V, whose last inputs are cached too."""
-    hidden, kernel, rank = config.size("hidden_size"), config.size("conv_kernel_size"), config.size("d_rel")
-    heads, head_dim = config.size(f"{prefix}num_attention_heads"), config.size(f"{prefix}head_dim")
-    kv_size = config.size(f"{prefix}num_key_value_heads") * head_dim
-    rows = {"q": heads * head_dim, "k": kv_size, "v": kv_size, "relative": heads * rank}
-    return Block(
-        kind="relative_attention",
-        component=Component.ATTENTION,
-        weights=(
-            *(Linear(name=name, out_features=size, in_features=hidden) for name, size in rows.items()),
-            Linear(name="o", out_features=hidden, in_features=heads * head_dim),
-        ),
-        others=(
-            Tensor(name="convolution", shape=(kv_size, 1, kernel), count=2, component=Component.SSM),
-            Tensor(name="norm", shape=(head_dim,), count=2),
-            Tensor(name="relative positions", shape=(rank, config.size(extent))),
-        ),
-    )
-
-
-def _inkling_layers(config: ConfigDocument, layers: int) -> Sequence[str]:
-    """A window in the layers of `local_layer_ids`, else in all but each sixth."""
-    if config.get(list, "local_layer_ids") is not None:
-        local = set(config.integers("local_layer_ids"))
-        return [_HYBRID_SLIDING if index in local else HYBRID for index in range(layers)]
-    return [_HYBRID_SLIDING if (index + 1) % 6 else HYBRID for index in range(layers)]
-
-
-def _around(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
-    """Convolutions behind attention and MLP."""
-    shape = (config.size("hidden_size"), 1, config.size("conv_kernel_size"))
-    return (Tensor(name="convolution", shape=shape, count=2, component=Component.SSM),)
-
-
-def _read_inkling(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
-    """Where the file has `dense_intermediate_size`, its `intermediate_size` is the experts'."""
-    width = config.size_or_none("dense_intermediate_size")
-    if width is not None:
-        config = put(config, moe_intermediate_size=config.size("intermediate_size"), intermediate_size=width)
-    return read_hybrid(config, architectures, _INKLING)
-
-
-def _shared_rows(config: ConfigDocument) -> Weight:
-    """The router weighs the shared experts too."""
-    shape = (count_of(config, "n_shared_experts"), config.size("hidden_size"))
-    return Tensor(name="shared rows", shape=shape, component=Component.ROUTER)
-
-
-def _router_scale(config: ConfigDocument) -> Weight:
-    return vector("scale", 1, Component.ROUTER)
 
 
 # --------------------------------------------------------------------------- within attention (zaya)
@@ -198,14 +140,6 @@ def _embedding_scales(config: ConfigDocument) -> tuple[Weight, ...]:
     return (Tensor(name="embedding scales", shape=(config.size("hidden_size"),), count=2, component=Component.OTHER),)
 
 
-def _embedding_norm(config: ConfigDocument) -> tuple[Weight, ...]:
-    return (vector("embedding norm", config.size("hidden_size"), Component.NORM),)
-
-
-def _mlp_scale(config: ConfigDocument) -> tuple[Weight, ...]:
-    return (vector("scale", 1),)
-
-
 # ------------------------------------------------------------------------------------ model types
 
 _LFM: Final = Traits(
@@ -217,25 +151,6 @@ _LFM: Final = Traits(
 _LFM2_EXPERTS: Final = Experts(layers=partial(after, dense_layers="num_dense_layers"))
 _LFM2_MOE: Final = Hybrid(kinds=listed(_not_told), mixers={CONV: short_conv, FULL: attention}, traits=_LFM)
 
-_INKLING: Final = Hybrid(
-    kinds=listed(_inkling_layers),
-    mixers={
-        HYBRID: partial(_relative, prefix="", extent="rel_extent"),
-        _HYBRID_SLIDING: partial(_relative, prefix="swa_", extent="sliding_window"),
-    },
-    traits=Traits(
-        read_mlp=dense,
-        mlp_extras=_mlp_scale,
-        layer_extras=_around,
-        extras=_embedding_norm,
-        rotary=False,
-    ),
-    experts=replace(
-        ROUTED,
-        layers=partial(by_name, usual=partial(after, dense_layers="dense_mlp_idx")),
-        others=(_shared_rows, _router_scale),
-    ),
-)
 
 _TYPES: Final[Mapping[str, Hybrid]] = {
     "lfm2": Hybrid(
@@ -270,6 +185,5 @@ _TYPES: Final[Mapping[str, Hybrid]] = {
 
 FAMILIES: Final[Mapping[str, Read]] = {
     **{model_type: partial(read_hybrid, hybrid=hybrid) for model_type, hybrid in _TYPES.items()},
-    "inkling_text": _read_inkling,
     "lfm2_moe": _read_lfm2_moe,
 }

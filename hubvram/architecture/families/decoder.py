@@ -20,7 +20,7 @@ from hubvram.architecture.attention import (
     SlidingAttention,
 )
 from hubvram.architecture.layers import Architecture, Layer
-from hubvram.architecture.mlp import DenseMLP, MoEMLP
+from hubvram.architecture.mlp import DenseMLP
 from hubvram.architecture.parts import Linear, Norms, Part, Weight
 from hubvram.config.document import ConfigDocument
 
@@ -45,69 +45,91 @@ Switch = bool | str
 class Traits:
     """In what a model type differs from llama."""
 
-    read_mlp: ReadMLP
+    # --- the config's fields
     names: Mapping[str, str] = field(default_factory=dict)
     """Usual field name -> this model type's, where the table of transformers' defaults does not say it."""
     values: ReadValues | None = None
     """What usual fields are where the file does not have them: fixed by the model's code, or by other fields."""
     overrides: ReadValues | None = None
     """What usual fields are whatever the file says: the class computes them, or knows none of that name."""
+
+    # --- attention
     read_mixer: ReadMixer = field(default_factory=lambda: attention)
-    read_others: ReadParts | None = None
-    """Further parts of a layer."""
-    layer_extras: ReadLayerWeights | None = None
-    """Further weights of a layer, with their component."""
-    attention_extras: ReadWeights | None = None
-    """What attention holds beside its matrices and q/k norms."""
-    mlp_extras: ReadWeights | None = None
-    """What a dense MLP holds beside its matrices."""
-    extras: ReadWeights | None = None
-    """Further weights outside the layers, with their component."""
     windows: patterns.WindowRule = patterns.unasked
+    """Which layers look at a window only."""
     kinds: tuple[str, ...] = ()
     """What `layer_types` may name beside attention over everything, a window or a chunk."""
     both_ways: str | None = None
     """The config field that makes attention reach both ways, where the config class then halves the window."""
     qkv_bias: Switch = False
     o_bias: Switch = False
-    mlp_bias: Switch = False
     qk_norm: Switch = False
+    """Whether Q and K are normed, by default head by head."""
     qk_norm_all_heads: bool = False
+    """Whether that norm has a weight for each feature of each head."""
     qk_norm_bias: bool = False
     fused_qkv: bool = False
+    """Whether one matrix makes Q, K and V."""
     output_gate: bool = False
     """Whether attention gates each feature of what it says (qwen3_next)."""
     own_cache: bool = False
     """Whether K and V are kept otherwise than full attention keeps them."""
     caches_all_heads: bool = False
     """Whether K and V are repeated for all heads before they are cached (falcon)."""
+    uneven_heads: bool = False
+    """Whether the class rounds hidden_size / heads down, where others insist that it divides."""
+    attention_extras: ReadWeights | None = None
+    """What attention holds beside its matrices and q/k norms."""
+
+    # --- MLP
+    read_mlp: ReadMLP
+    gated: bool = True
+    mlp_bias: Switch = False
+    fused_mlp: bool = False
+    """Whether one matrix makes gate and up."""
+    activation: str = "hidden_act"
+    """The config field that names the activation."""
+    mlp_extras: ReadWeights | None = None
+    """What a dense MLP holds beside its matrices."""
+    parallel: Switch = False
+    """Attention and MLP side by side, behind one norm."""
+
+    # --- norms
     norms_per_layer: int = 2
     post_norms: Switch = False
     """Whether two more norms stand behind attention and MLP."""
     final_norms: int = 1
     norm_bias: Switch = False
-    parallel: Switch = False
-    """Attention and MLP side by side, behind one norm."""
     pre_norm: bool = True
-    uneven_heads: bool = False
-    """Whether the class rounds hidden_size / heads down, where others insist that it divides."""
-    head_bias: Switch = False
-    gated: bool = True
-    fused_mlp: bool = False
-    activation: str = "hidden_act"
-    tied: Switch = "tie_word_embeddings"
+    """Whether norms stand before attention and MLP; else they stand behind them."""
+
+    # --- positions
     learned_positions: str | None = None
     """The config field that says how many positions have a learned embedding."""
     position_offset: int = 0
     """Rows of that embedding beyond the positions (opt: 2)."""
-    embedding_size: str | None = None
-    """The config field with the width of the embedding and the head, where that is not hidden_size (opt)."""
     rotary: bool = True
     rotary_key: str | None = None
     """The config field that says how many dimensions of a head rotate, where it is none that says which share."""
     partial_rotary_key: str | None = None
+    """The config field that says which share of a head's dimensions rotates; all where there is no such field."""
     partial_rotary_default: float = 1.0
     rotary_tables: int = 1
+    """Sets of cos and sin: more than one where kinds of layers rotate differently."""
+
+    # --- embedding and head
+    embedding_size: str | None = None
+    """The config field with the width of the embedding and the head, where that is not hidden_size (opt)."""
+    tied: Switch = "tie_word_embeddings"
+    head_bias: Switch = False
+
+    # --- further parts and weights, each with its component
+    read_others: ReadParts | None = None
+    """Further parts of a layer."""
+    layer_extras: ReadLayerWeights | None = None
+    """Further weights of a layer."""
+    extras: ReadWeights | None = None
+    """Further weights outside the layers."""
 
 
 def read_decoder(config: ConfigDocument, architectures: tuple[str, ...], traits: Traits) -> Architecture:
@@ -217,17 +239,20 @@ def _attention_over(window: patterns.Window, traits: Traits) -> Callable[..., Fu
 
 def layer_config(config: ConfigDocument, index: int) -> ConfigDocument:
     """The config as `per_layer_config` changes it for one layer (keys are zero-padded, values are fields)."""
-    layers = config.section("per_layer_config") or {}
-    key = next((key for digits in range(1, 6) if (key := str(index).zfill(digits)) in layers), None)
-    if key is None:
-        return config
-    document = ConfigDocument(model_id=config.model_id, data=layers, path=f"{config.path}per_layer_config.")
-    return changed(config, **(document.section(key) or {}))
+    layers = section_of(config, "per_layer_config")
+    key = next((key for digits in range(1, 6) if (key := str(index).zfill(digits)) in layers.data), None)
+    return config if key is None else changed(config, **(layers.section(key) or {}))
 
 
 def changed(config: ConfigDocument, **values: Any) -> ConfigDocument:
-    """The config with other values for a few fields."""
-    return replace(config, data={**config.data, **values})
+    """The config with other values for a few fields, under the names that its model type has for them."""
+    own = {config.attribute_map.get(key, key): value for key, value in values.items()}
+    return replace(config, data={**config.data, **own})
+
+
+def section_of(config: ConfigDocument, key: str) -> ConfigDocument:
+    """A nested object, empty where absent."""
+    return ConfigDocument(model_id=config.model_id, data=config.section(key) or {}, path=f"{config.path}{key}.")
 
 
 def usual_fields(config: ConfigDocument, traits: Traits) -> ConfigDocument:
@@ -260,11 +285,7 @@ def rotary_dim_of(config: ConfigDocument, traits: Traits, layers: tuple[Layer, .
     if traits.partial_rotary_key is None:
         return head_dim
     # transformers 5 writes it into rope_parameters, under one name for all; everything older beside the rest.
-    rope = ConfigDocument(
-        model_id=config.model_id,
-        data=config.section("rope_parameters") or {},
-        path=f"{config.path}rope_parameters.",
-    )
+    rope = section_of(config, "rope_parameters")
     for document, key in ((rope, "partial_rotary_factor"), (config, traits.partial_rotary_key)):
         share = document.get(float, key)
         if share is not None:
@@ -316,47 +337,3 @@ def _dense(config: ConfigDocument, traits: Traits, intermediate_size: int) -> De
         fused=traits.fused_mlp,
         others=traits.mlp_extras(config) if traits.mlp_extras else (),
     )
-
-
-def experts(
-    config: ConfigDocument,
-    traits: Traits,
-    index: int,
-    *,
-    width: str,
-    number: str = "num_experts",
-    shared_width: str | None = None,
-) -> MoEMLP:
-    """Experts in every layer: the fields that say how wide, how many, and how wide a shared one is."""
-    number_of_experts, chosen = config.size(number), config.size("num_experts_per_tok")
-    if chosen > number_of_experts:
-        raise config.error("num_experts_per_tok", f"{chosen} of {number_of_experts} experts cannot be chosen")
-    return MoEMLP(
-        hidden_size=config.size("hidden_size"),
-        num_experts=number_of_experts,
-        num_experts_per_tok=chosen,
-        moe_intermediate_size=config.size(width),
-        hidden_act=config.require(str, traits.activation),
-        shared_expert_intermediate_size=config.size(shared_width) if shared_width else 0,
-        shared_expert_gate=shared_width is not None,
-    )
-
-
-def some_experts(
-    config: ConfigDocument, traits: Traits, index: int, *, shared_width: str | None = None
-) -> DenseMLP | MoEMLP:
-    """Experts, if any, in each `decoder_sparse_step`-th layer that is not among `mlp_only_layers` (qwen3_moe)."""
-    sparse = (index + 1) % config.size("decoder_sparse_step") == 0 and config.get(int, "num_experts") != 0
-    if sparse and index not in config.integers("mlp_only_layers"):
-        return experts(config, traits, index, width="moe_intermediate_size", shared_width=shared_width)
-    return dense(config, traits, index)
-
-
-def experts_behind_dense(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP | MoEMLP:
-    """`first_k_dense_replace` dense layers, then experts with shared ones beside them (glm4_moe)."""
-    if index < config.require(int, "first_k_dense_replace"):
-        return dense(config, traits, index)
-    width = config.size("moe_intermediate_size")
-    chosen = experts(config, traits, index, width="moe_intermediate_size", number="n_routed_experts")
-    shared = (config.get(int, "n_shared_experts") or 0) * width
-    return replace(chosen, shared_expert_intermediate_size=shared, correction_bias=True)

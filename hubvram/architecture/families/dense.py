@@ -23,15 +23,12 @@ from hubvram.architecture.families.decoder import (
     changed,
     cross_attention,
     dense,
-    experts,
-    experts_behind_dense,
     four_times_hidden,
     read_decoder,
-    some_experts,
 )
+from hubvram.architecture.families.experts import check_chosen
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
-from hubvram.architecture.mlp import MoEMLP
 from hubvram.architecture.parts import Block, Linear, Part, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
@@ -40,21 +37,13 @@ WIDENING_LIMIT: Final = 1000
 """How many times the hidden size an MLP may be wide: far more than any model has."""
 
 
-def _granite_experts(config: ConfigDocument, traits: Traits, index: int) -> MoEMLP:
-    """Experts, and beside them a shared one of `shared_intermediate_size`, where that is not 0."""
-    chosen = experts(config, traits, index, width="intermediate_size", number="num_local_experts")
-    shared = config.size("shared_intermediate_size") if config.get(int, "shared_intermediate_size") else 0
-    return replace(chosen, shared_expert_intermediate_size=shared)
-
-
 def _doge_mlp(config: ConfigDocument, traits: Traits, index: int) -> Part:
     """An MLP; with `is_moe`, experts of one row and column each beside it, found by two halves of a key."""
     mlp = dense(config, traits, index)
     if not config.flag("is_moe"):
         return mlp
     number, chosen, hidden = config.size("num_experts"), config.size("num_experts_per_tok"), mlp.hidden_size
-    if chosen > number:
-        raise config.error("num_experts_per_tok", f"{chosen} of {number} experts cannot be chosen")
+    check_chosen(config, "num_experts_per_tok", chosen, number)
     return Block(
         kind="cross_domain_moe",
         component=Component.MLP,
@@ -194,7 +183,6 @@ _OLMO2: Final = Traits(
 _TRAITS: Final[Mapping[str, Traits]] = {
     "llama": LLAMA,
     "mistral": Traits(read_mlp=dense, windows=patterns.wherever_set),
-    "mixtral": Traits(read_mlp=partial(experts, width="intermediate_size"), windows=patterns.wherever_set),
     "qwen2": Traits(read_mlp=dense, windows=patterns.from_max_window_layers, qkv_bias=True),
     "qwen3": Traits(
         read_mlp=dense,
@@ -203,40 +191,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         o_bias="attention_bias",
         qk_norm=True,
     ),
-    "qwen3_moe": Traits(
-        read_mlp=some_experts,
-        windows=patterns.if_used,
-        qkv_bias="attention_bias",
-        o_bias="attention_bias",
-        qk_norm=True,
-    ),
-    "qwen2_moe": Traits(
-        read_mlp=partial(some_experts, shared_width="shared_expert_intermediate_size"),
-        windows=patterns.every_other_before_max_window_layers,
-        qkv_bias="qkv_bias",
-    ),
-    "glm4_moe": Traits(
-        read_mlp=experts_behind_dense,
-        uneven_heads=True,
-        qkv_bias="attention_bias",
-        qk_norm="use_qk_norm",
-        partial_rotary_key="partial_rotary_factor",
-        partial_rotary_default=0.5,
-    ),
     "granite": LLAMA,
-    "granitemoe": Traits(
-        read_mlp=partial(experts, width="intermediate_size", number="num_local_experts"),
-        qkv_bias="attention_bias",
-        o_bias="attention_bias",
-    ),
-    "phimoe": Traits(
-        read_mlp=partial(experts, width="intermediate_size", number="num_local_experts"),
-        windows=patterns.wherever_set,
-        qkv_bias="attention_bias",
-        o_bias="attention_bias",
-        norm_bias=True,
-        head_bias="lm_head_bias",
-    ),
     "cohere": Traits(
         read_mlp=dense,
         qkv_bias="attention_bias",
@@ -385,7 +340,6 @@ _TRAITS: Final[Mapping[str, Traits]] = {
     "hyperclovax": replace(LLAMA, post_norms="use_post_norm"),
     "cwm": Traits(read_mlp=dense, windows=patterns.all_but_every_fourth_from_first, mlp_bias="mlp_bias"),
     "granite_swa": replace(LLAMA, windows=patterns.all_but_every_fourth_from_first, attention_extras=_sinks),
-    "granitemoeshared": Traits(read_mlp=_granite_experts, qkv_bias="attention_bias", o_bias="attention_bias"),
     "iquestcoder": LLAMA,
     "internlm3": replace(LLAMA, qkv_bias="qkv_bias", o_bias="qkv_bias", mlp_bias="bias"),
     "emu3_text_model": LLAMA,

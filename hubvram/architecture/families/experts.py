@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import FullAttention
@@ -106,7 +107,7 @@ def with_experts(config: ConfigDocument, traits: Traits, experts: Experts) -> Tr
     def read_mlp(config: ConfigDocument, traits: Traits, index: int) -> Part | None:
         if not sparse[index]:
             return dense_mlp(config, traits, index)
-        return _moe(config, traits, experts, chosen[index])
+        return read_experts(config, traits, experts, chosen[index])
 
     dense_mlp = traits.read_mlp
     return replace(traits, read_mlp=read_mlp)
@@ -132,10 +133,11 @@ _LARGEST: Final = 2**20
 """More experts or heads than any layer has."""
 
 
-def _moe(config: ConfigDocument, traits: Traits, experts: Experts, chosen: int) -> MoEMLP:
+def read_experts(config: ConfigDocument, traits: Traits, experts: Experts, chosen: int | None = None) -> MoEMLP:
+    """The experts of one layer, of which a token takes `chosen`, or as many as the config says for all layers."""
     number, width = config.size(experts.number), config.size(experts.width)
-    if chosen > number:
-        raise config.error(experts.chosen, f"{chosen} of {number} experts cannot be chosen")
+    chosen = config.size(experts.chosen) if chosen is None else chosen
+    check_chosen(config, experts.chosen, chosen, number)
     shared_width = width * count_of(config, experts.shared_number) + count_of(config, experts.shared_width)
     return MoEMLP(
         hidden_size=config.size("hidden_size"),
@@ -143,6 +145,7 @@ def _moe(config: ConfigDocument, traits: Traits, experts: Experts, chosen: int) 
         num_experts_per_tok=chosen,
         moe_intermediate_size=width,
         hidden_act=config.require(str, traits.activation),
+        gated=traits.gated,
         expert_bias=experts.bias,
         shared_expert_intermediate_size=shared_width,
         shared_expert_bias=switch(config, traits.mlp_bias),
@@ -151,6 +154,12 @@ def _moe(config: ConfigDocument, traits: Traits, experts: Experts, chosen: int) 
         correction_bias=experts.correction_bias,
         others=tuple(read(config) for read in experts.others),
     )
+
+
+def check_chosen(config: ConfigDocument, key: str, chosen: int, number: int) -> None:
+    """Raises ConfigError where a token would take more experts than there are."""
+    if chosen > number:
+        raise config.error(key, f"{chosen} of {number} experts cannot be chosen")
 
 
 def count_of(config: ConfigDocument, key: str | None) -> int:
@@ -172,8 +181,17 @@ def dense_of(*fields: str) -> ReadMLP:
     return read_mlp
 
 
+LOCAL: Final = Experts(number="num_local_experts", width="intermediate_size")
+"""As GPT-OSS names its experts."""
+
+WIDE: Final = Experts(width="intermediate_size")
+"""Each as wide as a dense MLP would be (mixtral)."""
+
 ROUTED: Final = Experts(number="n_routed_experts", shared_number="n_shared_experts", correction_bias=True)
 """As DeepSeek-V3 names its experts."""
+
+BEHIND_DENSE: Final = replace(ROUTED, layers=partial(after, dense_layers="first_k_dense_replace"))
+"""The same behind a few dense layers."""
 
 
 def full_where(is_full: Callable[[int, int], bool]) -> patterns.WindowRule:
@@ -184,17 +202,6 @@ def full_where(is_full: Callable[[int, int], bool]) -> patterns.WindowRule:
         return [None if is_full(index, layers) else window for index in range(layers)]
 
     return rule
-
-
-def with_values(config: ConfigDocument, **values: Any) -> ConfigDocument:
-    """The config with other values."""
-    return replace(config, data={**config.data, **values})
-
-
-def section_of(config: ConfigDocument, key: str) -> ConfigDocument:
-    """A nested object, empty where absent."""
-    data = config.section(key) or {}
-    return ConfigDocument(model_id=config.model_id, data=data, path=f"{config.path}{key}.")
 
 
 def with_sinks(mixer: FullAttention) -> FullAttention:

@@ -18,9 +18,10 @@ from hubvram.architecture.families.decoder import (
     layer_config,
     read_decoder,
 )
+from hubvram.architecture.families.experts import Experts, count_of, read_experts
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
-from hubvram.architecture.mlp import DenseMLP, MoEMLP
+from hubvram.architecture.mlp import DenseMLP
 from hubvram.architecture.parts import Linear, Part, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
@@ -58,14 +59,9 @@ def _attention(config: ConfigDocument, traits: Traits, index: int, window: patte
     return attention(config, traits, index, window, shared if index >= _first_shared(config) else None)
 
 
-def _optional(config: ConfigDocument, key: str) -> int:
-    """A dimension, or 0 for what a model goes without."""
-    return config.size(key) if config.get(int, key) else 0
-
-
 def _per_layer_input(config: ConfigDocument) -> tuple[DenseMLP, ...]:
     """What brings a token's embedding for this layer in: a narrow MLP, gated by that embedding."""
-    width = _optional(config, "hidden_size_per_layer_input")
+    width = count_of(config, "hidden_size_per_layer_input")
     return (_narrow(config, width, config.require(str, "hidden_activation")),) if width else ()
 
 
@@ -75,7 +71,7 @@ def _narrow(config: ConfigDocument, width: int, activation: str) -> DenseMLP:
 
 def _per_layer_embeddings(config: ConfigDocument) -> tuple[Weight, ...]:
     """A second embedding with a row part for each layer, and what makes the same from the first one."""
-    width = _optional(config, "hidden_size_per_layer_input")
+    width = count_of(config, "hidden_size_per_layer_input")
     if not width:
         return ()
     rows, hidden = config.size("vocab_size_per_layer_input"), config.size("hidden_size")
@@ -177,26 +173,17 @@ def _gemma4_others(config: ConfigDocument, traits: Traits, index: int) -> tuple[
     """The embedding for this layer, and experts beside the MLP."""
     if not config.flag("enable_moe_block"):
         return _per_layer_input(config)
-    hidden, number, chosen = config.size("hidden_size"), config.size("num_experts"), config.size("top_k_experts")
-    if chosen > number:
-        raise config.error("top_k_experts", f"{chosen} of {number} experts cannot be chosen")
-    experts = MoEMLP(
-        hidden_size=hidden,
-        num_experts=number,
-        num_experts_per_tok=chosen,
-        moe_intermediate_size=config.size("moe_intermediate_size"),
-        hidden_act=config.require(str, traits.activation),
-        others=(
-            vector("router scale", hidden, Component.ROUTER),
-            vector("scale of each expert", number, Component.ROUTER),
-        ),
+    experts = read_experts(config, traits, Experts(chosen="top_k_experts"))
+    scales = (
+        vector("router scale", experts.hidden_size, Component.ROUTER),
+        vector("scale of each expert", experts.num_experts, Component.ROUTER),
     )
-    return *_per_layer_input(config), experts
+    return *_per_layer_input(config), replace(experts, others=scales)
 
 
 def _gemma4_layer(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
     """A scale for the whole layer, and norms for what not every model has."""
-    norms = (1 if _optional(config, "hidden_size_per_layer_input") else 0) + 3 * config.flag("enable_moe_block")
+    norms = (1 if count_of(config, "hidden_size_per_layer_input") else 0) + 3 * config.flag("enable_moe_block")
     further = Tensor(name="norm", shape=(config.size("hidden_size"),), count=norms, component=Component.NORM)
     return *_gemma4_scale(config, index), *((further,) if norms else ())
 

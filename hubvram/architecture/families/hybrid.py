@@ -16,6 +16,7 @@ from hubvram.architecture.families.decoder import (
     ReadMixer,
     ReadMLP,
     Traits,
+    changed,
     read_decoder,
     usual_fields,
 )
@@ -68,13 +69,7 @@ def read_hybrid(config: ConfigDocument, architectures: tuple[str, ...], hybrid: 
         return hybrid.mlps.get(kinds[index], usual_mlp)(config, traits, index)
 
     traits = replace(traits, read_mixer=read_mixer, read_mlp=read_mlp, kinds=tuple(hybrid.mixers))
-    return read_decoder(put(config, layer_types=list(kinds)), architectures, traits)
-
-
-def put(config: ConfigDocument, **values: Any) -> ConfigDocument:
-    """The config with other values."""
-    own = {config.attribute_map.get(key, key): value for key, value in values.items()}
-    return replace(config, data={**config.data, **own})
+    return read_decoder(changed(config, layer_types=list(kinds)), architectures, traits)
 
 
 def no_mixer(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> None:

@@ -9,7 +9,8 @@ from typing import Final
 
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import LatentAttention
-from hubvram.architecture.families.decoder import Traits, dense, experts, read_decoder, switch
+from hubvram.architecture.families.decoder import Traits, dense, layer_config, read_decoder
+from hubvram.architecture.families.experts import Experts, count_of, read_experts
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
@@ -119,19 +120,13 @@ def latent_mlp(
     """Dense layers first, then experts with shared ones beside them."""
     if config.get(int, number) is None or not is_sparse(config, index):
         return dense(config, traits, index)
-    shared = _number_of(config, "n_shared_experts")
+    shared = count_of(config, "n_shared_experts")
     return replace(
-        experts(config, traits, index, width="moe_intermediate_size", number=number),
+        read_experts(config, traits, Experts(number=number)),
         shared_expert_intermediate_size=shared * config.size(shared_width) if shared else 0,
-        shared_expert_bias=switch(config, traits.mlp_bias),
         # Classes that have no other method do not name it.
         correction_bias=config.get(str, "topk_method") in (None, "noaux_tc"),
     )
-
-
-def _number_of(config: ConfigDocument, key: str) -> int:
-    """A number of things of which there may be none."""
-    return config.size(key) if config.get(int, key) else 0
 
 
 def _norm_behind_experts(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
@@ -204,8 +199,8 @@ def _read_longcat(config: ConfigDocument, architectures: tuple[str, ...]) -> Arc
 
 def _longcat_experts(config: ConfigDocument, traits: Traits, index: int) -> MoEMLP:
     """Beside the experts stand some that hand back what they get: rows of the router, and no weights."""
-    zero = _number_of(config, "zero_expert_num")
-    part = experts(config, traits, index, width="moe_intermediate_size", number="n_routed_experts")
+    zero = count_of(config, "zero_expert_num")
+    part = read_experts(config, traits, Experts(number="n_routed_experts", correction_bias=True))
     bias = config.flag("router_bias")
     rows = Linear(
         name="router, zero experts",
@@ -215,7 +210,7 @@ def _longcat_experts(config: ConfigDocument, traits: Traits, index: int) -> MoEM
         component=Component.ROUTER,
     )
     more = (rows, vector("correction bias, zero experts", zero, Component.ROUTER)) if zero else ()
-    return replace(part, router_bias=bias, correction_bias=True, others=more)
+    return replace(part, router_bias=bias, others=more)
 
 
 def _second_half(config: ConfigDocument, traits: Traits, index: int) -> tuple[Part, ...]:
@@ -312,7 +307,7 @@ def _dots3_mixer(config: ConfigDocument, traits: Traits, index: int, window: pat
         slides = config.get(bool, "use_sliding_window") is not False
         kind = _SLIDING if slides and index >= 2 and index % 4 != 1 else "full_attention"
     if kind == _SLIDING:
-        config = _dots3_sliding(config) if per_layer is None else _dots3_layer(config, index)
+        config = _dots3_sliding(config) if per_layer is None else layer_config(config, index)
     elif per_layer is None and kind == "full_attention" and config.get(bool, "use_dsa") is not False:
         kind = _INDEXED
     part = (indexed_attention if kind == _INDEXED else latent_attention)(config, traits, index)
@@ -333,15 +328,6 @@ def _dots3_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP |
     published = "moe_shared_expert_intermediate_size"
     width = "shared_experts_intermediate_size" if config.get(int, published) is None else published
     return latent_mlp(config, traits, index, shared_width=width)
-
-
-def _dots3_layer(config: ConfigDocument, index: int) -> ConfigDocument:
-    layers = inner_config(config, "per_layer_config")
-    name = next((name for name in (f"{index}", f"{index:02}", f"{index:03}") if name in layers.data), None)
-    if name is None:
-        return config
-    own = layers.section(name) or {}
-    return replace(config, data={**config.data, **own})
 
 
 def _dots3_sliding(config: ConfigDocument) -> ConfigDocument:

@@ -20,14 +20,12 @@ from hubvram.architecture.families.decoder import (
     changed,
     cross_attention,
     dense,
-    experts,
-    experts_behind_dense,
     fixed,
     layer_config,
     read_decoder,
-    some_experts,
 )
 from hubvram.architecture.families.dense import LLAMA
+from hubvram.architecture.families.experts import BEHIND_DENSE, Experts, in_steps, read_experts, read_moe
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.latent import is_sparse, latent_attention, latent_mlp
 from hubvram.architecture.layers import Architecture
@@ -89,31 +87,23 @@ def _ernie_width(config: ConfigDocument, which: int) -> int:
     return widths[which]
 
 
-def _ernie_experts(config: ConfigDocument, traits: Traits, index: int, which: int) -> MoEMLP:
-    width = _ernie_width(config, which)
-    config = changed(config, moe_intermediate_size=width)
-    return replace(experts(config, traits, index, width="moe_intermediate_size"), correction_bias=True)
-
-
 def _ernie_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP | MoEMLP:
     """Experts for text, with shared ones beside them, behind a dense layer."""
     if not is_sparse(config, index):
         return dense(config, traits, index)
-    shared = (config.get(int, "moe_num_shared_experts") or 0) * _ernie_width(config, 0)
-    return replace(
-        _ernie_experts(config, traits, index, 0),
-        shared_expert_intermediate_size=max(shared, 0),
-        shared_expert_bias=config.flag("use_bias"),
-    )
+    config = changed(config, moe_intermediate_size=_ernie_width(config, 0))
+    return read_experts(config, traits, replace(_ERNIE_EXPERTS, shared_number="moe_num_shared_experts"))
 
 
 def _ernie_others(config: ConfigDocument, traits: Traits, index: int) -> tuple[Part, ...]:
     """Experts of their own for images, of which a token of text takes none."""
     if not is_sparse(config, index):
         return ()
-    return (replace(_ernie_experts(config, traits, index, 1), num_experts_per_tok=0),)
+    config = changed(config, moe_intermediate_size=_ernie_width(config, 1))
+    return (replace(read_experts(config, traits, _ERNIE_EXPERTS), num_experts_per_tok=0),)
 
 
+_ERNIE_EXPERTS: Final = Experts(correction_bias=True)
 _ERNIE: Final = Traits(
     read_mlp=_ernie_mlp,
     read_others=_ernie_others,
@@ -176,10 +166,10 @@ def _step3_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP |
     """Experts with a shared one, by default behind three dense layers."""
     if not is_sparse(config, index):
         return dense(config, traits, index)
-    found = experts(config, traits, index, width="moe_intermediate_size", number="n_routed_experts")
-    return replace(found, shared_expert_intermediate_size=config.size("share_expert_dim"), correction_bias=True)
+    return read_experts(config, traits, _STEP3_EXPERTS)
 
 
+_STEP3_EXPERTS: Final = Experts(number="n_routed_experts", shared_width="share_expert_dim", correction_bias=True)
 _STEP3: Final = Traits(
     read_mlp=_step3_mlp,
     read_mixer=_step3_attention,
@@ -235,8 +225,6 @@ _TRAITS: Final[Mapping[str, Traits]] = {
     "qwen2_5_vl_text": _QWEN2_VL_TEXT,
     "qwen2_5_omni_text": _QWEN2_VL_TEXT,
     "qwen3_vl_text": _QWEN3_VL_TEXT,
-    "qwen3_omni_moe_text": replace(_QWEN3_VL_TEXT, read_mlp=some_experts, uneven_heads=True),
-    "qwen3_vl_moe_text": replace(_QWEN3_VL_TEXT, read_mlp=some_experts),
     "glm4v_text": Traits(
         read_mlp=dense,
         qkv_bias=True,
@@ -251,18 +239,27 @@ _TRAITS: Final[Mapping[str, Traits]] = {
     "ernie4_5_vl_moe_text": _ERNIE,
     "mistral4": Traits(read_mixer=latent_attention, read_mlp=_mistral4_mlp),
     "voxtral_realtime_text": Traits(read_mlp=dense, layer_extras=_time_scales, windows=patterns.wherever_set),
-    "glm4v_moe_text": Traits(
-        read_mlp=experts_behind_dense,
-        qkv_bias="attention_bias",
-        uneven_heads=True,
-        partial_rotary_key="partial_rotary_factor",
-        partial_rotary_default=0.5,
-    ),
 }
 
 
+_MOE: Final[Mapping[str, tuple[Traits, Experts]]] = {
+    "qwen3_vl_moe_text": (_QWEN3_VL_TEXT, Experts(layers=in_steps)),
+    "qwen3_omni_moe_text": (replace(_QWEN3_VL_TEXT, uneven_heads=True), Experts(layers=in_steps)),
+    "glm4v_moe_text": (
+        Traits(
+            read_mlp=dense,
+            qkv_bias="attention_bias",
+            uneven_heads=True,
+            partial_rotary_key="partial_rotary_factor",
+            partial_rotary_default=0.5,
+        ),
+        BEHIND_DENSE,
+    ),
+}
+
 FAMILIES: Final[Mapping[str, Read]] = {
     **{model_type: partial(read_decoder, traits=traits) for model_type, traits in _TRAITS.items()},
+    **{model_type: partial(read_moe, traits=traits, experts=experts) for model_type, (traits, experts) in _MOE.items()},
     "mllama_text_model": _read_mllama_text,
     "molmo2_text": _read_molmo2_text,
     "step3p5": _read_step3,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from hubvram.architecture import patterns
-from hubvram.architecture.families.decoder import Traits, attention, changed, dense, fixed, read_decoder
+from hubvram.architecture.families.decoder import Traits, attention, changed, dense, fixed, read_decoder, section_of
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.parts import Block, Linear, Norms, Part
@@ -42,7 +42,7 @@ def _part(config: ConfigDocument, index: int, name: str) -> ConfigDocument:
     if not isinstance(block, dict):
         raise config.error(f"block_configs[{index}]", "expected an object")
     document = ConfigDocument(model_id=config.model_id, data=block, path=path)
-    return ConfigDocument(model_id=config.model_id, data=document.section(name) or {}, path=f"{path}{name}.")
+    return section_of(document, name)
 
 
 def _mixer(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> Part | None:

@@ -16,11 +16,11 @@ from hubvram.architecture.families.decoder import (
     attention,
     changed,
     dense,
-    experts,
     fixed,
     four_times_hidden,
     read_decoder,
 )
+from hubvram.architecture.families.experts import WIDE, read_experts
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
@@ -116,7 +116,7 @@ def _experts_if_any(config: ConfigDocument, traits: Traits, index: int) -> Dense
     """MiniCPM-MoE is a MiniCPM with `num_experts`."""
     if not config.get(int, "num_experts"):
         return dense(config, traits, index)
-    return experts(config, traits, index, width="intermediate_size")
+    return read_experts(config, traits, WIDE)
 
 
 def _no_experts(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP:

@@ -13,8 +13,8 @@ from typing import Final
 
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import FullAttention
-from hubvram.architecture.families.decoder import Traits, attention, dense, fixed, switch, usual_fields
-from hubvram.architecture.families.experts import Experts
+from hubvram.architecture.families.decoder import Traits, attention, changed, dense, fixed, switch, usual_fields
+from hubvram.architecture.families.experts import Experts, read_experts
 from hubvram.architecture.families.hybrid import (
     FULL,
     HYBRID,
@@ -26,7 +26,6 @@ from hubvram.architecture.families.hybrid import (
     listed,
     no_mixer,
     no_mlp,
-    put,
     read_hybrid,
 )
 from hubvram.architecture.families.interface import Read
@@ -150,7 +149,7 @@ def _read_nemotron(config: ConfigDocument, architectures: tuple[str, ...]) -> Ar
             raise config.error("hybrid_override_pattern", f"{unknown[0]!r} is no kind of layer")
         kinds = [_PATTERN[letter] for letter in pattern]
     kinds = list(kinds) or [LINEAR, "moe", FULL, "mlp"]
-    return read_hybrid(put(config, layer_types=kinds, num_hidden_layers=len(kinds)), architectures, _NEMOTRON)
+    return read_hybrid(changed(config, layer_types=kinds, num_hidden_layers=len(kinds)), architectures, _NEMOTRON)
 
 
 def _nemotron_width(config: ConfigDocument) -> Mapping[str, int]:
@@ -160,22 +159,13 @@ def _nemotron_width(config: ConfigDocument) -> Mapping[str, int]:
 
 def _nemotron_experts(config: ConfigDocument, traits: Traits, index: int) -> MoEMLP:
     """Experts without a gate, of a latent where `moe_latent_size` is set, and shared ones of the hidden states."""
-    number, chosen = config.size("n_routed_experts"), config.size("num_experts_per_tok")
-    if chosen > number:
-        raise config.error("num_experts_per_tok", f"{chosen} of {number} experts cannot be chosen")
-    return MoEMLP(
-        hidden_size=config.size("hidden_size"),
-        num_experts=number,
-        num_experts_per_tok=chosen,
-        moe_intermediate_size=config.size("moe_intermediate_size"),
-        hidden_act=config.require(str, traits.activation),
-        gated=False,
-        moe_latent_size=config.size_or_none("moe_latent_size"),
-        latent_bias=config.flag("mlp_bias"),
-        shared_expert_intermediate_size=config.size("moe_shared_expert_intermediate_size"),
-        shared_expert_bias=config.flag("mlp_bias"),
-        correction_bias=True,
-    )
+    latent, bias = config.size_or_none("moe_latent_size"), switch(config, traits.mlp_bias)
+    return replace(read_experts(config, traits, _NEMOTRON_EXPERTS), moe_latent_size=latent, latent_bias=bias)
+
+
+_NEMOTRON_EXPERTS: Final = Experts(
+    number="n_routed_experts", shared_width="moe_shared_expert_intermediate_size", correction_bias=True
+)
 
 
 # ------------------------------------------------------- attention that several layers share (zamba)
@@ -187,7 +177,7 @@ def _over_two(config: ConfigDocument, traits: Traits, index: int, window: patter
     """Attention that reads the hidden states and the embedding side by side."""
     hidden_size = config.size("hidden_size")
     width = config.size_or_none("attention_hidden_size") or 2 * hidden_size
-    mixer = attention(put(config, hidden_size=width), traits, index, window)
+    mixer = attention(changed(config, hidden_size=width), traits, index, window)
     return replace(mixer, o_features=hidden_size)
 
 
@@ -251,7 +241,7 @@ def _adapter(component: Component, inputs: int, outputs: int, rank: int, count: 
 def _read_zamba2(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
     """An MLP of four times the hidden size where nothing is said; rotary positions where `use_mem_rope` says so."""
     if config.size_or_none("intermediate_size") is None:
-        config = put(config, intermediate_size=4 * config.size("hidden_size"))
+        config = changed(config, intermediate_size=4 * config.size("hidden_size"))
     traits = replace(_ZAMBA2.traits, rotary=config.flag("use_mem_rope"))
     hybrid = replace(_ZAMBA2, traits=traits)
     return _read_zamba(config, architectures, hybrid=hybrid, blocks="num_mem_blocks", adapters=_zamba2_adapters)

@@ -245,20 +245,6 @@ def _distances(config: ConfigDocument) -> tuple[Weight, ...]:
     return tuple(found)
 
 
-def _window(config: ConfigDocument) -> Mapping[str, Any]:
-    return {"sliding_window": config.size_or_none("local_attention")}
-
-
-def _every_third_is_full(config: ConfigDocument, layers: int) -> patterns.Windows:
-    every = config.size_or_none("global_attn_every_n_layers") or 3
-    return [config.size("sliding_window") if index % every else None for index in range(layers)]
-
-
-def _norm_but_first(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
-    """Before attention; in modernbert's first layer the embedding's norm stands there already."""
-    return norm("attention norm", config.size("hidden_size"), bias=config.flag("norm_bias")) if index else ()
-
-
 def _biased_behind(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP:
     """Only the second matrix has a bias (gte)."""
     return replace(dense(config, traits, index), others=(vector("down bias", config.size("hidden_size")),))
@@ -365,27 +351,6 @@ _ENCODERS: Final[Mapping[str, Encoder]] = {
         positions="position_biased_input",
         norm_behind_projection=True,
         projection_bias=False,
-    ),
-    "modernbert": Encoder(
-        layers=Traits(
-            read_mlp=dense,
-            read_mixer=both_ways,
-            values=_window,
-            windows=_every_third_is_full,
-            layer_extras=_norm_but_first,
-            qkv_bias="attention_bias",
-            o_bias="attention_bias",
-            mlp_bias="mlp_bias",
-            norm_bias="norm_bias",
-            norms_per_layer=1,
-            fused_mlp=True,
-            fused_qkv=True,
-            activation="hidden_activation",
-            rotary_tables=2,
-        ),
-        tops=tops.MODERNBERT,
-        token_types=False,
-        final_norm=True,
     ),
     "gte": _GTE,
     "new": _GTE,

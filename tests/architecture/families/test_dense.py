@@ -81,7 +81,7 @@ def test_windows_by_pattern() -> None:
 def test_experts_of_one_row_are_inactive_unless_chosen() -> None:
     model = architecture_of(small("doge", **_DOGE_MOE))
     assert model.inactive_parameters == 4 * (90 - 4) * 2 * 64
-    assert not knows_cache(model)
+    assert knows_cache(model)
 
 
 def test_each_run_of_a_layer_has_a_cache() -> None:

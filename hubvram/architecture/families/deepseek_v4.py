@@ -1,6 +1,6 @@
-"""Decoders with experts whose residual stream is no single sum: DeepSeek-V4, Inkling-2.
+"""DeepSeek-V4: K and V of several tokens in one, several residual streams, experts that the first layers hash to.
 
-Their attention is of their own making too, with caches that no closed form here describes.
+No closed form here describes the caches of its attention. Details from its `modeling_*.py` in transformers 5.23.
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ from dataclasses import replace
 from typing import Final
 
 from hubvram.architecture import patterns
-from hubvram.architecture.families.decoder import Traits, dense, read_decoder
+from hubvram.architecture.families.decoder import Traits, changed, dense, read_decoder, section_of
 from hubvram.architecture.families.experts import (
     ROUTED,
     check_length,
     number_of_layers,
-    read_moe,
-    section_of,
     with_experts,
-    with_values,
 )
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
@@ -27,12 +24,18 @@ from hubvram.architecture.parts import Block, Linear, Part, Tensor, Weight, vect
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
-# ------------------------------------------------------------------------------------ deepseek-v4
-
 _SLIDING: Final = "sliding_attention"
+
+
 _SPARSE: Final = "compressed_sparse_attention"
+
+
 _HEAVY: Final = "heavily_compressed_attention"
+
+
 _BY_RATIO: Final[Mapping[int, str]] = {0: _SLIDING, 4: _SPARSE, 128: _HEAVY}
+
+
 _TOKENS_PER_ENTRY: Final[Mapping[str, int]] = {_SPARSE: 4, _HEAVY: 128}
 
 
@@ -45,16 +48,14 @@ def _read_deepseek_v4(config: ConfigDocument, architectures: tuple[str, ...]) ->
     def read_mixer(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> Part:
         return _v4_attention(config, kinds[index])
 
-    traits = with_experts(
-        with_values(config, layer_types=list(kinds)), replace(_V4, read_mixer=read_mixer), _V4_EXPERTS
-    )
+    traits = with_experts(changed(config, layer_types=list(kinds)), replace(_V4, read_mixer=read_mixer), _V4_EXPERTS)
     read_scored = traits.read_mlp
 
     def read_mlp(config: ConfigDocument, traits: Traits, index: int) -> Part | None:
         mlp = read_scored(config, traits, index)
         return replace(mlp, correction_bias=False) if index in hashed and isinstance(mlp, MoEMLP) else mlp
 
-    return read_decoder(with_values(config, layer_types=list(kinds)), architectures, replace(traits, read_mlp=read_mlp))
+    return read_decoder(changed(config, layer_types=list(kinds)), architectures, replace(traits, read_mlp=read_mlp))
 
 
 def _v4_kinds(config: ConfigDocument, layers: int) -> tuple[str, ...]:
@@ -153,70 +154,6 @@ def _hyper_head(config: ConfigDocument) -> tuple[Weight, ...]:
     )
 
 
-# -------------------------------------------------------------------------------------- inkling-2
-
-_HYBRID: Final = ("hybrid", "hybrid_sliding")
-
-
-def _read_inkling2(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
-    """Attention with relative positions, convolutions around it, and earlier layers' outputs mixed into its input."""
-    number = number_of_layers(config)
-    kinds = config.strings("layer_types") or tuple(_HYBRID[(index + 1) % 6 != 0] for index in range(number))
-
-    def read_mixer(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> Part:
-        return _inkling2_attention(config, sliding=kinds[index] == _HYBRID[1])
-
-    def layer_extras(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
-        hidden, full = config.size("hidden_size"), kinds[index] == _HYBRID[0]
-        convolution = (hidden, 1, config.size("conv_kernel_size"))
-        queries = 1 + ((3 if full else 1) if index else 0)
-        return (
-            Tensor(name="convolution", shape=convolution, count=2, component=Component.SSM),
-            Tensor(name="query of earlier outputs", shape=(hidden,), count=queries, component=Component.OTHER),
-            *((Tensor(name="norm", shape=(hidden,), count=2, component=Component.NORM),) if full else ()),
-        )
-
-    def extras(config: ConfigDocument) -> tuple[Weight, ...]:
-        hidden = config.size("hidden_size")
-        return (
-            vector("embedding norm", hidden, Component.NORM),
-            vector("query of earlier outputs", hidden, Component.OTHER),
-        )
-
-    traits = Traits(
-        read_mlp=dense, read_mixer=read_mixer, kinds=_HYBRID, layer_extras=layer_extras, extras=extras, rotary=False
-    )
-    return read_moe(config, architectures, traits, replace(ROUTED, shared_number=None))
-
-
-def _inkling2_attention(config: ConfigDocument, *, sliding: bool) -> Block:
-    prefix = "swa_" if sliding else ""
-    heads, size = config.size(f"{prefix}num_attention_heads"), config.size(f"{prefix}head_dim")
-    hidden, relative, kernel = config.size("hidden_size"), config.size("d_rel"), config.size("conv_kernel_size")
-    kv_heads = config.size(f"{prefix}num_key_value_heads")
-    kv_size, extent = kv_heads * size, config.size("sliding_window_size" if sliding else "rel_extent")
-    rows = {"q": heads * size, "k": kv_size, "v": kv_size, "relative": heads * relative, "gate": heads * size}
-    dynamic = Linear(
-        name="convolution", out_features=kv_heads * kernel, in_features=hidden, count=2, component=Component.SSM
-    )
-    return Block(
-        kind="relative_attention",
-        component=Component.ATTENTION,
-        weights=(
-            *(Linear(name=name, out_features=out, in_features=hidden) for name, out in rows.items()),
-            Linear(name="sinks", out_features=heads, in_features=hidden),
-            Linear(name="o", out_features=hidden, in_features=heads * size),
-        ),
-        others=(
-            Tensor(name="convolution", shape=(kv_size, 1, kernel), count=2, component=Component.SSM),
-            *(() if sliding else (dynamic,)),
-            Tensor(name="relative positions", shape=(relative, extent)),
-            Tensor(name="q scale", shape=(heads, size)),
-            Tensor(name="relative scale", shape=(heads, relative)),
-        ),
-    )
-
-
 _V4: Final = Traits(
     read_mlp=dense,
     mlp_bias="mlp_bias",
@@ -225,7 +162,9 @@ _V4: Final = Traits(
     extras=_hyper_head,
     rotary_tables=2,
 )
+
+
 _V4_EXPERTS: Final = replace(ROUTED, shared_number=None, shared_width="moe_intermediate_size")
 
 
-FAMILIES: Final[Mapping[str, Read]] = {"deepseek_v4": _read_deepseek_v4, "inkling2_text": _read_inkling2}
+FAMILIES: Final[Mapping[str, Read]] = {"deepseek_v4": _read_deepseek_v4}
