@@ -65,7 +65,7 @@ def saved(model_type: str, kind: str) -> Saved:
         warnings.simplefilter("ignore")
         config = CONFIG_MAPPING[model_type](**OVERRIDES.get(model_type, {}))
         model_class = getattr(transformers, class_name)
-        if not isinstance(config, model_class.config_class):
+        if kind == "causal-lm" and not isinstance(config, model_class.config_class):
             config = config.get_text_config()  # as AutoModelForCausalLM does for the text part of a larger model
         with torch.device("meta"):
             model = model_class(config)
