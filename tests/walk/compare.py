@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from hubvram.architecture.families import architecture_of
 from hubvram.architecture.reconcile import Reconciliation
 from hubvram.checkpoint.tensors import Checkpoint, TensorInfo
 from hubvram.config.reader import parse_config
@@ -25,6 +26,8 @@ class Outcome:
     parameters: int
     scope: str = "all"
     why: str = ""
+    by_default: bool = False
+    """Whether a config that says nothing but its type is derived to the same parameters, by the table of defaults."""
 
 
 def reconciliation_of(config: Mapping[str, Any], tensors: Iterable[tuple[str, str, Iterable[int]]]) -> Reconciliation:
@@ -46,3 +49,12 @@ def outcome_of(config: Mapping[str, Any], tensors: Iterable[tuple[str, str, Iter
         return Outcome(status="refused", parameters=sum(prod(shape) for _, _, shape in tensors), why=str(error))
     differences = ", ".join(f"{component} {number:+,}" for component, number in found.differences.items())
     return Outcome(status=found.status.value, parameters=found.total, scope=found.scope, why=differences)
+
+
+def parameters_by_default(model_type: str) -> int | None:
+    """What hubvram derives from `{"model_type": ...}` alone; None where that is not enough."""
+    try:
+        architecture = architecture_of(parse_config(json.dumps({"model_type": model_type}).encode(), model_type))
+    except HubvramError:
+        return None
+    return None if architecture is None else architecture.parameters

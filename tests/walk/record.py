@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
 from tests.walk.build import saved
-from tests.walk.compare import Outcome, outcome_of
+from tests.walk.compare import Outcome, outcome_of, parameters_by_default
 
 FOLDER: Final = Path(__file__).parents[2] / "fixtures" / "walk"
 
@@ -23,7 +23,9 @@ def outcome_now(model_type: str, kind: str) -> Outcome:
         config, tensors = saved(model_type, kind)
     except Exception as error:  # whatever a class of somebody else's raises
         return Outcome(status=NOT_BUILT, parameters=0, why=type(error).__name__)
-    return outcome_of(config, tensors)
+    outcome = outcome_of(config, tensors)
+    by_default = outcome.status == "reconciled" and parameters_by_default(model_type) == outcome.parameters
+    return replace(outcome, by_default=by_default)
 
 
 def write(kind: str, outcomes: Mapping[str, Outcome]) -> None:
