@@ -154,6 +154,16 @@ def _every_nth_is_full(config: ConfigDocument, layers: int, pattern: int) -> Win
     return [window if (index + 1) % pattern else None for index in range(layers)]
 
 
+def full_where(is_full: Callable[[int, int], bool]) -> WindowRule:
+    """A window in all layers but some; (index, number of layers) -> whether a layer has none."""
+
+    def rule(config: ConfigDocument, layers: int) -> Windows:
+        window = config.size_or_none("sliding_window")
+        return [None if is_full(index, layers) else window for index in range(layers)]
+
+    return rule
+
+
 def windows_of(config: ConfigDocument, layers: int, rule: WindowRule, other_kinds: Sequence[str] = ()) -> Windows:
     """The windows of all layers, by `layer_types` where the config has it, else by the model type's rule.
 

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from hubvram.architecture.attention import BidirectionalAttention, CrossAttention, FullAttention
 from hubvram.architecture.families.decoder import (
-    LAYERS_LIMIT,
     Switch,
     Traits,
     attention,
@@ -23,6 +22,7 @@ from hubvram.architecture.families.decoder import (
     rotary_dim_of,
     switch,
 )
+from hubvram.architecture.families.fields import LAYERS_LIMIT, number_of_layers
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.seq2seq import Around, Name, Side, assemble, block_of
 from hubvram.architecture.families.weights import norm
@@ -33,7 +33,6 @@ from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
 ReadExtras = Callable[[ConfigDocument, Name], tuple[Weight, ...]]
-
 
 ReadMLP = Callable[[ConfigDocument, Name, int], Part]
 
@@ -278,7 +277,6 @@ def _prompts(config: ConfigDocument, name: Name) -> tuple[Weight, ...]:
 
 _PEGASUS: Final = Bart(learned=False, embedding_norm=False, pre_norm=True)
 
-
 _BART: Final[Mapping[str, Bart]] = {
     "bart": Bart(),
     "plbart": Bart(),
@@ -359,7 +357,7 @@ _BART: Final[Mapping[str, Bart]] = {
 }
 
 
-# ------------------------------------------------------------- moonshine: rotary positions, sound as it is
+# ------------------------------------------------------ moonshine: rotary positions, sound as it is
 
 
 _MOONSHINE: Final[Mapping[Name, Traits]] = {
@@ -384,7 +382,7 @@ def _moonshine_side(whole: ConfigDocument, name: Name) -> Side:
         partial_rotary_key="partial_rotary_factor",
         partial_rotary_default=0.9,
     )
-    layers = read_layers(config, config.size("num_hidden_layers", largest=LAYERS_LIMIT), traits)
+    layers = read_layers(config, number_of_layers(config), traits)
     return Side(
         hidden_size=hidden_size,
         vocab_size=0 if encodes else config.size("vocab_size"),

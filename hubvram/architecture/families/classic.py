@@ -12,13 +12,14 @@ from hubvram.architecture.families.decoder import (
     NO_GROUPS,
     Traits,
     attention,
-    changed,
     dense,
     fixed,
     four_times_hidden,
     read_decoder,
 )
+from hubvram.architecture.families.fields import changed
 from hubvram.architecture.families.interface import Read
+from hubvram.architecture.families.weights import norm
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.parts import Block, Linear, Tensor, Weight, vector
 from hubvram.architecture.patterns import Window
@@ -41,7 +42,7 @@ _BIASED: Final = Traits(
 _DFF: Final = {"n_inner": "ffn_dim"}
 
 
-# --------------------------------------------------------------------------------------- opt
+# ---------------------------------------------------------------------------------------------- opt
 
 
 def _projections(config: ConfigDocument) -> tuple[Weight, ...]:
@@ -77,7 +78,7 @@ def _read_opt(config: ConfigDocument, architectures: tuple[str, ...]) -> Archite
     return read_decoder(config, architectures, traits)
 
 
-# ------------------------------------------------------------------------------------ falcon
+# ------------------------------------------------------------------------------------------- falcon
 
 
 def _falcon_heads(config: ConfigDocument) -> Mapping[str, Any]:
@@ -109,7 +110,7 @@ def _read_falcon(config: ConfigDocument, architectures: tuple[str, ...]) -> Arch
     return read_decoder(config, architectures, traits)
 
 
-# ---------------------------------------------------------------------------------- reformer
+# ----------------------------------------------------------------------------------------- reformer
 
 
 def _reformer_attention(config: ConfigDocument, traits: Traits, index: int, window: Window) -> Block:
@@ -164,12 +165,11 @@ def _read_reformer(config: ConfigDocument, architectures: tuple[str, ...]) -> Ar
     )
 
 
-# -------------------------------------------------------------------------- the oldest, and others
+# --------------------------------------------------------------------------- the oldest, and others
 
 
 def _embedding_norm(config: ConfigDocument) -> tuple[Weight, ...]:
-    hidden = config.size("hidden_size")
-    return tuple(vector(name, hidden, Component.NORM) for name in ("embedding norm", "embedding norm bias"))
+    return norm("embedding norm", config.size("hidden_size"))
 
 
 def _cpmant_extras(config: ConfigDocument) -> tuple[Weight, ...]:

@@ -10,13 +10,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from hubvram.architecture.families.decoder import (
-    LAYERS_LIMIT,
-    ReadWeights,
-    labels_of,
-    read_layers,
-)
+from hubvram.architecture.families.decoder import ReadWeights, read_layers
 from hubvram.architecture.families.encoder_tops import linear
+from hubvram.architecture.families.fields import labels_of, number_of_layers
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.towers import VIT, read_tower
 from hubvram.architecture.families.towers_fixed import TOWERS
@@ -54,7 +50,7 @@ def _read_pair(config: ConfigDocument, architectures: tuple[str, ...], *, betwee
 def _read_text(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
     """The text encoder of such a pair."""
     hidden_size = config.size("hidden_size")
-    number = config.size("num_hidden_layers", largest=LAYERS_LIMIT)
+    number = number_of_layers(config)
     positions = config.size("max_position_embeddings")
     return Architecture(
         model_type=config.model_type or config.require(str, "model_type"),
@@ -98,7 +94,6 @@ def _siglip_between(config: ConfigDocument) -> tuple[Weight, ...]:
 
 
 _SIGLIP: Final = partial(_read_pair, between=_siglip_between)
-
 
 FAMILIES: Final[Mapping[str, Read]] = {
     "clip": partial(_read_pair, between=_clip_between),

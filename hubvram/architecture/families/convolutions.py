@@ -14,6 +14,7 @@ from hubvram.architecture import patterns
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.families.decoder import Traits, attention, dense, fixed
 from hubvram.architecture.families.experts import Experts, after
+from hubvram.architecture.families.fields import ratio
 from hubvram.architecture.families.hybrid import (
     CONV,
     FULL,
@@ -33,7 +34,7 @@ from hubvram.architecture.recurrent import ShortConv
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
-# ----------------------------------------------------------------- between attention layers (lfm2)
+# ------------------------------------------------------------------ between attention layers (lfm2)
 
 
 def short_conv(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> ShortConv:
@@ -51,12 +52,9 @@ def _adjusted(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP:
     if not config.flag("block_auto_adjust_ff_dim"):
         return mlp
     size = int(2 * mlp.intermediate_size / 3)
-    factor = config.get(float, "block_ffn_dim_multiplier")
-    if factor is not None:
-        if not 0 < factor < 2**16:
-            raise config.error("block_ffn_dim_multiplier", f"{factor} is no factor of a width")
+    if config.get(float, "block_ffn_dim_multiplier") is not None:
         multiple = config.size("block_multiple_of")
-        size = multiple * -(-int(factor * size) // multiple)
+        size = multiple * -(-int(ratio(config, "block_ffn_dim_multiplier") * size) // multiple)
     return replace(mlp, intermediate_size=size)
 
 
@@ -84,7 +82,7 @@ def _read_lfm2_moe(config: ConfigDocument, architectures: tuple[str, ...]) -> Ar
 _HYBRID_SLIDING: Final = "hybrid_sliding"
 
 
-# --------------------------------------------------------------------------- within attention (zaya)
+# -------------------------------------------------------------------------- within attention (zaya)
 
 
 def _compressed(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> Block:
@@ -140,7 +138,7 @@ def _embedding_scales(config: ConfigDocument) -> tuple[Weight, ...]:
     return (Tensor(name="embedding scales", shape=(config.size("hidden_size"),), count=2, component=Component.OTHER),)
 
 
-# ------------------------------------------------------------------------------------ model types
+# -------------------------------------------------------------------------------------- model types
 
 _LFM: Final = Traits(
     read_mlp=dense,
@@ -150,7 +148,6 @@ _LFM: Final = Traits(
 )
 _LFM2_EXPERTS: Final = Experts(layers=partial(after, dense_layers="num_dense_layers"))
 _LFM2_MOE: Final = Hybrid(kinds=listed(_not_told), mixers={CONV: short_conv, FULL: attention}, traits=_LFM)
-
 
 _TYPES: Final[Mapping[str, Hybrid]] = {
     "lfm2": Hybrid(

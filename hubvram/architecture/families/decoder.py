@@ -1,6 +1,6 @@
 """Decoders of the usual shape (attention, MLP, norms around both): how a config is read, given its type's traits.
 
-Which traits a model type has, the tables say: dense.py, and for other shapes the files beside it.
+Which traits a model type has, the tables say: dense.py, and for other shapes the files that __init__.py lists.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from hubvram.architecture.attention import (
     OwnCacheAttention,
     SlidingAttention,
 )
+from hubvram.architecture.families.fields import changed, labels_of, number_of_layers, section_of
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import DenseMLP
-from hubvram.architecture.parts import Linear, Norms, Part, Weight
+from hubvram.architecture.parts import Linear, Norms, Part, Weight, vector
 from hubvram.config.document import ConfigDocument
-
-LAYERS_LIMIT: Final = 10_000
 
 ReadMixer = Callable[[ConfigDocument, "Traits", int, patterns.Window], Part | None]
 """(config, traits, index of the layer, its window) -> its token mixer."""
@@ -137,7 +136,7 @@ def read_decoder(config: ConfigDocument, architectures: tuple[str, ...], traits:
     config = usual_fields(config, traits)
     hidden_size = config.size("hidden_size")
     width = (config.size_or_none(traits.embedding_size) if traits.embedding_size else None) or hidden_size
-    number = config.size("num_hidden_layers", largest=LAYERS_LIMIT)
+    number = number_of_layers(config)
     vocab_size = config.size("vocab_size")
     layers = read_layers(config, number, traits)
     rows = config.size(traits.learned_positions) + traits.position_offset if traits.learned_positions else 0
@@ -237,22 +236,9 @@ def _attention_over(window: patterns.Window, traits: Traits) -> Callable[..., Fu
     return OwnCacheAttention if traits.own_cache else FullAttention
 
 
-def layer_config(config: ConfigDocument, index: int) -> ConfigDocument:
-    """The config as `per_layer_config` changes it for one layer (keys are zero-padded, values are fields)."""
-    layers = section_of(config, "per_layer_config")
-    key = next((key for digits in range(1, 6) if (key := str(index).zfill(digits)) in layers.data), None)
-    return config if key is None else changed(config, **(layers.section(key) or {}))
-
-
-def changed(config: ConfigDocument, **values: Any) -> ConfigDocument:
-    """The config with other values for a few fields, under the names that its model type has for them."""
-    own = {config.attribute_map.get(key, key): value for key, value in values.items()}
-    return replace(config, data={**config.data, **own})
-
-
-def section_of(config: ConfigDocument, key: str) -> ConfigDocument:
-    """A nested object, empty where absent."""
-    return ConfigDocument(model_id=config.model_id, data=config.section(key) or {}, path=f"{config.path}{key}.")
+def sinks(config: ConfigDocument) -> tuple[Weight, ...]:
+    """A learned score for each head, for attending to nothing (gpt_oss)."""
+    return (vector("sinks", config.size("num_attention_heads")),)
 
 
 def usual_fields(config: ConfigDocument, traits: Traits) -> ConfigDocument:
@@ -306,11 +292,6 @@ def read_head(
         if name.endswith(ending):
             return Linear(name="head", out_features=labels_of(config), in_features=hidden_size, bias=label_bias)
     return Linear(name="head", out_features=vocab_size, in_features=hidden_size, bias=bias)
-
-
-def labels_of(config: ConfigDocument) -> int:
-    """How many labels a classifier has; two, as in transformers, where nothing is said."""
-    return len(config.section("id2label") or {}) or config.size_or_none("num_labels") or 2
 
 
 _CLASSIFIERS: Final[Mapping[str, bool]] = {"ForSequenceClassification": False, "ForTokenClassification": True}

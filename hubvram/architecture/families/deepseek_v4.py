@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from hubvram.architecture import patterns
-from hubvram.architecture.families.decoder import Traits, changed, dense, read_decoder, section_of
-from hubvram.architecture.families.experts import (
-    ROUTED,
-    check_length,
-    number_of_layers,
-    with_experts,
-)
+from hubvram.architecture.families.decoder import Traits, dense, read_decoder
+from hubvram.architecture.families.experts import ROUTED, with_experts
+from hubvram.architecture.families.fields import changed, check_length, number_of_layers, section_of
+from hubvram.architecture.families.hyper_connections import hyper_connections, hyper_head
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import MoEMLP
@@ -26,15 +24,11 @@ from hubvram.config.document import ConfigDocument
 
 _SLIDING: Final = "sliding_attention"
 
-
 _SPARSE: Final = "compressed_sparse_attention"
-
 
 _HEAVY: Final = "heavily_compressed_attention"
 
-
 _BY_RATIO: Final[Mapping[int, str]] = {0: _SLIDING, 4: _SPARSE, 128: _HEAVY}
-
 
 _TOKENS_PER_ENTRY: Final[Mapping[str, int]] = {_SPARSE: 4, _HEAVY: 128}
 
@@ -133,38 +127,15 @@ def _pooling(
     return linears, (positions, vector(f"{name} norm", size))
 
 
-def _hyper_connections(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
-    """What mixes the residual streams before and behind attention and MLP (2409.19606)."""
-    streams = config.size("hc_mult")
-    rows = (2 + streams) * streams
-    return (
-        Tensor(name="hc fn", shape=(rows, streams * config.size("hidden_size")), count=2, component=Component.OTHER),
-        Tensor(name="hc base", shape=(rows,), count=2, component=Component.OTHER),
-        Tensor(name="hc scale", shape=(3,), count=2, component=Component.OTHER),
-    )
-
-
-def _hyper_head(config: ConfigDocument) -> tuple[Weight, ...]:
-    """What makes one stream of them at the end."""
-    streams = config.size("hc_mult")
-    return (
-        Tensor(name="hc fn", shape=(streams, streams * config.size("hidden_size")), component=Component.OTHER),
-        vector("hc base", streams, Component.OTHER),
-        vector("hc scale", 1, Component.OTHER),
-    )
-
-
 _V4: Final = Traits(
     read_mlp=dense,
     mlp_bias="mlp_bias",
     kinds=(_SPARSE, _HEAVY),
-    layer_extras=_hyper_connections,
-    extras=_hyper_head,
+    layer_extras=partial(hyper_connections, between_streams=True),
+    extras=hyper_head,
     rotary_tables=2,
 )
 
-
 _V4_EXPERTS: Final = replace(ROUTED, shared_number=None, shared_width="moe_intermediate_size")
-
 
 FAMILIES: Final[Mapping[str, Read]] = {"deepseek_v4": _read_deepseek_v4}

@@ -15,25 +15,25 @@ from typing import Final
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.families.decoder import (
-    LAYERS_LIMIT,
     NO_GROUPS,
     ReadWeights,
     Traits,
     attention,
-    changed,
     cross_attention,
     dense,
     four_times_hidden,
     read_decoder,
+    sinks,
 )
 from hubvram.architecture.families.experts import check_chosen
+from hubvram.architecture.families.fields import LAYERS_LIMIT, changed, head_dim_of, number_of_layers
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.parts import Block, Linear, Part, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
-WIDENING_LIMIT: Final = 1000
+_WIDENING_LIMIT: Final = 1000
 """How many times the hidden size an MLP may be wide: far more than any model has."""
 
 
@@ -65,19 +65,14 @@ def _doge_residuals(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
 def _doge_mask(config: ConfigDocument) -> tuple[Weight, ...]:
     """What makes a mask from V: how much each KV head keeps of a token."""
     heads = config.size_or_none("num_key_value_heads") or config.size("num_attention_heads")
-    head_dim = config.size_or_none("head_dim") or config.size("hidden_size") // config.size("num_attention_heads")
+    head_dim = head_dim_of(config)
     keep = Linear(name="dt", out_features=heads, in_features=heads * head_dim, bias=config.flag("attention_bias"))
     return keep, vector("A", heads)
 
 
-def _sinks(config: ConfigDocument) -> tuple[Weight, ...]:
-    """One learned score per head, for attending to nothing."""
-    return (vector("sinks", config.size("num_attention_heads")),)
-
-
 def _lambdas(config: ConfigDocument) -> tuple[Weight, ...]:
     """How much of one attention map is taken off the other (2410.05258)."""
-    head_dim = config.size_or_none("head_dim") or config.size("hidden_size") // config.size("num_attention_heads")
+    head_dim = head_dim_of(config)
     return (Tensor(name="lambda", shape=(head_dim,), count=4),)
 
 
@@ -93,13 +88,13 @@ def _norm_of(size: str) -> ReadWeights:
 
 def _japanese_attention(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
     """Only the last layer's output has a bias."""
-    last = config.size("num_hidden_layers", largest=LAYERS_LIMIT) - 1
+    last = number_of_layers(config) - 1
     return replace(attention(config, traits, index, window), o_bias=index == last)
 
 
 def _gpt_neox_japanese(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
     """The MLP is a number of times as wide as the hidden states; K and V have as many heads as Q."""
-    width = config.size("intermediate_multiple_size", largest=WIDENING_LIMIT) * config.size("hidden_size")
+    width = config.size("intermediate_multiple_size", largest=_WIDENING_LIMIT) * config.size("hidden_size")
     traits = Traits(
         read_mlp=dense,
         read_mixer=_japanese_attention,
@@ -126,7 +121,7 @@ def _hrm_text(config: ConfigDocument, architectures: tuple[str, ...]) -> Archite
 
     Once in a file, `num_hidden_layers` is the number of runs, and `num_layers_per_stack` that of layers.
     """
-    per_stack = config.size_or_none("num_layers_per_stack") or config.size("num_hidden_layers", largest=LAYERS_LIMIT)
+    per_stack = config.size_or_none("num_layers_per_stack") or number_of_layers(config)
     high, low = config.size("H_cycles"), config.size("L_cycles")
     if per_stack * high * (low + 1) > LAYERS_LIMIT:
         raise config.error("H_cycles", f"more than {LAYERS_LIMIT:,} layers run")
@@ -339,7 +334,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
     "hunyuan_v1_dense": replace(LLAMA, mlp_bias=False, qk_norm=True),
     "hyperclovax": replace(LLAMA, post_norms="use_post_norm"),
     "cwm": Traits(read_mlp=dense, windows=patterns.all_but_every_fourth_from_first, mlp_bias="mlp_bias"),
-    "granite_swa": replace(LLAMA, windows=patterns.all_but_every_fourth_from_first, attention_extras=_sinks),
+    "granite_swa": replace(LLAMA, windows=patterns.all_but_every_fourth_from_first, attention_extras=sinks),
     "iquestcoder": LLAMA,
     "internlm3": replace(LLAMA, qkv_bias="qkv_bias", o_bias="qkv_bias", mlp_bias="bias"),
     "emu3_text_model": LLAMA,

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from hubvram.architecture.families import weights
-from hubvram.architecture.families.decoder import Switch, labels_of, switch
+from hubvram.architecture.families.decoder import Switch, switch
+from hubvram.architecture.families.fields import labels_of
 from hubvram.architecture.families.weights import norm
 from hubvram.architecture.parts import Linear, Weight
 from hubvram.checkpoint.components import NEXT_SENTENCE, POOLER, Component

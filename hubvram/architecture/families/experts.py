@@ -1,4 +1,4 @@
-"""Experts as configs describe them: how many, how wide, in which layers; and decoders that have them."""
+"""Experts as configs describe them: how many, how wide, in which layers. The model types are in moe.py and others."""
 
 from __future__ import annotations
 
@@ -7,23 +7,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from hubvram.architecture import patterns
-from hubvram.architecture.attention import FullAttention
-from hubvram.architecture.families.decoder import (
-    LAYERS_LIMIT,
-    ReadMLP,
-    Traits,
-    dense,
-    read_decoder,
-    switch,
-    usual_fields,
-)
+from hubvram.architecture.families.decoder import ReadMLP, Traits, dense, read_decoder, switch, usual_fields
+from hubvram.architecture.families.fields import check_length, count_of, first_size, number_of_layers
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import MoEMLP
-from hubvram.architecture.parts import Part, Weight, vector
+from hubvram.architecture.parts import Part, Weight
 from hubvram.config.document import ConfigDocument
 
-# ----------------------------------------------------------------------- which layers have experts
+# ------------------------------------------------------------------------ which layers have experts
 
 LayerRule = Callable[[ConfigDocument, int], Sequence[bool]]
 """(config, number of layers) -> for each layer, whether it has experts."""
@@ -63,13 +54,7 @@ def by_name(config: ConfigDocument, layers: int, *, usual: LayerRule) -> Sequenc
     return [kind == "sparse" for kind in kinds]
 
 
-def check_length(config: ConfigDocument, key: str, values: Sequence[object], layers: int) -> None:
-    """Raises ConfigError for a list that does not have a value for each layer."""
-    if len(values) != layers:
-        raise config.error(key, f"it has {len(values)} values, num_hidden_layers is {layers}")
-
-
-# ----------------------------------------------------------------------------------- the experts
+# -------------------------------------------------------------------------------------- the experts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,10 +96,6 @@ def with_experts(config: ConfigDocument, traits: Traits, experts: Experts) -> Tr
 
     dense_mlp = traits.read_mlp
     return replace(traits, read_mlp=read_mlp)
-
-
-def number_of_layers(config: ConfigDocument) -> int:
-    return config.size("num_hidden_layers", largest=LAYERS_LIMIT)
 
 
 def for_each_layer(config: ConfigDocument, key: str, layers: int) -> Sequence[int]:
@@ -162,21 +143,11 @@ def check_chosen(config: ConfigDocument, key: str, chosen: int, number: int) -> 
         raise config.error(key, f"{chosen} of {number} experts cannot be chosen")
 
 
-def count_of(config: ConfigDocument, key: str | None) -> int:
-    """A number of things that may be 0 or null."""
-    if key is None:
-        return 0
-    value = config.get(int, key)
-    return config.size(key) if value else 0
-
-
 def dense_of(*fields: str) -> ReadMLP:
     """Dense layers have a width of their own: the first of these fields that is not null."""
 
     def read_mlp(config: ConfigDocument, traits: Traits, index: int) -> Part:
-        widths = (config.size_or_none(field) for field in fields)
-        width = next((width for width in widths if width is not None), None) or config.size(fields[-1])
-        return replace(dense(config, traits, index), intermediate_size=width)
+        return replace(dense(config, traits, index), intermediate_size=first_size(config, *fields))
 
     return read_mlp
 
@@ -192,17 +163,3 @@ ROUTED: Final = Experts(number="n_routed_experts", shared_number="n_shared_exper
 
 BEHIND_DENSE: Final = replace(ROUTED, layers=partial(after, dense_layers="first_k_dense_replace"))
 """The same behind a few dense layers."""
-
-
-def full_where(is_full: Callable[[int, int], bool]) -> patterns.WindowRule:
-    """A window in all layers but some; (index, number of layers) -> whether a layer has none."""
-
-    def rule(config: ConfigDocument, layers: int) -> patterns.Windows:
-        window = config.size_or_none("sliding_window")
-        return [None if is_full(index, layers) else window for index in range(layers)]
-
-    return rule
-
-
-def with_sinks(mixer: FullAttention) -> FullAttention:
-    return replace(mixer, others=(vector("sinks", mixer.num_attention_heads),))

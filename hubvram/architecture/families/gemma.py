@@ -9,16 +9,9 @@ from typing import Any, Final
 
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import FullAttention, SharedKVAttention
-from hubvram.architecture.families.decoder import (
-    LAYERS_LIMIT,
-    Traits,
-    attention,
-    changed,
-    dense,
-    layer_config,
-    read_decoder,
-)
-from hubvram.architecture.families.experts import Experts, count_of, read_experts
+from hubvram.architecture.families.decoder import Traits, attention, dense, read_decoder
+from hubvram.architecture.families.experts import Experts, read_experts
+from hubvram.architecture.families.fields import changed, check_length, count_of, layer_config, number_of_layers
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP
@@ -44,10 +37,7 @@ def _read(config: ConfigDocument, architectures: tuple[str, ...], traits: Traits
 
 def _first_shared(config: ConfigDocument) -> int:
     """The first of the last `num_kv_shared_layers` layers, which use the K and V of earlier ones of their kind."""
-    number, shared = (
-        config.size("num_hidden_layers", largest=LAYERS_LIMIT),
-        config.get(int, "num_kv_shared_layers") or 0,
-    )
+    number, shared = number_of_layers(config), config.get(int, "num_kv_shared_layers") or 0
     if not 0 <= shared < number:
         raise config.error("num_kv_shared_layers", f"{shared} is not between 0 and {number - 1}")
     return number - shared
@@ -75,7 +65,7 @@ def _per_layer_embeddings(config: ConfigDocument) -> tuple[Weight, ...]:
     if not width:
         return ()
     rows, hidden = config.size("vocab_size_per_layer_input"), config.size("hidden_size")
-    all_layers = config.size("num_hidden_layers", largest=LAYERS_LIMIT) * width
+    all_layers = number_of_layers(config) * width
     place = Component.EMBEDDING
     return (
         Tensor(name="per-layer embedding", shape=(rows, all_layers), component=place),
@@ -84,16 +74,15 @@ def _per_layer_embeddings(config: ConfigDocument) -> tuple[Weight, ...]:
     )
 
 
-# ------------------------------------------------------------------------------------- Gemma 3n
+# ----------------------------------------------------------------------------------------- Gemma 3n
 
 
 def _gemma3n_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP:
     """`intermediate_size` is one width, or one for each layer."""
     if not isinstance(config.data.get("intermediate_size"), list):
         return dense(config, traits, index)
-    widths, number = config.integers("intermediate_size"), config.size("num_hidden_layers", largest=LAYERS_LIMIT)
-    if len(widths) != number:
-        raise config.error("intermediate_size", f"it has {len(widths)} widths, num_hidden_layers is {number}")
+    widths, number = config.integers("intermediate_size"), number_of_layers(config)
+    check_length(config, "intermediate_size", widths, number)
     return dense(changed(config, intermediate_size=widths[index]), traits, index)
 
 
@@ -139,12 +128,12 @@ _GEMMA3N: Final = Traits(
 )
 
 
-# -------------------------------------------------------------------------------------- Gemma 4
+# ------------------------------------------------------------------------------------------ Gemma 4
 
 
 def _gemma4_attention(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
     """Full layers have heads of their own size and, with `attention_k_eq_v`, no matrix for V."""
-    if index == config.size("num_hidden_layers", largest=LAYERS_LIMIT) - 1:
+    if index == number_of_layers(config) - 1:
         window = None  # whatever `layer_types` says of the last layer
     if isinstance(window, int) and config.get(str, "use_bidirectional_attention") == "all":
         window = window // 2 + 1

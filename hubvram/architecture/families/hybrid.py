@@ -1,7 +1,8 @@
 """Decoders whose layers are of several kinds: which layer is of which kind, and what a kind is made of.
 
 The rules that turn a few fields into one kind per layer follow the `__post_init__` of each config class in
-transformers 5.23. An explicit `layer_types` (or what a model type calls it) wins, under its names of old too.
+transformers 5.23. An explicit `layer_types` (or what a model type calls it) wins, under its names of old too. The
+model types are in state_space.py, linear_attention.py, convolutions.py and inkling.py.
 """
 
 from __future__ import annotations
@@ -11,16 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from hubvram.architecture import patterns
-from hubvram.architecture.families.decoder import (
-    LAYERS_LIMIT,
-    ReadMixer,
-    ReadMLP,
-    Traits,
-    changed,
-    read_decoder,
-    usual_fields,
-)
+from hubvram.architecture.families.decoder import ReadMixer, ReadMLP, Traits, read_decoder, usual_fields
 from hubvram.architecture.families.experts import Experts, with_experts
+from hubvram.architecture.families.fields import changed, number_of_layers
 from hubvram.architecture.layers import Architecture
 from hubvram.config.document import ConfigDocument
 
@@ -53,7 +47,7 @@ class Hybrid:
 def read_hybrid(config: ConfigDocument, architectures: tuple[str, ...], hybrid: Hybrid) -> Architecture:
     """The architecture of one model of this shape. Raises ConfigError."""
     config = usual_fields(config, hybrid.traits)
-    kinds = hybrid.kinds(config, config.size("num_hidden_layers", largest=LAYERS_LIMIT))
+    kinds = hybrid.kinds(config, number_of_layers(config))
     unknown = sorted(set(kinds) - set(hybrid.mixers))
     if unknown:
         raise config.error("layer_types", f"{unknown[0]!r} is no kind of layer that this model type has")
@@ -80,7 +74,7 @@ def no_mlp(config: ConfigDocument, traits: Traits, index: int) -> None:
     """For layers that are a token mixer and nothing else."""
 
 
-# ------------------------------------------------------------------------------- kinds of layers
+# ---------------------------------------------------------------------------------- kinds of layers
 
 
 def always(kind: str) -> KindRule:

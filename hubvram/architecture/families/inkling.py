@@ -11,21 +11,10 @@ from functools import partial
 from typing import Final
 
 from hubvram.architecture import patterns
-from hubvram.architecture.families.decoder import Traits, changed, dense
-from hubvram.architecture.families.experts import (
-    ROUTED,
-    after,
-    by_name,
-    count_of,
-    number_of_layers,
-    read_moe,
-)
-from hubvram.architecture.families.hybrid import (
-    HYBRID,
-    Hybrid,
-    listed,
-    read_hybrid,
-)
+from hubvram.architecture.families.decoder import Traits, dense
+from hubvram.architecture.families.experts import ROUTED, after, by_name, read_moe
+from hubvram.architecture.families.fields import changed, count_of, number_of_layers
+from hubvram.architecture.families.hybrid import HYBRID, Hybrid, listed, read_hybrid
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.parts import Block, Linear, Part, Tensor, Weight, vector
@@ -119,7 +108,7 @@ _INKLING: Final = Hybrid(
 )
 
 
-# ----------------------------------------------------------------------------------------------- inkling-2
+# ---------------------------------------------------------------------------------------- inkling-2
 
 
 _HYBRID: Final = ("hybrid", "hybrid_sliding")

@@ -9,8 +9,10 @@ from typing import Final
 
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import LatentAttention
-from hubvram.architecture.families.decoder import Traits, dense, layer_config, read_decoder
-from hubvram.architecture.families.experts import Experts, count_of, read_experts
+from hubvram.architecture.families.decoder import Traits, dense, read_decoder
+from hubvram.architecture.families.experts import Experts, read_experts
+from hubvram.architecture.families.fields import check_length, count_of, layer_config, number_of_layers
+from hubvram.architecture.families.hyper_connections import hyper_connections, hyper_head
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
@@ -72,7 +74,7 @@ def _scheduled(config: ConfigDocument, index: int) -> str:
     """As GlmMoeDsaConfig fills `indexer_types`, which older configs spell as a pattern or a frequency."""
     if config.is_a(str, "index_topk_pattern"):
         pattern = config.require(str, "index_topk_pattern")
-        if len(pattern) != config.size("num_hidden_layers") or set(pattern) - set("FS"):
+        if len(pattern) != number_of_layers(config) or set(pattern) - set("FS"):
             raise config.error("index_topk_pattern", "expected an F or an S for each layer")
         return "shared" if pattern[index] == "S" else "full"
     kind = _listed(config, "index_topk_pattern", index)
@@ -88,9 +90,7 @@ def _listed(config: ConfigDocument, key: str, index: int) -> str | None:
     kinds = config.get(list, key)
     if not kinds:
         return None
-    number = config.size("num_hidden_layers")
-    if len(kinds) != number:
-        raise config.error(key, f"it names {len(kinds)} layers, num_hidden_layers is {number}")
+    check_length(config, key, kinds, number_of_layers(config))
     if not isinstance(kinds[index], str):
         raise config.error(f"{key}[{index}]", "expected a string")
     kind: str = kinds[index]
@@ -169,25 +169,6 @@ def _hy_v4_attention(
     part = (latent_attention if kind == "shared" else indexed_attention)(config, traits, index)
     gate = Linear(name="gate", out_features=part.v_size, in_features=part.hidden_size)
     return replace(part, gates=(gate,), others=(vector("sinks", part.num_attention_heads),))
-
-
-def _hyper_connections(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
-    """Residual streams that are mixed around attention and MLP (2409.19606)."""
-    streams = config.size("hc_mult")
-    return (
-        Tensor(name="hc_fn", shape=(2 * streams, streams * config.size("hidden_size")), count=2),
-        Tensor(name="hc_base", shape=(2 * streams,), count=2),
-        Tensor(name="hc_scale", shape=(2,), count=2),
-    )
-
-
-def _hyper_head(config: ConfigDocument) -> tuple[Weight, ...]:
-    streams = config.size("hc_mult")
-    return (
-        Tensor(name="hc_head_fn", shape=(streams, streams * config.size("hidden_size")), component=Component.OTHER),
-        vector("hc_head_base", streams, Component.OTHER),
-        vector("hc_head_scale", 1, Component.OTHER),
-    )
 
 
 def _read_longcat(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
@@ -353,7 +334,10 @@ _TRAITS: Final[Mapping[str, Traits]] = {
     "glm_moe_dsa": replace(_INDEXED_DEEPSEEK, read_mixer=sometimes_indexed),
     "axk2": replace(_INDEXED_DEEPSEEK, read_mixer=_gated_query, layer_extras=_gated_norms),
     "hy_v4": replace(
-        _INDEXED_DEEPSEEK, read_mixer=_hy_v4_attention, layer_extras=_hyper_connections, extras=_hyper_head
+        _INDEXED_DEEPSEEK,
+        read_mixer=_hy_v4_attention,
+        layer_extras=partial(hyper_connections, between_streams=False),
+        extras=hyper_head,
     ),
     "dots3_note_text": Traits(read_mixer=_dots3_mixer, read_mlp=_dots3_mlp, kinds=(_INDEXED,)),
     "bailing_hybrid": Traits(

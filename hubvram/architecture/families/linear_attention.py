@@ -14,16 +14,8 @@ from hubvram.architecture import patterns
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.families.decoder import Traits, attention, dense, fixed
 from hubvram.architecture.families.experts import Experts, in_steps
-from hubvram.architecture.families.hybrid import (
-    FULL,
-    LINEAR,
-    SLIDING,
-    Hybrid,
-    always,
-    by_interval,
-    listed,
-    read_hybrid,
-)
+from hubvram.architecture.families.fields import ratio
+from hubvram.architecture.families.hybrid import FULL, LINEAR, SLIDING, Hybrid, always, by_interval, listed, read_hybrid
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP
@@ -32,7 +24,7 @@ from hubvram.architecture.recurrent import GatedDeltaNet
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
-# ------------------------------------------------------------------------------- linear attention
+# --------------------------------------------------------------------------------- linear attention
 
 
 def delta_net(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> GatedDeltaNet:
@@ -76,7 +68,7 @@ def _read_olmo_hybrid(config: ConfigDocument, architectures: tuple[str, ...]) ->
     return replace(model, layers=tuple(layers))
 
 
-# ------------------------------------------------------------------------------------ recurrences
+# -------------------------------------------------------------------------------------- recurrences
 
 
 def _rg_lru(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> Block:
@@ -185,10 +177,7 @@ def _xlstm_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP:
 
 def _share_of_hidden(config: ConfigDocument, key: str) -> int:
     """A factor times the hidden size."""
-    factor = config.require(float, key)
-    if not 0 < factor < 2**16:
-        raise config.error(key, f"{factor} is no factor of a width")
-    return int(config.size("hidden_size") * factor)
+    return int(config.size("hidden_size") * ratio(config, key))
 
 
 def _read_xlstm(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
@@ -197,7 +186,7 @@ def _read_xlstm(config: ConfigDocument, architectures: tuple[str, ...]) -> Archi
     return replace(model, final_norm=replace(model.final_norm, bias=False))
 
 
-# ------------------------------------------------------------------------------------ model types
+# -------------------------------------------------------------------------------------- model types
 
 _QWEN: Final = Hybrid(
     kinds=listed(by_interval),

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import FullAttention
-from hubvram.architecture.families.decoder import Traits, attention, dense, fixed
+from hubvram.architecture.families.decoder import Traits, attention, dense, fixed, sinks
 from hubvram.architecture.families.experts import (
     BEHIND_DENSE,
     LOCAL,
@@ -22,22 +22,19 @@ from hubvram.architecture.families.experts import (
     Experts,
     after,
     by_name,
-    check_length,
-    count_of,
     dense_of,
     everywhere,
-    full_where,
     in_steps,
     read_moe,
-    with_sinks,
 )
+from hubvram.architecture.families.fields import check_length, count_of
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.parts import Block, Linear, Weight, vector
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 from hubvram.config.reader import inner_config
 
-# --------------------------------------------------- which layers have experts, and which a window
+# ---------------------------------------------------- which layers have experts, and which a window
 
 
 def _llama4_layers(config: ConfigDocument, layers: int) -> Sequence[bool]:
@@ -56,12 +53,7 @@ def _ernie_layers(config: ConfigDocument, layers: int) -> Sequence[bool]:
     return [(index + 1) % step == 0 and first <= index <= last for index in range(layers)]
 
 
-# ------------------------------------------------------------------------------------- attention
-
-
-def _sinks(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
-    """A learned logit for each head, which takes what attention no token gets (gpt_oss)."""
-    return with_sinks(attention(config, traits, index, window))
+# ---------------------------------------------------------------------------------------- attention
 
 
 def _gated(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
@@ -104,7 +96,7 @@ def _behind_dense(config: ConfigDocument, layers: int) -> patterns.Windows:
 def _every_global_layer(config: ConfigDocument, layers: int) -> patterns.Windows:
     """Each `global_attn_every_n_layers`-th layer is full (afmoe)."""
     pattern = config.size("global_attn_every_n_layers")
-    return full_where(lambda index, _: (index + 1) % pattern == 0)(config, layers)
+    return patterns.full_where(lambda index, _: (index + 1) % pattern == 0)(config, layers)
 
 
 def _dbrx_values(config: ConfigDocument) -> Mapping[str, Any]:
@@ -151,15 +143,16 @@ def _exaone_windows(config: ConfigDocument, layers: int) -> patterns.Windows:
     letters = config.require(str, "sliding_window_pattern")
     if set(letters) != {"L", "G"} and set(letters) != {"L"}:
         raise config.error("sliding_window_pattern", "its letters are not L and G")
-    return full_where(lambda index, number: letters[index % len(letters)] == "G" or index == number - 1)(config, layers)
+    return patterns.full_where(lambda index, number: letters[index % len(letters)] == "G" or index == number - 1)(
+        config, layers
+    )
 
 
-# ------------------------------------------------------------------------------------- the tables
+# --------------------------------------------------------------------------------------- the tables
 
 _PLAIN: Final = Traits(read_mlp=dense)
 _BIASED: Final = Traits(read_mlp=dense, qkv_bias="attention_bias", o_bias="attention_bias")
 _NORMED: Final = replace(_BIASED, qk_norm=True)
-
 
 _TYPES: Final[Mapping[str, tuple[Traits, Experts]]] = {
     "mixtral": (replace(_PLAIN, windows=patterns.wherever_set), WIDE),
@@ -185,7 +178,7 @@ _TYPES: Final[Mapping[str, tuple[Traits, Experts]]] = {
     "olmoe": (replace(_NORMED, qk_norm_all_heads=True), WIDE),
     "flex_olmo": (replace(_NORMED, qk_norm_all_heads=True, pre_norm=False), WIDE),
     "gpt_oss": (
-        replace(_BIASED, read_mixer=_sinks, windows=patterns.every_other),
+        replace(_BIASED, attention_extras=sinks, windows=patterns.every_other),
         replace(LOCAL, bias=True, router_bias=True),
     ),
     "minimax_m2": (
@@ -219,7 +212,7 @@ _TYPES: Final[Mapping[str, tuple[Traits, Experts]]] = {
         Experts(layers=partial(by_name, usual=everywhere)),
     ),
     "granitemoe_swa": (
-        replace(_BIASED, read_mixer=_sinks, windows=patterns.all_but_every_fourth_from_first),
+        replace(_BIASED, attention_extras=sinks, windows=patterns.all_but_every_fourth_from_first),
         replace(LOCAL, shared_width="shared_intermediate_size"),
     ),
     "cohere2_moe": (
@@ -256,7 +249,7 @@ _TYPES: Final[Mapping[str, tuple[Traits, Experts]]] = {
         replace(
             _NORMED,
             read_mixer=_gated_with_bias,
-            windows=full_where(lambda index, number: (index + 1) % 6 == 0 or index == number - 1),
+            windows=patterns.full_where(lambda index, number: (index + 1) % 6 == 0 or index == number - 1),
             norms_per_layer=4,
         ),
         Experts(correction_bias=True, layers=partial(by_name, usual=partial(after, dense_layers=3))),
@@ -277,8 +270,8 @@ _TYPES: Final[Mapping[str, tuple[Traits, Experts]]] = {
     "flint": (
         replace(
             _NORMED,
-            read_mixer=_sinks,
-            windows=full_where(lambda index, number: index < 2 or index % 4 == 1 or index == number - 1),
+            attention_extras=sinks,
+            windows=patterns.full_where(lambda index, number: index < 2 or index % 4 == 1 or index == number - 1),
             values=fixed(mlp_only_layers=[0, 1]),
         ),
         Experts(shared_width="shared_expert_intermediate_size", layers=in_steps),

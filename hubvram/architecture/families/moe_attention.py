@@ -12,7 +12,7 @@ from typing import Final
 
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import FullAttention
-from hubvram.architecture.families.decoder import Traits, attention, changed, dense, section_of
+from hubvram.architecture.families.decoder import Traits, attention, dense, sinks
 from hubvram.architecture.families.experts import (
     LOCAL,
     Experts,
@@ -21,11 +21,9 @@ from hubvram.architecture.families.experts import (
     dense_of,
     everywhere,
     for_each_layer,
-    full_where,
-    number_of_layers,
     read_moe,
-    with_sinks,
 )
+from hubvram.architecture.families.fields import changed, number_of_layers, section_of
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.parts import Block, Linear, Part, vector
@@ -50,8 +48,10 @@ def _read_mimo(config: ConfigDocument, architectures: tuple[str, ...]) -> Archit
     def read_mixer(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
         own = config if window is None else sliding
         mixer = replace(attention(own, traits, index, window), v_head_dim=own.size("v_head_dim"))
-        sinks = config.get(bool, "add_full_attention_sink_bias" if window is None else "add_swa_attention_sink_bias")
-        return with_sinks(mixer) if sinks or (sinks is None and window is not None) else mixer
+        has_sinks = config.get(
+            bool, "add_full_attention_sink_bias" if window is None else "add_swa_attention_sink_bias"
+        )
+        return replace(mixer, others=sinks(own)) if has_sinks or (has_sinks is None and window is not None) else mixer
 
     return read_moe(config, architectures, replace(_MIMO, read_mixer=read_mixer), _MIMO_EXPERTS)
 
@@ -145,18 +145,16 @@ def _indexed(config: ConfigDocument, mixer: FullAttention) -> Block:
 
 _MIMO: Final = Traits(
     read_mlp=dense,
-    windows=full_where(lambda index, _: index == 0 or (index + 1) % 6 == 0),
+    windows=patterns.full_where(lambda index, _: index == 0 or (index + 1) % 6 == 0),
     qkv_bias="attention_bias",
     partial_rotary_key="partial_rotary_factor",
     partial_rotary_default=0.334,
     rotary_tables=2,
 )
 
-
 _MIMO_EXPERTS: Final = Experts(
     number="n_routed_experts", correction_bias=True, layers=partial(by_name, usual=partial(after, dense_layers=1))
 )
-
 
 _LAGUNA: Final = Traits(
     read_mlp=dense,
@@ -169,13 +167,11 @@ _LAGUNA: Final = Traits(
     rotary_tables=2,
 )
 
-
 _LAGUNA_EXPERTS: Final = Experts(
     shared_width="shared_expert_intermediate_size",
     correction_bias=True,
     layers=partial(by_name, usual=partial(after, dense_layers=1)),
 )
-
 
 _M3: Final = Traits(
     read_mlp=dense_of("dense_intermediate_size"),
@@ -185,14 +181,12 @@ _M3: Final = Traits(
     rotary_key="rotary_dim",
 )
 
-
 _M3_EXPERTS: Final = replace(
     LOCAL,
     shared_width="shared_intermediate_size",
     correction_bias=True,
     layers=partial(by_name, usual=everywhere),
 )
-
 
 FAMILIES: Final[Mapping[str, Read]] = {
     "mimo_v2_flash": _read_mimo,

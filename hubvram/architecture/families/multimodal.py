@@ -14,19 +14,11 @@ from hubvram.architecture.families import dense
 from hubvram.architecture.families import projectors_audio as audio
 from hubvram.architecture.families import projectors_vision as vision
 from hubvram.architecture.families.composite import Composite, Tied, read_composite
-from hubvram.architecture.families.decoder import (
-    LAYERS_LIMIT,
-    changed,
-    read_decoder,
-)
+from hubvram.architecture.families.decoder import read_decoder
+from hubvram.architecture.families.fields import changed, number_of_layers
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.multimodal_text import GIT
-from hubvram.architecture.families.projectors import (
-    ReadProjector,
-    mlp,
-    one_linear,
-    qformer,
-)
+from hubvram.architecture.families.projectors import ReadProjector, mlp, one_linear, qformer
 from hubvram.architecture.layers import Architecture
 from hubvram.config.document import ConfigDocument
 from hubvram.config.reader import inner_config
@@ -48,7 +40,7 @@ def _read_molmo2(config: ConfigDocument, architectures: tuple[str, ...]) -> Arch
     tower = config.section("vit_config")
     if config.section("vision_config") is None and tower is not None:
         config = changed(config, vision_config=tower)
-        number = inner_config(config, "vision_config").size("num_hidden_layers", largest=LAYERS_LIMIT)
+        number = number_of_layers(inner_config(config, "vision_config"))
         seen = (layer % number for layer in vision.molmo2_layers(inner_config(config, "adapter_config")))
         config = changed(config, vision_config={**tower, "num_hidden_layers": max(seen) + 1})
     return read_composite(config, architectures, _MOLMO2)
@@ -66,15 +58,11 @@ def _read_nemotron_omni(config: ConfigDocument, architectures: tuple[str, ...]) 
 
 _MOLMO2: Final = _sees(vision.molmo2)
 
-
 _NEMOTRON_OMNI: Final = _sees(vision.nemotron_omni)
-
 
 _MINICPM: Final = _sees(vision.minicpm)
 
-
 _GRANITE_SPEECH: Final = Composite(towers=(("encoder_config", audio.granite_speech),))
-
 
 _COMPOSITES: Final[Mapping[str, Composite]] = {
     "llava": _sees(vision.llava, Tied.EITHER),

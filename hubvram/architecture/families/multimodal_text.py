@@ -13,19 +13,10 @@ from typing import Final
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.families import projectors
-from hubvram.architecture.families.decoder import (
-    LAYERS_LIMIT,
-    Traits,
-    attention,
-    changed,
-    cross_attention,
-    dense,
-    fixed,
-    layer_config,
-    read_decoder,
-)
+from hubvram.architecture.families.decoder import Traits, attention, cross_attention, dense, fixed, read_decoder
 from hubvram.architecture.families.dense import LLAMA
 from hubvram.architecture.families.experts import BEHIND_DENSE, Experts, in_steps, read_experts, read_moe
+from hubvram.architecture.families.fields import changed, layer_config, number_of_layers
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.latent import is_sparse, latent_attention, latent_mlp
 from hubvram.architecture.layers import Architecture
@@ -35,7 +26,6 @@ from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
 _QWEN2_VL_TEXT: Final = Traits(read_mlp=dense, windows=patterns.from_max_window_layers, qkv_bias=True)
-
 
 _QWEN3_VL_TEXT: Final = Traits(read_mlp=dense, qkv_bias="attention_bias", o_bias="attention_bias", qk_norm=True)
 
@@ -112,7 +102,6 @@ _ERNIE: Final = Traits(
     mlp_bias="use_bias",
 )
 
-
 _MOLMO2: Final = Traits(read_mlp=dense, qkv_bias="attention_bias", qk_norm=True, fused_qkv=False)
 
 
@@ -141,7 +130,6 @@ def _time_scales(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
 
 
 _DELAY_RANK: Final = 32  # VoxtralRealtimeTextAdaRmsNorm
-
 
 _STEP3_NAMES: Final = {
     "num_key_value_heads": "num_attention_groups",
@@ -184,7 +172,7 @@ _STEP3: Final = Traits(
 
 def _read_step3(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
     """Released files have names of their own, and lists that go on for the blocks behind the last layer."""
-    number = config.size("num_hidden_layers", largest=LAYERS_LIMIT)
+    number = number_of_layers(config)
     values = {usual: config.data[name] for usual, name in _STEP3_NAMES.items() if config.data.get(name) is not None}
     for key in ("layer_types", "mlp_layer_types"):
         values[key] = list(config.strings(key))[:number] or None
@@ -218,7 +206,6 @@ GIT: Final = Traits(
     head_bias=True,
     learned_positions="max_position_embeddings",
 )
-
 
 _TRAITS: Final[Mapping[str, Traits]] = {
     "qwen2_vl_text": _QWEN2_VL_TEXT,

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Final
 
 from hubvram.architecture import patterns
-from hubvram.architecture.families.decoder import Traits, attention, changed, dense, fixed, read_decoder, section_of
+from hubvram.architecture.families.decoder import Traits, attention, dense, fixed, read_decoder
+from hubvram.architecture.families.fields import changed, ratio, section_of
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.parts import Block, Linear, Norms, Part
@@ -15,8 +16,6 @@ from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
 _ROUNDED_TO: Final = 256
-_WIDENING_LIMIT: Final = 1000
-"""How many times the hidden size an MLP may be wide: far more than any model has."""
 
 
 def _nemotron_nas(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
@@ -70,11 +69,9 @@ def _mlp(config: ConfigDocument, traits: Traits, index: int) -> Part | None:
 
 def _width(part: ConfigDocument, hidden_size: int) -> int:
     """`intermediate_size`, or two thirds of `ffn_mult` times the hidden size, rounded up."""
-    share = part.get(float, "ffn_mult")
-    if share is None:
+    if part.get(float, "ffn_mult") is None:
         return part.size("intermediate_size")
-    if not 0 < share <= _WIDENING_LIMIT:
-        raise part.error("ffn_mult", f"{share} is not between 0 and {_WIDENING_LIMIT:,}")
+    share = ratio(part, "ffn_mult")
     width = -(-int(2 * share * hidden_size / 3) // _ROUNDED_TO) * _ROUNDED_TO
     if not width:
         raise part.error("ffn_mult", f"{share} leaves no width")

@@ -12,7 +12,8 @@ from typing import Final
 
 from hubvram.architecture.attention import BidirectionalAttention, CrossAttention
 from hubvram.architecture.families import weights
-from hubvram.architecture.families.decoder import LAYERS_LIMIT, Traits, attention, dense, switch
+from hubvram.architecture.families.decoder import Traits, attention, dense, switch
+from hubvram.architecture.families.fields import number_of_layers
 from hubvram.architecture.families.weights import linear
 from hubvram.architecture.layers import Layer, Stack
 from hubvram.architecture.parts import Linear, Norms, Tensor, Weight
@@ -118,5 +119,5 @@ def qformer(ends: Ends, *, embeds: bool = False, field: str = "qformer_config") 
         *(Tensor(name="embedding", shape=(number, hidden)) for number in rows),
         *norm(hidden),
         linear("projection", ends.text_size, hidden),
-        layers=tuple(layer(index) for index in range(config.size("num_hidden_layers", largest=LAYERS_LIMIT))),
+        layers=tuple(layer(index) for index in range(number_of_layers(config))),
     )

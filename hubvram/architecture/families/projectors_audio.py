@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hubvram.architecture.families.decoder import (
-    changed,
-)
+from hubvram.architecture.families.fields import changed
 from hubvram.architecture.families.projectors import Ends, norm, projector, qformer, two_linears
 from hubvram.architecture.layers import Stack
 

@@ -7,16 +7,8 @@ from functools import partial
 from typing import Final
 
 from hubvram.architecture.attention import CrossAttention
-from hubvram.architecture.families.decoder import (
-    LAYERS_LIMIT,
-)
-from hubvram.architecture.families.projectors import (
-    Ends,
-    gated_mlp,
-    norm,
-    projector,
-    two_linears,
-)
+from hubvram.architecture.families.fields import LAYERS_LIMIT, first_size
+from hubvram.architecture.families.projectors import Ends, gated_mlp, norm, projector, two_linears
 from hubvram.architecture.families.towers import sides
 from hubvram.architecture.families.weights import linear
 from hubvram.architecture.layers import Layer, Stack
@@ -204,9 +196,7 @@ def merger(
 
 qwen2_vl = partial(merger, width="embed_dim", out="hidden_size")
 
-
 qwen2_5_vl = partial(merger, norm_bias=False)
-
 
 qwen3_vl = partial(merger, deep=True)
 
@@ -235,15 +225,10 @@ def gemma4(ends: Ends, *, into: str = "hidden_size") -> Stack:
     return projector(ends, linear("projection", ends.text_size, ends.tower.size(into), bias=False))
 
 
-def _size(config: ConfigDocument, *names: str) -> int:
-    """A size under the first of these names that the config has."""
-    return next((size for name in names[:-1] if (size := config.size_or_none(name))), None) or config.size(names[-1])
-
-
 def kimi(ends: Ends) -> Stack:
     """A norm of each patch, and an MLP over `merge_kernel_size` of them."""
     height, width = sides(ends.tower, "merge_kernel_size")
-    size = _size(ends.tower, "vt_hidden_size", "hidden_size")
+    size = first_size(ends.tower, "vt_hidden_size", "hidden_size")
     merged = size * height * width
     normed = ends.tower.size_or_none("mm_hidden_size") or ends.whole.size("projection_hidden_size")
     return projector(ends, *norm(normed), *two_linears(merged, merged, ends.text_size))
@@ -332,7 +317,7 @@ def minimax_m3(ends: Ends) -> Stack:
 def step3(ends: Ends) -> Stack:
     """A matrix, behind a tower that makes four times its width."""
     bias = ends.whole.flag("projector_bias")
-    into = 4 * _size(ends.tower, "width", "hidden_size")
+    into = 4 * first_size(ends.tower, "width", "hidden_size")
     return projector(ends, linear("projection", ends.text_size, into, bias=bias))
 
 

@@ -11,23 +11,16 @@ from functools import partial
 from typing import Any, Final
 
 from hubvram.architecture.attention import FullAttention
-from hubvram.architecture.families.decoder import (
-    Traits,
-    attention,
-    changed,
-    dense,
-    fixed,
-    four_times_hidden,
-    read_decoder,
-)
+from hubvram.architecture.families.decoder import Traits, attention, dense, fixed, four_times_hidden, read_decoder
 from hubvram.architecture.families.experts import WIDE, read_experts
+from hubvram.architecture.families.fields import changed
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.patterns import Window, from_max_window_layers
 from hubvram.config.document import ConfigDocument
 
-# ----------------------------------------------------------------------------------- chatglm
+# ------------------------------------------------------------------------------------------ chatglm
 
 
 def _glm_values(config: ConfigDocument) -> Mapping[str, Any]:
@@ -88,7 +81,7 @@ def _read_chatglm(config: ConfigDocument, architectures: tuple[str, ...]) -> Arc
     return read_decoder(config, named, traits)
 
 
-# ------------------------------------------------------------------------- baichuan, qwen, minicpm
+# -------------------------------------------------------------------------- baichuan, qwen, minicpm
 
 _BAICHUAN: Final = Traits(read_mlp=dense, names={"max_position_embeddings": "model_max_length"}, fused_qkv=True)
 _BAICHUAN_ROTARY_WIDTH: Final = 4096
@@ -133,7 +126,7 @@ def _deci_attention(config: ConfigDocument, traits: Traits, index: int, window: 
     return attention(changed(config, num_key_value_heads=numbers[index]), traits, index, window)
 
 
-# ------------------------------------------------------------------------------------ others
+# ------------------------------------------------------------------------------------------- others
 
 _TRAITS: Final[Mapping[str, Traits]] = {
     "qwen": Traits(

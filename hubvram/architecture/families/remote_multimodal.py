@@ -13,7 +13,8 @@ from typing import Final
 
 from hubvram.architecture import patterns
 from hubvram.architecture.families.composite import Composite, read_composite
-from hubvram.architecture.families.decoder import Traits, changed, dense, fixed, read_decoder, read_layers
+from hubvram.architecture.families.decoder import Traits, dense, fixed, read_decoder, read_layers
+from hubvram.architecture.families.fields import changed
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.projectors import Ends, gated_mlp, projector
 from hubvram.architecture.families.towers import VIT, norms, read_tower
@@ -24,7 +25,7 @@ from hubvram.architecture.parts import Tensor
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
-# ------------------------------------------------------------------------------------------- Molmo
+# -------------------------------------------------------------------------------------------- Molmo
 
 _MOLMO_TOWER: Final = MappingProxyType(
     {"hidden_size": 1024, "intermediate_size": 4096, "num_attention_heads": 16, "hidden_act": "quick_gelu"}
@@ -85,7 +86,7 @@ def _molmo_beside(whole: ConfigDocument, text: ConfigDocument) -> tuple[Stack, .
     return vision, between
 
 
-# --------------------------------------------------------------------------------------- MiniCPM-V
+# ---------------------------------------------------------------------------------------- MiniCPM-V
 
 _MINICPM_TEXT: Final = Traits(read_mlp=dense, qkv_bias=True, windows=patterns.from_max_window_layers)
 _SIGLIP: Final = MappingProxyType(

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from hubvram.architecture.families.decoder import labels_of
 from hubvram.architecture.families.encoder_tops import linear
+from hubvram.architecture.families.fields import labels_of
 from hubvram.architecture.families.weights import norm
 from hubvram.architecture.layers import Architecture, Layer, Stack
 from hubvram.architecture.parts import Block, Linear, Norms, Part, Tensor, Weight, vector

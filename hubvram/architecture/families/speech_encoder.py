@@ -12,16 +12,9 @@ from typing import Final
 
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.families import encoder_tops as tops
-from hubvram.architecture.families.decoder import (
-    LAYERS_LIMIT,
-    ReadWeights,
-    Switch,
-    Traits,
-    both_ways,
-    read_layers,
-    switch,
-)
+from hubvram.architecture.families.decoder import ReadWeights, Switch, Traits, both_ways, read_layers, switch
 from hubvram.architecture.families.encoder_tops import LABELS, WORDS, Top, Tops, linear
+from hubvram.architecture.families.fields import LAYERS_LIMIT, number_of_layers
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.towers import VIT
 from hubvram.architecture.families.weights import norm
@@ -48,7 +41,7 @@ class Speech:
 def read_speech(config: ConfigDocument, architectures: tuple[str, ...], speech: Speech) -> Architecture:
     """The architecture of a speech encoder. Raises ConfigError."""
     hidden_size = config.size("hidden_size")
-    number = config.size("num_hidden_layers", largest=LAYERS_LIMIT)
+    number = number_of_layers(config)
     adapts = config.flag("add_adapter")
     out = (config.size_or_none("output_hidden_size") if adapts else None) or hidden_size
     head, around = tops.read_top(config, tops.top_of(speech.tops, architectures), out)
@@ -173,7 +166,7 @@ def _layer_weights(config: ConfigDocument) -> tuple[Weight, ...]:
     """How much each layer's hidden states count."""
     if not config.flag("use_weighted_layer_sum"):
         return ()
-    return (vector("layer weights", config.size("num_hidden_layers", largest=LAYERS_LIMIT) + 1, Component.HEAD),)
+    return (vector("layer weights", number_of_layers(config) + 1, Component.HEAD),)
 
 
 def _quantizer(config: ConfigDocument) -> tuple[Weight, ...]:

@@ -13,8 +13,9 @@ from typing import Final
 
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import FullAttention
-from hubvram.architecture.families.decoder import Traits, attention, changed, dense, fixed, switch, usual_fields
+from hubvram.architecture.families.decoder import Traits, attention, dense, fixed, switch, usual_fields
 from hubvram.architecture.families.experts import Experts, read_experts
+from hubvram.architecture.families.fields import changed
 from hubvram.architecture.families.hybrid import (
     FULL,
     HYBRID,
@@ -36,7 +37,7 @@ from hubvram.architecture.recurrent import Mamba, Mamba2
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
-# ------------------------------------------------------------------------------- state spaces
+# ------------------------------------------------------------------------------------- state spaces
 
 
 def mamba(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> Mamba:
@@ -103,7 +104,7 @@ def _size_or_auto(config: ConfigDocument, key: str) -> int | None:
     return config.size_or_none(key)
 
 
-# ----------------------------------------------------------------- between or beside attention
+# ---------------------------------------------------------------------- between or beside attention
 
 
 def _beside_mamba2(config: ConfigDocument, traits: Traits, index: int) -> tuple[Part, ...]:
@@ -134,7 +135,7 @@ def _read_granite(config: ConfigDocument, architectures: tuple[str, ...]) -> Arc
     return read_hybrid(config, architectures, replace(_GRANITE, traits=traits))
 
 
-# ---------------------------------------------------------------- layers of one part (nemotron_h)
+# ------------------------------------------------------------------ layers of one part (nemotron_h)
 
 _PATTERN: Final[Mapping[str, str]] = {"M": LINEAR, "*": FULL, "-": "mlp", "E": "moe"}
 
@@ -168,7 +169,7 @@ _NEMOTRON_EXPERTS: Final = Experts(
 )
 
 
-# ------------------------------------------------------- attention that several layers share (zamba)
+# ------------------------------------------------------ attention that several layers share (zamba)
 
 ReadAdapters = Callable[[ConfigDocument, Layer], tuple[Part, ...]]
 
@@ -260,7 +261,7 @@ def _zamba2_layers(config: ConfigDocument, layers: int) -> Sequence[str]:
     return [HYBRID if index in places else LINEAR for index in range(54)]
 
 
-# ------------------------------------------------------------------------------------ model types
+# -------------------------------------------------------------------------------------- model types
 
 _MAMBA_NAMES: Final[Mapping[str, str]] = {
     "mamba_d_state": "state_size",

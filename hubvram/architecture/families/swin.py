@@ -9,10 +9,10 @@ from typing import Final
 
 from hubvram.architecture.attention import BidirectionalAttention
 from hubvram.architecture.families import encoder_tops as tops
-from hubvram.architecture.families.decoder import LAYERS_LIMIT, changed
 from hubvram.architecture.families.encoder_tops import LABELS, Top, Tops
+from hubvram.architecture.families.fields import LAYERS_LIMIT, changed, ratio
 from hubvram.architecture.families.interface import Read
-from hubvram.architecture.families.towers import grid, patches, ratio
+from hubvram.architecture.families.towers import grid, patches
 from hubvram.architecture.families.weights import norm
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import DenseMLP

@@ -13,16 +13,15 @@ from typing import Any, Final
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import BidirectionalAttention, CrossAttention, FullAttention
 from hubvram.architecture.families.decoder import (
-    LAYERS_LIMIT,
     Traits,
     attention,
     both_ways,
-    changed,
     cross_attention,
     dense,
     read_decoder,
     read_layers,
 )
+from hubvram.architecture.families.fields import LAYERS_LIMIT, changed, number_of_layers
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.seq2seq import Around, Name, Side, assemble, block_of
 from hubvram.architecture.families.towers import read_tower
@@ -196,7 +195,7 @@ _T5: Final[Mapping[str, T5]] = {
     "udop": T5(reads_pages=True),
 }
 
-# ---------------------------------------------------------------- gemma with two sides
+# ----------------------------------------------------------------------------- gemma with two sides
 
 
 def _merged(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> Part:
@@ -224,7 +223,7 @@ def _gemma_side(config: ConfigDocument, traits: Traits, *, extras: tuple[Weight,
     return Side(
         hidden_size=hidden_size,
         vocab_size=config.size("vocab_size"),
-        layers=read_layers(config, config.size("num_hidden_layers", largest=LAYERS_LIMIT), traits),
+        layers=read_layers(config, number_of_layers(config), traits),
         final_norm=Norms(count=1, hidden_size=hidden_size),
         max_position_embeddings=config.size_or_none("max_position_embeddings"),
         rotary_dim=config.size("head_dim"),
@@ -275,7 +274,7 @@ def _read_t5gemma2(config: ConfigDocument, architectures: tuple[str, ...]) -> Ar
     )
 
 
-# ---------------------------------------------------------------- pix2struct
+# --------------------------------------------------------------------------------------- pix2struct
 
 
 def _pix2struct_mixer(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:

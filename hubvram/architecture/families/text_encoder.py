@@ -1,6 +1,6 @@
 """Text encoders: every token sees all others. Some of them can be turned into decoders (`is_decoder`).
 
-The details were read from each model's `modeling_*.py` in transformers 5.23; what stands on top is in tops.py.
+The details were read from each model's `modeling_*.py` in transformers 5.23; what stands on top is in encoder_tops.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from hubvram.architecture import patterns
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.families import encoder_tops as tops
 from hubvram.architecture.families.decoder import (
-    LAYERS_LIMIT,
     Switch,
     Traits,
     attention,
@@ -25,6 +24,7 @@ from hubvram.architecture.families.decoder import (
     switch,
     usual_fields,
 )
+from hubvram.architecture.families.fields import LAYERS_LIMIT, head_dim_of, number_of_layers
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.weights import norm
 from hubvram.architecture.layers import Architecture, Layer
@@ -78,7 +78,7 @@ def read_encoder(config: ConfigDocument, architectures: tuple[str, ...], encoder
         embedding_size=None if width == hidden_size else width,
         learned_positions=config.size(positions) if positions else 0,
         position_size=None if width == hidden_size else width,
-        rotary_dim=_head_dim(config) if traits.rotary else 0,
+        rotary_dim=head_dim_of(config) if traits.rotary else 0,
         rotary_tables=traits.rotary_tables,
         extras=(
             *_embedding(config, encoder, width, hidden_size),
@@ -90,7 +90,7 @@ def read_encoder(config: ConfigDocument, architectures: tuple[str, ...], encoder
 
 
 def _layers(config: ConfigDocument, encoder: Encoder) -> tuple[Layer, ...]:
-    number = config.size("num_hidden_layers", largest=LAYERS_LIMIT)
+    number = number_of_layers(config)
     if not encoder.shared_layers:
         return read_layers(config, number, encoder.layers)
     groups = config.size("num_hidden_groups", largest=number)
@@ -145,11 +145,7 @@ def _cross_norm(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
     return norm("cross-attention norm", config.size("hidden_size")) if _has_cross(config) else ()
 
 
-# ---------------------------------------------------------------- what single model types have beside
-
-
-def _head_dim(config: ConfigDocument) -> int:
-    return config.size_or_none("head_dim") or config.size("hidden_size") // config.size("num_attention_heads")
+# -------------------------------------------------------------- what single model types have beside
 
 
 def _relative_positions(config: ConfigDocument) -> tuple[Weight, ...]:
@@ -160,7 +156,7 @@ def _relative_positions(config: ConfigDocument) -> tuple[Weight, ...]:
 
 def _sinusoids(config: ConfigDocument) -> tuple[Weight, ...]:
     """The rotation's sines and cosines, which roformer stores."""
-    return (_table("positions", config.size("max_position_embeddings"), _head_dim(config)),)
+    return (_table("positions", config.size("max_position_embeddings"), head_dim_of(config)),)
 
 
 def _tasks(config: ConfigDocument) -> tuple[Weight, ...]:
@@ -272,7 +268,7 @@ def _learned_if_absolute(config: ConfigDocument) -> Mapping[str, Any]:
 
 def _contacts(config: ConfigDocument) -> tuple[Weight, ...]:
     """Which residues touch, from all attention (esm)."""
-    maps = config.size("num_hidden_layers", largest=LAYERS_LIMIT) * config.size("num_attention_heads")
+    maps = number_of_layers(config) * config.size("num_attention_heads")
     return (tops.linear("contacts", 1, maps),)
 
 

@@ -11,15 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from hubvram.architecture.families.decoder import (
-    LAYERS_LIMIT,
-    ReadValues,
-    ReadWeights,
-    Traits,
-    both_ways,
-    dense,
-    read_layers,
-)
+from hubvram.architecture.families.decoder import ReadValues, ReadWeights, Traits, both_ways, dense, read_layers
+from hubvram.architecture.families.fields import LAYERS_LIMIT, ratio
 from hubvram.architecture.families.weights import norm
 from hubvram.architecture.layers import Stack
 from hubvram.architecture.parts import Tensor, Weight, vector
@@ -70,17 +63,14 @@ def sides(config: ConfigDocument, key: str) -> tuple[int, int]:
 _LARGEST_SIDE: Final = 2**20
 
 
-def ratio(config: ConfigDocument, key: str) -> float:
-    """How many times wider something is, where the field says that."""
-    value = config.require(float, key)
-    if not 0 < value <= _LARGEST_SIDE:
-        raise config.error(key, f"{value} is not between 0 and {_LARGEST_SIDE:,}")
-    return value
-
-
 def widened(config: ConfigDocument) -> int:
     """`mlp_ratio` times the hidden size."""
     return int(config.size("hidden_size") * ratio(config, "mlp_ratio"))
+
+
+def swiglu_width(inner: int) -> int:
+    """Width of a gated MLP that has the parameters of a plain one of this width, in steps of eight (dinov2)."""
+    return (inner * 2 // 3 + 7) // 8 * 8
 
 
 def grid(config: ConfigDocument) -> int:

@@ -10,11 +10,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from hubvram.architecture.families.decoder import (
-    Traits,
-    both_ways,
-    dense,
-)
+from hubvram.architecture.families.decoder import Traits, both_ways, dense
+from hubvram.architecture.families.fields import changed, ratio
 from hubvram.architecture.families.towers import (
     BARE,
     VIT,
@@ -25,9 +22,9 @@ from hubvram.architecture.families.towers import (
     patch_pixels,
     patches,
     positions,
-    ratio,
     renamed,
     sides,
+    swiglu_width,
     table,
     widened,
 )
@@ -40,7 +37,6 @@ from hubvram.config.document import ConfigDocument
 
 _qwen_patches: Final = partial(patches, channels="in_channels", time="temporal_patch_size")
 
-
 _QWEN2_VL: Final = Tower(
     traits=replace(VIT, fused_qkv=True),
     around=(partial(_qwen_patches, bias=False),),
@@ -51,12 +47,10 @@ _QWEN2_VL: Final = Tower(
     },
 )
 
-
 _QWEN2_5_VL: Final = Tower(
     traits=replace(VIT, fused_qkv=True, gated=True, norm_bias=False),
     around=(partial(_qwen_patches, bias=False),),
 )
-
 
 _QWEN3_VL: Final = Tower(
     traits=replace(VIT, fused_qkv=True),
@@ -127,12 +121,9 @@ def _ernie_around(config: ConfigDocument) -> tuple[Weight, ...]:
 
 def _radio_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP:
     """As wide as `mlp_ratio` says; two thirds of that where it is gated."""
-    inner = widened(config)
-    gated = config.flag("use_swiglu_ffn")
-    if gated:
-        inner = (inner * 2 // 3 + 7) // 8 * 8
-    values = replace(config, data={**config.data, "intermediate_size": inner})
-    return dense(values, replace(traits, gated=gated), index)
+    inner, gated = widened(config), config.flag("use_swiglu_ffn")
+    config = changed(config, intermediate_size=swiglu_width(inner) if gated else inner)
+    return dense(config, replace(traits, gated=gated), index)
 
 
 def _radio_around(config: ConfigDocument) -> tuple[Weight, ...]:

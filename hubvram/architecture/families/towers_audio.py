@@ -12,28 +12,16 @@ from typing import Final
 
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import FullAttention
-from hubvram.architecture.families.decoder import (
-    LAYERS_LIMIT,
-    Traits,
-    attention,
-    both_ways,
-    dense,
-)
-from hubvram.architecture.families.towers import (
-    BARE,
-    VIT,
-    Tower,
-    hidden_size_from,
-    norms,
-    table,
-)
+from hubvram.architecture.families.decoder import Traits, attention, both_ways, dense
+from hubvram.architecture.families.fields import LAYERS_LIMIT
+from hubvram.architecture.families.towers import BARE, VIT, Tower, hidden_size_from, norms, table
 from hubvram.architecture.families.weights import linear
 from hubvram.architecture.parts import Block, Linear, Part, Tensor, Weight, vector
 from hubvram.architecture.patterns import Window
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
-# ------------------------------------------------------------------------------------------------- whisper
+# ------------------------------------------------------------------------------------------ whisper
 
 
 def _without_k_bias(config: ConfigDocument, traits: Traits, index: int, window: Window) -> FullAttention:
@@ -90,7 +78,7 @@ def _voxtral_mixer(config: ConfigDocument, traits: Traits, index: int, window: W
     return replace(attention(config, traits, index, window), k_bias=False)
 
 
-# ---------------------------------------------------------------------------------------------- conformers
+# --------------------------------------------------------------------------------------- conformers
 
 
 def _convolution(*weights: Linear, others: tuple[Weight, ...]) -> Block:
@@ -252,7 +240,7 @@ _GRANITE_SPEECH: Final = Tower(
 )
 
 
-# ----------------------------------------------------------------------------------------------- the table
+# ---------------------------------------------------------------------------------------- the table
 
 
 TOWERS: Final[Mapping[str, Tower]] = {

@@ -36,7 +36,6 @@ _CLIP: Final = Tower(
     around=(partial(patches, bias=False), class_token, partial(positions, more=1), partial(norms, count=2)),
 )
 
-
 _SIGLIP_WITHOUT_HEAD: Final = Tower(traits=VIT, around=(patches, positions, norms))
 
 
@@ -83,7 +82,6 @@ _INTERNVL: Final = Tower(
     around=(_internvl_around,),
     values=lambda config: {"layer_norms": config.get(str, "norm_type") != "rms_norm"},
 )
-
 
 _INTERN_VIT: Final = Tower(
     traits=replace(_INTERNVL.traits, qkv_bias="qkv_bias", qk_norm="qk_normalization"),
@@ -172,7 +170,6 @@ _BLIP: Final = Tower(
     around=(patches, class_token, partial(positions, more=1), norms),
     values=lambda config: {"num_channels": 3},
 )
-
 
 _BLIP_2: Final = replace(_BLIP, traits=replace(_BLIP.traits, qkv_bias="qkv_bias"))
 

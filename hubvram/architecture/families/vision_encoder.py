@@ -13,19 +13,19 @@ from typing import Any, Final
 
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.families import encoder_tops as tops
-from hubvram.architecture.families.decoder import (
-    LAYERS_LIMIT,
-    ReadWeights,
-    Traits,
-    both_ways,
-    dense,
-    labels_of,
-    read_layers,
-    usual_fields,
-)
+from hubvram.architecture.families.decoder import ReadWeights, Traits, both_ways, dense, read_layers, usual_fields
 from hubvram.architecture.families.encoder_tops import LABELS, WORDS, Top, Tops, linear
+from hubvram.architecture.families.fields import labels_of, number_of_layers
 from hubvram.architecture.families.interface import Read
-from hubvram.architecture.families.towers import VIT, class_token, layer_scales, patches, positions, widened
+from hubvram.architecture.families.towers import (
+    VIT,
+    class_token,
+    layer_scales,
+    patches,
+    positions,
+    swiglu_width,
+    widened,
+)
 from hubvram.architecture.families.weights import norm
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP
@@ -51,7 +51,7 @@ def read_vision(config: ConfigDocument, architectures: tuple[str, ...], vision: 
     """The architecture of a vision transformer that stands alone. Raises ConfigError."""
     config = usual_fields(config, vision.layers)
     hidden_size = config.size("hidden_size")
-    number = config.size("num_hidden_layers", largest=LAYERS_LIMIT)
+    number = number_of_layers(config)
     head, around = tops.read_top(config, tops.top_of(vision.tops, architectures), hidden_size)
     embedding = tuple(
         replace(weight, component=Component.EMBEDDING) for read in vision.around for weight in read(config)
@@ -123,14 +123,13 @@ _POOLED: Final[Tops] = {
 
 _BARE: Final[Tops] = {"Model": Top(), "ForImageClassification": Top(rows=LABELS)}
 
-
 _DINO: Final[Tops] = {"Model": Top(), "ForImageClassification": Top(rows=LABELS, vectors=2)}
 
 
 def _times_hidden(config: ConfigDocument) -> Mapping[str, Any]:
     """`mlp_ratio` times the hidden size; of a gated MLP two thirds of that, in steps of eight."""
     inner = widened(config)
-    return {"intermediate_size": (int(inner * 2 / 3) + 7) // 8 * 8 if config.flag("use_swiglu_ffn") else inner}
+    return {"intermediate_size": swiglu_width(inner) if config.flag("use_swiglu_ffn") else inner}
 
 
 def _gated_if(config: ConfigDocument, traits: Traits, index: int, *, key: str) -> DenseMLP:
@@ -177,14 +176,11 @@ def _beit_scales(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
 
 _QKV_BIAS: Final = replace(VIT, qkv_bias="qkv_bias")
 
-
 _AROUND: Final = (patches, class_token, partial(positions, more=1))
-
 
 _DINOV2: Final = replace(
     _QKV_BIAS, values=_times_hidden, read_mlp=partial(_gated_if, key="use_swiglu_ffn"), layer_extras=_layer_scales
 )
-
 
 _BEIT: Final = Vision(
     layers=replace(VIT, read_mixer=_beit_attention, layer_extras=_beit_scales),
@@ -197,7 +193,6 @@ _BEIT: Final = Vision(
     extras=(_shared_distances,),
     final_norm=False,
 )
-
 
 _VISION: Final[Mapping[str, Vision]] = {
     "vit": Vision(layers=_QKV_BIAS, around=_AROUND, tops=_POOLED),

@@ -127,7 +127,7 @@ def test_stored_k_and_v_of_layers_that_take_others_are_not_used() -> None:
         ({**_GEMMA4, "per_layer_config": {"0": {"head_dim": 0}}}, "head_dim: 0"),
         ({**_MOE, "top_k_experts": 5}, "top_k_experts: 5 of 4"),
         ({**_GEMMA4, "hidden_size_per_layer_input": -8}, "hidden_size_per_layer_input: -8"),
-        ({**_GEMMA3N, "intermediate_size": [96]}, "intermediate_size: it has 1 widths"),
+        ({**_GEMMA3N, "intermediate_size": [96]}, "intermediate_size: it has 1 values"),
         ({**_GEMMA3N, "intermediate_size": [0] * 10}, "intermediate_size: 0"),
         ({**_GEMMA3N, "intermediate_size": "wide"}, "intermediate_size: expected an integer"),
     ],
