@@ -119,7 +119,7 @@ PUBLISHED: Final = (
         repo="deepseek-ai/DeepSeek-V3",
         revision="",
         parameters=684_489_845_504,
-        parameters_at="model card: 671B and 14B of the multi-token prediction module (685B); the total counts scales too",
+        parameters_at="model card: 671B and 14B of the module for multi-token prediction; the total has scales too",
     ),
     Published(
         repo="openai/gpt-oss-20b",

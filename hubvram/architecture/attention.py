@@ -182,6 +182,8 @@ class LatentAttention(Part):
     index_head_dim: int = 0
     cached_tokens: int | None = None
     """How many tokens the cache keeps, where the config names a window that attention itself does not know."""
+    gated_query: bool = False
+    """Whether one matrix makes Q and a gate for each feature of V, from twice the rank (axk2)."""
     gates: tuple[Linear, ...] = ()
     """Matrices that weigh what each head says, and others that a quantizer packs."""
     others: tuple[Weight, ...] = ()
@@ -226,7 +228,9 @@ class LatentAttention(Part):
             return (Linear(name="q", out_features=self.q_size, in_features=self.hidden_size),)
         return (
             Linear(name="q_a", out_features=rank, in_features=self.hidden_size, bias=self.attention_bias),
-            Linear(name="q_b", out_features=self.q_size, in_features=rank),
+            Linear(name="q_b and gate", out_features=self.q_size + self.v_size, in_features=2 * rank)
+            if self.gated_query
+            else Linear(name="q_b", out_features=self.q_size, in_features=rank),
         )
 
     @property

@@ -1,6 +1,7 @@
 """Reconciliation: what config.json derives against what the files store, to the last parameter.
 
-Reconciled means that total = derived + accounted in every component. `total` is logical: buffers, scales of
+Reconciled means that total = derived + accounted in every component, and that every matrix of the layers has a shape
+that the architecture has. `total` is logical: buffers, scales of
 packed weights, and a head that repeats its tied embedding, are stored but are not parameters. What is in the
 files beyond the architecture is accounted for by a rule with a name, or the model is not reconciled.
 """
@@ -14,6 +15,7 @@ from typing import Final
 
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.parts import Weight
+from hubvram.architecture.shapes import strangers
 from hubvram.architecture.stored import MTP, Item, item_of, tell_apart
 from hubvram.checkpoint.components import NEXT_SENTENCE, POOLER, Component, beside_head
 from hubvram.checkpoint.tensors import Checkpoint, Kind
@@ -51,6 +53,8 @@ class Reconciliation:
     """Stored, but no parameters."""
     differences: Mapping[Component, int] = field(default_factory=dict)
     """Component -> stored minus derived and accounted, where that is not zero."""
+    strangers: tuple[str, ...] = ()
+    """Matrices of a shape that the architecture does not have, each kind once: `name (rows, columns)`."""
     scope: str = "all"
 
     @property
@@ -77,12 +81,11 @@ def reconcile(
     checkpoint: Checkpoint,
     architecture: Architecture | None,
     *,
-    quantized: bool,
     quantization_method: str | None = None,
     by_shapes: bool = False,
 ) -> Reconciliation:
     """Compare. `by_shapes`: the architecture was derived with the help of the tensors."""
-    files = tell_apart(checkpoint.kinds, architecture, quantized=quantized, method=quantization_method)
+    files = tell_apart(checkpoint.kinds, architecture, method=quantization_method)
     groups, stored, not_counted = files.groups, files.by_component, files.not_counted
     if architecture is None:
         return Reconciliation(
@@ -119,8 +122,9 @@ def reconcile(
         for component in Component
         if (difference := stored.get(component, 0) - derived.get(component, 0) - explained.get(component, 0))
     }
+    foreign = tuple(f"{kind.members[0].name} {kind.shape}" for kind in strangers(groups, architecture))
     return Reconciliation(
-        status=_status(differences, by_shapes=by_shapes),
+        status=_status(bool(differences or foreign), by_shapes=by_shapes),
         total=sum(stored.values()),
         by_component=stored,
         architecture=architecture,
@@ -128,12 +132,13 @@ def reconcile(
         accounted=tuple(accounted),
         not_counted=not_counted,
         differences=differences,
+        strangers=foreign,
         scope=scope,
     )
 
 
-def _status(differences: Mapping[Component, int], *, by_shapes: bool) -> Status:
-    if differences:
+def _status(differ: bool, *, by_shapes: bool) -> Status:
+    if differ:
         return Status.UNRECONCILED
     return Status.SHAPE_MATCHED if by_shapes else Status.RECONCILED
 

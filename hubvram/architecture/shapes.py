@@ -10,7 +10,7 @@ from itertools import combinations
 from math import prod
 from typing import Final
 
-from hubvram.architecture.layers import Architecture, Layer
+from hubvram.architecture.layers import Architecture
 from hubvram.architecture.parts import Linear, Part, Weight
 from hubvram.checkpoint.components import Component
 from hubvram.checkpoint.tensors import Kind
@@ -30,8 +30,13 @@ def strangers(groups: Mapping[Component, Sequence[Kind]], architecture: Architec
         kind
         for component in _CHECKED
         for kind in groups.get(component, ())
-        if len(kind.shape) > 1 and not any(shape in known for shape in _readings(kind.shape))
+        if _is_matrix(kind) and known.isdisjoint(_readings(kind.shape))
     ]
+
+
+def _is_matrix(kind: Kind) -> bool:
+    """Biases and norms may be stored by head or by expert."""
+    return sum(size != 1 for size in kind.shape) > 1 and not kind.name.endswith("bias") and "norm" not in kind.name
 
 
 def _readings(shape: tuple[int, ...]) -> Iterator[Shape]:
@@ -45,7 +50,8 @@ def _readings(shape: tuple[int, ...]) -> Iterator[Shape]:
 
 def _shapes(architecture: Architecture) -> Iterator[Shape]:
     stacks = [stack for stack in architecture.stacks if stack.component is None]
-    layers = [group.layer for holder in (architecture, *stacks) for group in holder.groups()]
+    groups = [*architecture.groups(), *(group for stack in stacks for group in stack.groups())]
+    layers = [group.layer for group in groups]
     for layer in layers:
         for part in layer.parts:
             yield from _of_part(part)

@@ -42,14 +42,12 @@ class Stored:
         return {component: sum(kind.parameters for kind in kinds) for component, kinds in self.groups.items()}
 
 
-def tell_apart(
-    kinds: Sequence[Kind], architecture: Architecture | None, *, quantized: bool, method: str | None
-) -> Stored:
+def tell_apart(kinds: Sequence[Kind], architecture: Architecture | None, *, method: str | None) -> Stored:
     """Sort a checkpoint's tensors. `method`: the quantization that config.json names, if any."""
     if architecture is not None:
         kinds = list(_with_drafts(kinds, architecture))
     parameters, not_counted = _split(kinds, architecture)
-    unpacked = unpack(parameters, method) if method or not quantized else None
+    unpacked = unpack(parameters, method)
     if architecture is not None and unpacked is not None:
         parameters = unpacked.parameters
         not_counted += _scales(unpacked.scales)

@@ -57,10 +57,8 @@ METHODS: Final = tuple(_RULES)
 
 
 def unpack(kinds: Iterable[Kind], method: str | None) -> Unpacked | None:
-    """The weights and the scales among `kinds`; None where the method, or the type of a tensor, is not known."""
-    if method is not None and method not in _RULES:
-        return None
-    rules = _RULES[method] if method else ()
+    """The weights and the scales among `kinds`; None where one is packed in a way that is not known."""
+    rules = _RULES.get(method or "", ())
     found = Unpacked(parameters=[], scales=[])
     for kind in kinds:
         rule = next((rule for rule in rules if kind.dtype in rule.dtypes and kind.name.endswith(rule.endings)), None)

@@ -17,6 +17,7 @@ from hubvram.inspection.notes import unknown_precision_note, workload_notes
 from hubvram.memory.engines import transformers as engine
 from hubvram.memory.estimate import MemoryEstimate
 from hubvram.memory.estimator import estimate_memory
+from hubvram.memory.kv_cache import knows_cache
 from hubvram.memory.weights import STORED, Weights, deployed_weights
 from hubvram.memory.workload import Attention, Workload
 from hubvram.quantization.scheme import scheme_of
@@ -201,8 +202,8 @@ def _longest_fit(
     """The longest context that fits, by bisection: memory never shrinks as a context grows."""
     if not accelerators:
         raise UsageError("--context fit needs a GPU to fit", "add --gpu or --max-vram")
-    if largest is None:
-        raise UsageError("--context fit: the KV cache of this model is unknown", "give a number")
+    if largest is None or model.architecture is None or not knows_cache(model.architecture):
+        return shortest  # Nothing can be said to fit, and the report says so.
 
     def fits(tokens: int) -> bool:
         return inspect_model(model, workload_of(tokens), precisions, accelerators).gate is True

@@ -20,7 +20,7 @@ from hubvram.config.completed import can_complete, completed
 from hubvram.config.defaults import is_known
 from hubvram.config.reader import ModelConfig, parse_config
 from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, SAFETENSORS_BITS
-from hubvram.errors import CheckpointError, FileMissingError, GatedRepoError, NoCheckpointError
+from hubvram.errors import CheckpointError, ConfigError, FileMissingError, GatedRepoError, NoCheckpointError
 from hubvram.inspection.notes import dtype_notes, reconciliation_notes
 from hubvram.memory.estimate import Basis, exact
 from hubvram.memory.weights import STORED, Weights, scheme_name, stored_weights
@@ -59,6 +59,8 @@ class Model:
     def active_parameters(self) -> int:
         """Parameters that one token uses: the input embedding included, blocks for multi-token prediction not."""
         inactive = self.architecture.inactive_parameters if self.architecture else 0
+        if self.reconciliation.status is Status.UNRECONCILED and self.architecture is not None:
+            return self.architecture.parameters - inactive  # of the model that config.json describes
         return self.reconciliation.total - inactive - self.reconciliation.by_component.get(Component.MTP, 0)
 
     @property
@@ -112,7 +114,7 @@ def understand(config: ModelConfig | None, checkpoint: Checkpoint) -> tuple[Reco
         return _by_shapes(config, checkpoint)
     architecture, notes = _architecture(config)
     method = config.quantization_method if config else None
-    return reconcile(checkpoint, architecture, quantized=method is not None, quantization_method=method), notes
+    return reconcile(checkpoint, architecture, quantization_method=method), notes
 
 
 _COMPLETE: Final = (
@@ -132,11 +134,11 @@ def _by_shapes(config: ModelConfig, checkpoint: Checkpoint) -> tuple[Reconciliat
         if method is not None:
             raise NotUnderstoodError(f"packed by {method!r}, its shapes show no dimensions")
         architecture = derive(completed(config.text), checkpoint.tensors, config.architectures)
-        compared = reconcile(checkpoint, architecture, quantized=False, by_shapes=True)
+        compared = reconcile(checkpoint, architecture, by_shapes=True)
         if compared.status is not Status.SHAPE_MATCHED:
             raise NotUnderstoodError(f"{', '.join(compared.differences) or 'packed tensors'} do not add up")
     except NotUnderstoodError as error:
-        unknown = reconcile(checkpoint, None, quantized=method is not None, quantization_method=method)
+        unknown = reconcile(checkpoint, None, quantization_method=method)
         return unknown, _unknown(config, str(error))
     return compared, _by_shapes_notes(config, architecture)
 
@@ -174,10 +176,14 @@ def _architecture(config: ModelConfig | None) -> tuple[Architecture | None, tupl
     architecture = architecture_of(config)
     if architecture is None:
         return None, _unknown(config, "no family derives it")
+    notes = []
+    if config.whole is not config.text and described(config) is config.text:
+        name = f"model type {config.model_type!r}" if config.model_type else "the whole"
+        notes.append(f"{name} is not one that hubvram understands yet: this is the {architecture.model_type} inside it")
     left_out = config.text.defaulted(_DIMENSIONS)
-    if not left_out:
-        return architecture, ()
-    return architecture, (f"config.json leaves out {', '.join(left_out)}: taken from transformers' defaults",)
+    if left_out:
+        notes.append(f"config.json leaves out {', '.join(left_out)}: taken from transformers' defaults")
+    return architecture, tuple(notes)
 
 
 def _unknown(config: ModelConfig, reason: str) -> tuple[str, ...]:
@@ -218,8 +224,11 @@ def _from_config(source: ModelSource, config: ModelConfig, error: NoCheckpointEr
     architecture, notes = _architecture(config)
     total = architecture.parameters if architecture else 0
     dtype, how = _named_or_measured(source, config, error.found, total) if total else ("", "")
-    if architecture is None or not dtype:
+    if architecture is None:
         raise error
+    if not dtype:
+        reason = "torch_dtype: it is missing, and the size of the files does not tell the type of the weights"
+        raise ConfigError(source.model_id, CONFIG_FILE, reason)
     stored_bytes = total * COMPUTE_BYTES[dtype]
     return Model(
         model_id=source.model_id,

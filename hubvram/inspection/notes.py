@@ -27,8 +27,7 @@ def reconciliation_notes(config: ModelConfig | None, compared: Reconciliation) -
     if compared.scope == "text":
         notes.append("dimensions, KV cache and activations are the text model's; images and sound would add to them")
     if compared.status is Status.UNRECONCILED:
-        parts = ", ".join(f"{component} {number:+,}" for component, number in compared.differences.items())
-        notes.append(f"NOT reconciled: the files hold {parts} compared with config.json; dimensions may be wrong")
+        notes.append(f"NOT reconciled: {_disagreement(compared)}; dimensions may be wrong")
     if compared.status is Status.QUANTIZED:
         method = (config.quantization_method if config else None) or "packed tensors"
         notes.append(
@@ -36,6 +35,14 @@ def reconciliation_notes(config: ModelConfig | None, compared: Reconciliation) -
             "not compared with the packed tensors"
         )
     return tuple(notes)
+
+
+def _disagreement(compared: Reconciliation) -> str:
+    parts = ", ".join(f"{component} {number:+,}" for component, number in compared.differences.items())
+    if parts:
+        return f"the files hold {parts} compared with config.json"
+    more = f" and {len(compared.strangers) - 1} more kinds" if len(compared.strangers) > 1 else ""
+    return f"the counts agree, but by config.json no matrix has the shape of {compared.strangers[0]}{more}"
 
 
 def dtype_notes(config: ModelConfig | None, checkpoint: Checkpoint, compared: Reconciliation) -> tuple[str, ...]:

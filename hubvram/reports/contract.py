@@ -150,7 +150,7 @@ def _fields(part: Part) -> dict[str, Any]:
     """config.json's own; hidden_size is the architecture's and would only be repeated."""
     fields = dataclasses.fields(part)  # type: ignore[arg-type]  # every part is a dataclass
     values = {field.name: getattr(part, field.name) for field in fields if field.name not in _NOT_SHOWN}
-    return {name: value for name, value in values.items() if value is not None}
+    return {name: value for name, value in values.items() if isinstance(value, bool | int | float | str)}
 
 
 _NOT_SHOWN: Final = frozenset({"hidden_size", "kind", "component", "weights", "others"})

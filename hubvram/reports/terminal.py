@@ -10,7 +10,7 @@ from hubvram.architecture.reconcile import Status
 from hubvram.hardware.fit import Fit
 from hubvram.inspection import Inspection, Model
 from hubvram.memory.engines import transformers as engine
-from hubvram.memory.estimate import MemoryEstimate
+from hubvram.memory.estimate import Basis, MemoryEstimate
 from hubvram.memory.weights import STORED
 from hubvram.reports.dimensions import dimensions
 from hubvram.reports.table import WIDTH, align
@@ -126,7 +126,8 @@ def _label(estimate: MemoryEstimate) -> str:
     """A precision's name; what is stored in several types is named in the title."""
     if estimate.precision != STORED:
         return estimate.precision
-    return STORED if "+" in estimate.scheme else f"{STORED} {estimate.scheme}"
+    word = STORED if estimate.components[0].basis is Basis.READ else "by config"  # where no header was read
+    return word if "+" in estimate.scheme else f"{word} {estimate.scheme}"
 
 
 def _cells(estimate: MemoryEstimate, decimals: int) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ def compare(extra: dict[str, str] | None = None, *, method: str = "fp8") -> Reco
         shapes[f"{name}_scale_inv"], dtypes[f"{name}_scale_inv"] = (1, 1), "F32"
     for name, dtype in (extra or {}).items():
         shapes[name], dtypes[name] = (2, 3), dtype
-    return reconcile(checkpoint_of(shapes, dtypes), SMALL, quantized=True, quantization_method=method)
+    return reconcile(checkpoint_of(shapes, dtypes), SMALL, quantization_method=method)
 
 
 def test_fp8_weights_are_parameters_and_their_scales_are_not() -> None:
@@ -41,7 +41,7 @@ def test_scales_stay_in_memory() -> None:
     shapes = llama_tensors(SMALL)
     shapes["model.layers.0.mlp.up_proj.weight_scale_inv"] = (1, 1)
     checkpoint = checkpoint_of(shapes)
-    compared = reconcile(checkpoint, SMALL, quantized=True, quantization_method="fp8")
+    compared = reconcile(checkpoint, SMALL, quantization_method="fp8")
     assert compared.not_counted and compared.not_loaded == ()
     assert stored_weights(checkpoint, compared, None).component.size_bytes == checkpoint.stored_bytes
 
@@ -68,7 +68,7 @@ def test_what_a_method_does_not_have_stays_packed(name: str, dtype: str) -> None
 def test_a_missing_matrix_is_missed_in_fp8_too() -> None:
     shapes = llama_tensors(SMALL)
     del shapes["model.layers.1.mlp.up_proj.weight"]
-    compared = reconcile(checkpoint_of(shapes), SMALL, quantized=True, quantization_method="fp8")
+    compared = reconcile(checkpoint_of(shapes), SMALL, quantization_method="fp8")
     assert (compared.status, dict(compared.differences)) == (Status.UNRECONCILED, {Component.MLP: -64 * 96})
 
 

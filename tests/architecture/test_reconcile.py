@@ -22,9 +22,9 @@ def compare(
     architecture: Architecture | None = SMALL,
     *,
     dtypes: Mapping[str, str] | None = None,
-    quantized: bool = False,
+    method: str | None = None,
 ) -> Reconciliation:
-    return reconcile(checkpoint_of(shapes, dtypes), architecture, quantized=quantized)
+    return reconcile(checkpoint_of(shapes, dtypes), architecture, quantization_method=method)
 
 
 def assert_consistent(compared: Reconciliation) -> None:
@@ -206,11 +206,52 @@ def test_a_quantized_model_has_the_parameters_of_its_architecture() -> None:
     shapes = dict(llama_tensors(SMALL))
     del shapes["model.layers.0.mlp.up_proj.weight"]
     shapes["model.layers.0.mlp.up_proj.qweight"] = (64, 12)
-    compared = compare(shapes, dtypes={"model.layers.0.mlp.up_proj.qweight": "I32"}, quantized=True)
+    compared = compare(shapes, dtypes={"model.layers.0.mlp.up_proj.qweight": "I32"}, method="gptq")
     assert compared.status is Status.QUANTIZED
     assert (compared.total, compared.derived, compared.difference) == (TOTAL, TOTAL, None)
     assert compared.by_component == SMALL.parameters_by_component
     assert compared.architecture == SMALL
+
+
+@pytest.mark.parametrize("method", ["awq", "never_heard_of", "fp8"])
+def test_a_method_without_packed_tensors_changes_nothing(method: str) -> None:
+    assert compare(llama_tensors(SMALL), method=method).status is Status.RECONCILED
+    assert compare({**llama_tensors(SMALL), "model.novelty.weight": (3,)}, method=method).status is Status.UNRECONCILED
+
+
+# ----------------------------------------------------------------------- equal counts, other shapes
+
+
+def test_heads_that_only_add_up_are_not_reconciled() -> None:
+    # 4 heads and 2 for K and V take 64 x (64 + 32 + 32 + 64); 3 and 3 of 16 take 64 x 4 x 48: the same.
+    other = small_llama(num_attention_heads=3, num_key_value_heads=3, head_dim=16)
+    assert other.parameters == SMALL.parameters
+    compared = reconcile(checkpoint_of(llama_tensors(SMALL)), other)
+    assert compared.status is Status.UNRECONCILED
+    assert (compared.differences, compared.difference) == ({}, 0)
+    assert compared.strangers[0] == "model.layers.0.self_attn.q_proj.weight (64, 64)"
+
+
+@pytest.mark.parametrize("shape", [(97, 64), (48, 128), (192, 32), (6144,)])
+def test_a_matrix_of_another_shape_is_not_reconciled(shape: tuple[int, ...]) -> None:
+    shapes = {**llama_tensors(SMALL), "model.layers.1.mlp.up_proj.weight": shape}
+    if shape[0] == 97:  # what one has more, another has less
+        shapes["model.layers.0.mlp.up_proj.weight"] = (95, 64)
+    compared = compare(shapes)
+    assert (compared.status is Status.UNRECONCILED) == (len(shape) == 2)
+
+
+@pytest.mark.parametrize(
+    ("fused", "parts"),
+    [("self_attn.qkv_proj", ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")), ("mlp.gate_up_proj", ())],
+)
+def test_matrices_may_be_joined_and_turned(fused: str, parts: tuple[str, ...]) -> None:
+    shapes = dict(llama_tensors(SMALL))
+    for layer in range(2):
+        names = [f"model.layers.{layer}.{part}.weight" for part in parts or ("mlp.gate_proj", "mlp.up_proj")]
+        rows = sum(shapes.pop(name)[0] for name in names)
+        shapes[f"model.layers.{layer}.{fused}.weight"] = (rows, 64) if layer else (64, rows)
+    assert compare(shapes).status is Status.RECONCILED
 
 
 def test_an_unknown_model_type_has_what_is_stored_and_no_architecture() -> None:
@@ -255,7 +296,7 @@ def test_a_tower_does_not_excuse_a_difference_in_the_text_model() -> None:
 
 def test_towers_of_a_quantized_model_count_as_stored() -> None:
     shapes = {**llama_tensors(SMALL, prefix="language_model.model."), **TOWERS}
-    compared = compare(shapes, quantized=True)
+    compared = compare(shapes, dtypes={"language_model.model.layers.0.mlp.up_proj.weight": "I32"}, method="awq")
     assert compared.status is Status.QUANTIZED
     assert compared.total == TOTAL + 964
     assert sum(compared.by_component.values()) == compared.total
@@ -265,7 +306,7 @@ def test_blocks_for_multi_token_prediction_are_accounted_for_and_not_loaded() ->
     """Layers behind the last one, as DeepSeek-V3 and GLM-4.5 publish them."""
     extra = {f"model.layers.{SMALL.num_hidden_layers}.eh_proj.weight": (64, 128), "mtp.norm.weight": (64,)}
     checkpoint = checkpoint_of({**llama_tensors(SMALL), **extra})
-    compared = reconcile(checkpoint, SMALL, quantized=False)
+    compared = reconcile(checkpoint, SMALL)
     assert compared.status is Status.RECONCILED
     assert compared.total == SMALL.parameters + 64 * 128 + 64
     assert compared.by_component[Component.MTP] == 64 * 128 + 64

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hubvram.architecture.reconcile import Status
-from hubvram.errors import NoCheckpointError
+from hubvram.errors import ConfigError, NoCheckpointError
 from hubvram.inspection import inspect, read_model
 from hubvram.memory.estimate import Basis
 from hubvram.sources.local import LocalSource
@@ -51,9 +51,7 @@ def test_without_headers_the_config_answers_and_says_so(tmp_path: Path, names: t
     assert any(names[0] in note and "derived from config.json" in note for note in found.notes)
 
 
-@pytest.mark.parametrize(
-    "key", ["hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "torch_dtype"]
-)
+@pytest.mark.parametrize("key", ["hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size"])
 def test_a_config_that_leaves_out_what_matters_is_not_filled_in(tmp_path: Path, key: str) -> None:
     config = {name: value for name, value in LLAMA_8B.items() if name != key}
     with pytest.raises(NoCheckpointError):
@@ -87,7 +85,7 @@ def test_a_config_without_a_type_takes_it_from_the_size_of_the_files(
     folder = folder_with(tmp_path, config, "pytorch_model.bin")
     os.truncate(folder / "pytorch_model.bin", int(8_030_261_248 * bytes_each))
     if dtype is None:
-        with pytest.raises(NoCheckpointError):
+        with pytest.raises(ConfigError, match="torch_dtype: it is missing"):
             read_model(LocalSource(folder))
         return
     found = read_model(LocalSource(folder))

@@ -15,7 +15,7 @@ MASK = "model.layers.0.attn.bias"
 
 def deployed(precision: str, *, compute_dtype: str | None = "bf16") -> Weights:
     checkpoint = checkpoint_of(llama_tensors(SMALL))
-    compared = reconcile(checkpoint, SMALL, quantized=False)
+    compared = reconcile(checkpoint, SMALL)
     weights = deployed_weights(precision, compared, checkpoint, compute_dtype)
     assert weights is not None
     return weights
@@ -23,7 +23,7 @@ def deployed(precision: str, *, compute_dtype: str | None = "bf16") -> Weights:
 
 def test_stored_weights_are_read() -> None:
     checkpoint = checkpoint_of(llama_tensors(SMALL))
-    weights = stored_weights(checkpoint, reconcile(checkpoint, SMALL, quantized=False), None)
+    weights = stored_weights(checkpoint, reconcile(checkpoint, SMALL), None)
     assert weights.precision == STORED
     assert (weights.scheme, weights.compute_dtype) == ("bf16", "bf16")
     assert weights.component.basis is Basis.READ
@@ -33,14 +33,14 @@ def test_stored_weights_are_read() -> None:
 
 def test_what_is_not_kept_is_named() -> None:
     checkpoint = checkpoint_of({**llama_tensors(SMALL), MASK: (1, 1, 512, 512)}, {MASK: "U8"})
-    weights = stored_weights(checkpoint, reconcile(checkpoint, SMALL, quantized=False), None)
+    weights = stored_weights(checkpoint, reconcile(checkpoint, SMALL), None)
     assert weights.component.size_bytes == 2 * SMALL.parameters
     assert weights.component.note == "without causal masks, 0.2 MiB"
 
 
 def test_several_stored_types() -> None:
     checkpoint = checkpoint_of(llama_tensors(SMALL), {"lm_head.weight": "F32"})
-    weights = stored_weights(checkpoint, reconcile(checkpoint, SMALL, quantized=False), None)
+    weights = stored_weights(checkpoint, reconcile(checkpoint, SMALL), None)
     # Most bytes are bf16: that is what the model computes in.
     assert (weights.scheme, weights.compute_dtype) == ("bf16+fp32", "bf16")
     assert weights.component.size_bytes == 2 * SMALL.parameters + 2 * 6400
@@ -50,7 +50,7 @@ def test_packed_weights_compute_in_what_stands_beside_them() -> None:
     packed = {name: "I32" for name in llama_tensors(SMALL) if "_proj" in name}
     checkpoint = checkpoint_of(llama_tensors(SMALL), packed | {"lm_head.weight": "F16"})
     assert stored_compute_dtype(checkpoint) == "bf16"
-    weights = stored_weights(checkpoint, reconcile(checkpoint, SMALL, quantized=True), None)
+    weights = stored_weights(checkpoint, reconcile(checkpoint, SMALL, quantization_method="gptq"), None)
     assert weights.nominal_bytes is None, "no precision is nominal for packed tensors"
     assert weights.component.size_bytes == checkpoint.stored_bytes
 
@@ -86,7 +86,7 @@ def test_what_a_deployed_model_computes_in(precision: str, compute_dtype: str | 
 
 def test_without_an_architecture_matrices_are_told_by_name_and_shape() -> None:
     checkpoint = checkpoint_of(llama_tensors(SMALL))
-    unknown = reconcile(checkpoint, None, quantized=False)
+    unknown = reconcile(checkpoint, None)
     for precision in ("fp32", "bf16", "fp8", "int8", "int4"):
         weights = deployed_weights(precision, unknown, checkpoint, "bf16")
         assert weights is not None
@@ -100,8 +100,8 @@ def test_a_config_that_the_files_do_not_bear_out_is_not_believed() -> None:
     """Half of the layers are missing: what is stored decides, and nothing is subtracted from it."""
     stored = {name: shape for name, shape in llama_tensors(SMALL).items() if ".layers.1." not in name}
     checkpoint = checkpoint_of(stored)
-    compared = reconcile(checkpoint, SMALL, quantized=False)
-    as_if_unknown = reconcile(checkpoint, None, quantized=False)
+    compared = reconcile(checkpoint, SMALL)
+    as_if_unknown = reconcile(checkpoint, None)
     for precision in ("bf16", "int8", "int4"):
         weights = deployed_weights(precision, compared, checkpoint, "bf16")
         by_shape = deployed_weights(precision, as_if_unknown, checkpoint, "bf16")
@@ -112,13 +112,13 @@ def test_a_config_that_the_files_do_not_bear_out_is_not_believed() -> None:
 def test_a_checkpoint_of_integers_computes_in_what_its_config_says() -> None:
     names = llama_tensors(SMALL)
     checkpoint = checkpoint_of(names, dict.fromkeys(names, "I8"))
-    compared = reconcile(checkpoint, SMALL, quantized=True)
+    compared = reconcile(checkpoint, SMALL, quantization_method="gptq")
     assert stored_weights(checkpoint, compared, "fp16").compute_dtype == "fp16"
 
 
 def test_without_headers_only_plain_precisions_are_known() -> None:
     checkpoint = checkpoint_of(llama_tensors(SMALL))
-    unknown = reconcile(checkpoint, None, quantized=False)
+    unknown = reconcile(checkpoint, None)
     plain = deployed_weights("fp32", unknown, None, "bf16")
     assert plain is not None
     assert plain.component.size_bytes == 4 * SMALL.parameters

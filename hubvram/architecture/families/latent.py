@@ -142,13 +142,8 @@ _DENSE: Final = Traits(read_mixer=latent_attention, read_mlp=dense)
 
 
 def _gated_query(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window = None) -> LatentAttention:
-    """One matrix makes Q and a gate for each of a head's features, from a latent of twice the rank (axk2)."""
-    part, rank = indexed_attention(config, traits, index), config.size("q_lora_rank")
-    gates = (
-        Linear(name="q_b, second half", out_features=part.q_size, in_features=rank),
-        Linear(name="gate", out_features=part.v_size, in_features=2 * rank),
-    )
-    return replace(part, gates=gates)
+    config.size("q_lora_rank")
+    return replace(indexed_attention(config, traits, index), gated_query=True)
 
 
 def _gated_norms(config: ConfigDocument, index: int) -> tuple[Weight, ...]:

@@ -112,7 +112,7 @@ def test_stored_k_and_v_of_layers_that_take_others_are_not_used() -> None:
     stored = checkpoint_of(
         {f"model.language_model.layers.{index}.self_attn.k_proj.weight": (32, 64) for index in (5, 6)}
     )
-    found = reconcile(stored, architecture_of(_SHARED), quantized=False)
+    found = reconcile(stored, architecture_of(_SHARED))
     assert found.by_component[Component.ATTENTION] == 2 * 32 * 64
     unused = [item for item in found.accounted if item.what == "not used"]
     assert [(item.tensors, item.parameters, item.is_loaded) for item in unused] == [(1, 32 * 64, False)]

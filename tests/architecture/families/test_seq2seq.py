@@ -224,7 +224,6 @@ def test_copies_and_sinusoids() -> None:
     compared = reconcile(
         checkpoint_of({**dict.fromkeys((*copies, "lm_head.weight"), (200, 64)), **sinusoids}),
         architecture,
-        quantized=False,
     )
 
     assert compared.total == 200 * 64 + 40 * 64

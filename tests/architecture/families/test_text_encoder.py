@@ -207,7 +207,7 @@ BERT_POOLER = {f"bert.{name}": shape for name, shape in POOLER.items()}
 def test_what_stands_on_top_is_accounted_for(
     class_name: str, shapes: dict[str, tuple[int, ...]], accounted: dict[str, int]
 ) -> None:
-    compared = reconcile(checkpoint_of(shapes), config_of(class_name, "bert", **SMALL), quantized=False)
+    compared = reconcile(checkpoint_of(shapes), config_of(class_name, "bert", **SMALL))
     assert compared.status is Status.RECONCILED
     assert {item.what: item.parameters for item in compared.accounted} == accounted
     # What the class leaves out is in the files, and not in memory.
@@ -216,7 +216,7 @@ def test_what_stands_on_top_is_accounted_for(
 
 def test_another_matrix_on_top_is_not_explained_away() -> None:
     shapes = small_bert() | WORDS | {"cls.predictions.transform.more.weight": (8, 8)}
-    compared = reconcile(checkpoint_of(shapes), config_of("BertForMaskedLM", "bert", **SMALL), quantized=False)
+    compared = reconcile(checkpoint_of(shapes), config_of("BertForMaskedLM", "bert", **SMALL))
     assert compared.differences == {Component.HEAD: 64}
 
 
