@@ -1,9 +1,9 @@
-"""How long it takes to parse and reconcile the headers of DeepSeek-V3 (92,000 tensors in 163 files), beside `json.loads`.
+"""How long it takes to parse and reconcile the headers of DeepSeek-V3, 92,000 tensors in 163 files.
 
     python -m benchmarks.headers
 
 CPU time of one process: everything that `read_model` does with a repo that is at hand, over `json.loads` of the same
-headers.
+headers. A machine at rest gives 3.5 to 4.5.
 """
 
 from __future__ import annotations

@@ -72,6 +72,7 @@ def _parameters(model: Model) -> dict[str, Any]:
         "reconciled": compared.status == "reconciled",
         "difference": compared.difference,
         "differences": _in_order(compared.differences),
+        "strangers": list(compared.strangers),
         "scope": compared.scope,
     }
 

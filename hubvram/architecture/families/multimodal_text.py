@@ -55,6 +55,7 @@ def _read_mllama_text(config: ConfigDocument, architectures: tuple[str, ...]) ->
 
 
 _KOSMOS_2_TEXT: Final = Traits(
+    overrides=NO_GROUPS,
     read_mlp=dense,
     names={"intermediate_size": "ffn_dim"},
     qkv_bias=True,
@@ -196,6 +197,7 @@ def _layers_in(config: ConfigDocument, key: str) -> frozenset[int]:
 
 
 GIT: Final = Traits(
+    overrides=NO_GROUPS,
     read_mlp=dense,
     qkv_bias=True,
     o_bias=True,
