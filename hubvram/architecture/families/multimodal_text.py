@@ -13,7 +13,15 @@ from typing import Final
 from hubvram.architecture import patterns
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.families import projectors
-from hubvram.architecture.families.decoder import Traits, attention, cross_attention, dense, fixed, read_decoder
+from hubvram.architecture.families.decoder import (
+    NO_GROUPS,
+    Traits,
+    attention,
+    cross_attention,
+    dense,
+    fixed,
+    read_decoder,
+)
 from hubvram.architecture.families.dense import LLAMA
 from hubvram.architecture.families.experts import BEHIND_DENSE, Experts, in_steps, read_experts, read_moe
 from hubvram.architecture.families.fields import changed, layer_config, number_of_layers
