@@ -25,6 +25,7 @@ from hubvram.inspection.notes import dtype_notes, reconciliation_notes
 from hubvram.memory.estimate import Basis, exact
 from hubvram.memory.weights import STORED, Weights, scheme_name, stored_weights
 from hubvram.sources.interface import CONFIG_FILE, CONFIG_LIMIT_BYTES, ModelSource, OnProgress, PublicSummary
+from hubvram.units import size
 
 _DIMENSIONS: Final = (
     *("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
@@ -206,9 +207,11 @@ def _describes_a_model(config: ModelConfig) -> bool:
 
 def _named_or_measured(source: ModelSource, config: ModelConfig, files: Sequence[str], total: int) -> tuple[str, str]:
     """(the stored type, how it is known): config.json's, else by the size of the files; "" where neither says it."""
-    if config.dtype is not None:
-        return config.dtype, "the stored type is the one that it names"
     listed_bytes = sum(source.files[file].size_bytes or 0 for file in files)
+    if config.dtype is not None:
+        how = "the stored type is the one that it names"
+        agrees = abs(listed_bytes / (total * COMPUTE_BYTES[config.dtype]) - 1) < _SIZE_TOLERANCE
+        return config.dtype, how if agrees or not listed_bytes else f"{how}, though the files take {size(listed_bytes)}"
     for dtype in ("fp32", "fp16"):
         if abs(listed_bytes / (total * COMPUTE_BYTES[dtype]) - 1) < _SIZE_TOLERANCE:
             bits = 8 * COMPUTE_BYTES[dtype]

@@ -126,7 +126,7 @@ def _label(estimate: MemoryEstimate) -> str:
     """A precision's name; what is stored in several types is named in the title."""
     if estimate.precision != STORED:
         return estimate.precision
-    word = STORED if estimate.components[0].basis is Basis.READ else "by config"  # where no header was read
+    word = STORED if estimate.components[0].basis is Basis.READ else "config"  # where no header was read
     return word if "+" in estimate.scheme else f"{word} {estimate.scheme}"
 
 
