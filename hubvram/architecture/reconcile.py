@@ -16,7 +16,7 @@ from typing import Final
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.parts import Weight
 from hubvram.architecture.shapes import strangers
-from hubvram.architecture.stored import MTP, Item, item_of, tell_apart
+from hubvram.architecture.stored import MTP, Item, Stored, item_of, tell_apart
 from hubvram.checkpoint.components import NEXT_SENTENCE, POOLER, Component, beside_head
 from hubvram.checkpoint.tensors import Checkpoint, Kind
 
@@ -96,24 +96,15 @@ def reconcile(
         )
     derived = architecture.parameters_by_component
     towers = [component for component in TOWERS if component in stored and component not in derived]
-    accounted = [_tower(component, groups[component]) for component in towers]
     scope = "text" if towers else "all"
     if files.is_packed:
+        accounted = [_tower(component, groups[component]) for component in towers]
         return _quantized(architecture, stored, not_counted, scope, accounted)
-    explained: dict[Component, int] = {component: stored[component] for component in towers}
-    if Component.MTP in stored:
-        rule = "beside the model proper, counted as stored"  # `_keys_to_ignore_on_load_unexpected` in modeling_*.py
-        accounted.append(item_of(MTP, groups[Component.MTP], rule, is_loaded=False))
-        explained[Component.MTP] = stored[Component.MTP]
-    computed = [kind for kind in groups.get(Component.EMBEDDING, ()) if kind.name.endswith(architecture.computed)]
-    for what, kinds, rule, is_loaded in (
-        ("computed positions", computed, "sinusoids: in some files, and computed without them", True),
-        ("not used", files.unused, "stored, but the model's code takes it from elsewhere or leaves it out", False),
-    ):
-        if kinds:
-            accounted.append(item_of(what, kinds, rule, is_loaded=is_loaded))
-        for kind in kinds:
-            explained[kind.component] = explained.get(kind.component, 0) + kind.parameters
+    beside = list(_beside(files, architecture, towers))
+    accounted = [item for item, _ in beside]
+    explained: dict[Component, int] = {}
+    for kind in (kind for _, kinds in beside for kind in kinds):
+        explained[kind.component] = explained.get(kind.component, 0) + kind.parameters
     on_top, architecture = _on_top(architecture, groups)
     accounted += on_top
     explained[Component.HEAD] = explained.get(Component.HEAD, 0) + sum(item.parameters for item in on_top)
@@ -135,6 +126,24 @@ def reconcile(
         strangers=foreign,
         scope=scope,
     )
+
+
+def _beside(
+    files: Stored, architecture: Architecture, towers: Sequence[Component]
+) -> Iterator[tuple[Item, Sequence[Kind]]]:
+    """What is in the files beyond the architecture and counts, each with the rule that says why."""
+    groups = files.groups
+    for component in towers:
+        yield _tower(component, groups[component]), groups[component]
+    computed = [kind for kind in groups.get(Component.EMBEDDING, ()) if kind.name.endswith(architecture.computed)]
+    for what, kinds, rule, is_loaded in (
+        # `_keys_to_ignore_on_load_unexpected` in modeling_*.py
+        (MTP, groups.get(Component.MTP, ()), "beside the model proper, counted as stored", False),
+        ("computed positions", computed, "sinusoids: in some files, and computed without them", True),
+        ("not used", files.unused, "stored, but the model's code takes it from elsewhere or leaves it out", False),
+    ):
+        if kinds:
+            yield item_of(what, kinds, rule, is_loaded=is_loaded), kinds
 
 
 def _status(differ: bool, *, by_shapes: bool) -> Status:
