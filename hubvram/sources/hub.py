@@ -6,12 +6,14 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from hubvram.errors import HubResponseError
+from hubvram.errors import HubResponseError, ModelUnreadableError
 from hubvram.sources.http import HubClient, Target
 from hubvram.sources.interface import PREFIX_BYTES, Beginning, Needed, OnProgress, PublicSummary, RepoFile
+from hubvram.sources.shard_headers import ANSWER_LIMIT_BYTES, INDEX_SUFFIX, beginnings_in, index_of
 
 if TYPE_CHECKING:
     import httpx2
@@ -21,7 +23,6 @@ REQUESTS_IN_FLIGHT: Final = 32
 
 _LISTING_LIMIT_BYTES: Final = 64 * 2**20
 _GUESS_BYTES: Final = 64 * 2**10  # the headers of most single files fit
-_INDEX_SUFFIX: Final = ".safetensors.index.json"
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
@@ -64,7 +65,10 @@ class HubSource:
     def read_beginnings(
         self, paths: Sequence[str], needed: Needed, on_progress: OnProgress | None = None
     ) -> Mapping[str, Beginning]:
-        found: dict[str, Beginning] = {}
+        found = self._in_one_request(paths, needed)
+        if found and on_progress is not None:
+            on_progress(len(found), len(paths))
+        left = [path for path in paths if path not in found]
         lock = threading.Lock()
 
         def fetch(path: str) -> None:
@@ -74,12 +78,31 @@ class HubSource:
                 if on_progress is not None:
                     on_progress(len(found), len(paths))
 
-        with ThreadPoolExecutor(max_workers=max(1, min(REQUESTS_IN_FLIGHT, len(paths)))) as executor:
-            done, _ = wait([executor.submit(fetch, path) for path in paths], return_when=FIRST_EXCEPTION)
+        with ThreadPoolExecutor(max_workers=max(1, min(REQUESTS_IN_FLIGHT, len(left)))) as executor:
+            done, _ = wait([executor.submit(fetch, path) for path in left], return_when=FIRST_EXCEPTION)
             executor.shutdown(wait=False, cancel_futures=True)
             for future in done:
                 future.result()
         return found
+
+    def _in_one_request(self, paths: Sequence[str], needed: Needed) -> dict[str, Beginning]:
+        """What the Hub knows of the shards of main; nothing where it does not, so that ranges are read."""
+        index = index_of(self.files, paths[0]) if len(paths) > 1 and self.requested_revision == "main" else None
+        if index is None:
+            return {}
+        url = f"{self._client.endpoint}/api/models/{self.model_id}/safetensors-metadata/{quote(index)}"
+        try:
+            answer = self._client.get_json(url, self._target(index), ANSWER_LIMIT_BYTES)
+        except (
+            ModelUnreadableError
+        ):  # an endpoint that few servers have: reading ranges tells what is wrong, if anything
+            return {}
+        found = beginnings_in(answer, index, self.files)
+        return {
+            path: replace(found[path], data=found[path].data[: needed(path, found[path].data, found[path].file_bytes)])
+            for path in paths
+            if path in found
+        }
 
     def _beginning(self, path: str, needed: Needed) -> Beginning:
         listed_bytes = self.files[path].size_bytes
@@ -138,7 +161,7 @@ class HubSource:
         Over the sharded repos of a survey, headers take 1.2 to 1.5 times the bytes of their index.
         """
         shards = sum(1 for name in self.files if name.endswith(".safetensors"))
-        index = next((file for name, file in self.files.items() if name.endswith(_INDEX_SUFFIX)), None)
+        index = next((file for name, file in self.files.items() if name.endswith(INDEX_SUFFIX)), None)
         guess = _GUESS_BYTES
         if index is not None and index.size_bytes and shards > 1:
             guess = index.size_bytes * 3 // (2 * shards) + 4096
