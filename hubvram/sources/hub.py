@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from hubvram.errors import HubResponseError, ModelUnreadableError
+from hubvram.errors import FileMissingError, HubResponseError, ModelUnreadableError
 from hubvram.sources.http import HubClient, Target
 from hubvram.sources.interface import PREFIX_BYTES, Beginning, Needed, OnProgress, PublicSummary, RepoFile
 from hubvram.sources.shard_headers import ANSWER_LIMIT_BYTES, INDEX_SUFFIX, beginnings_in, index_of
@@ -58,9 +58,19 @@ class HubSource:
             raise client.not_a_hub(repo_id) from None
 
     def read(self, path: str, limit_bytes: int) -> bytes:
+        if path not in self.files:
+            raise FileMissingError(self.model_id, path)  # The listing knows: nothing has to be asked.
         if path not in self._read:
-            self._read[path] = self._client.get(self._url(path), self._target(path), limit_bytes)
+            self._read[path] = self._small(path, limit_bytes)
         return self._read[path]
+
+    def _small(self, path: str, limit_bytes: int) -> bytes:
+        """Straight from where `/resolve` would send us; servers that do not have that are asked the usual way."""
+        cached = f"{self._client.endpoint}/api/resolve-cache/models/{self.model_id}/{self.revision}/{quote(path)}"
+        try:
+            return self._client.get(cached, self._target(path), limit_bytes)
+        except (HubResponseError, FileMissingError):
+            return self._client.get(self._url(path), self._target(path), limit_bytes)
 
     def read_beginnings(
         self, paths: Sequence[str], needed: Needed, on_progress: OnProgress | None = None

@@ -326,6 +326,29 @@ class TestConcurrency:
 
 
 class TestSmallFiles:
+    def test_one_request_pinned_to_the_commit(self, hub: LoopbackHub) -> None:
+        hub.add_repo(MODEL, single())
+        source = HubSource.open(MODEL, None)
+        assert source.read("config.json", 1000) == CONFIG
+        assert [request.path for request in hub.requests[1:]] == [
+            f"/api/resolve-cache/models/{MODEL}/{source.revision}/config.json"
+        ]
+
+    @pytest.mark.parametrize("status", [400, 404])
+    def test_a_server_without_that_address_is_asked_the_usual_way(self, hub: LoopbackHub, status: int) -> None:
+        hub.add_repo(MODEL, single())
+        source = HubSource.open(MODEL, None)
+        hub.faults.append(Fault(f"status:{status}", times=1, path_contains="resolve-cache"))
+        assert source.read("config.json", 1000) == CONFIG
+        assert [request.status for request in hub.requests[1:]] == [status, 307, 200]
+
+    def test_a_file_that_is_not_listed_is_not_asked_for(self, hub: LoopbackHub) -> None:
+        hub.add_repo(MODEL, single())
+        source = HubSource.open(MODEL, None)
+        with pytest.raises(FileMissingError):
+            source.read("other.json", 1000)
+        assert len(hub.requests) == 1
+
     def test_read_once(self, hub: LoopbackHub) -> None:
         hub.add_repo(MODEL, single())
         source = HubSource.open(MODEL, None)
