@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +21,14 @@ from hubvram.config.completed import can_complete, completed
 from hubvram.config.defaults import is_known
 from hubvram.config.reader import ModelConfig, parse_config
 from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, SAFETENSORS_BITS
-from hubvram.errors import CheckpointError, ConfigError, FileMissingError, GatedRepoError, NoCheckpointError
+from hubvram.errors import (
+    CheckpointError,
+    ConfigError,
+    FileMissingError,
+    GatedRepoError,
+    ModelUnreadableError,
+    NoCheckpointError,
+)
 from hubvram.inspection.notes import dtype_notes, reconciliation_notes
 from hubvram.memory.estimate import Basis, exact
 from hubvram.memory.weights import STORED, Weights, scheme_name, stored_weights
@@ -72,18 +80,16 @@ class Model:
 
 def read_model(source: ModelSource, on_progress: OnProgress | None = None) -> Model:
     """Config, headers and their comparison. Raises ModelUnreadableError."""
-    config = None
     try:
-        config = _read_config(source)
-        checkpoint = read_checkpoint(source, on_progress)
+        config, checkpoint = _read_both(source, on_progress)
     except GatedRepoError:
         if source.summary is None or not source.summary.elements_by_dtype:
             raise
         return _from_summary(source, source.summary)
-    except NoCheckpointError as error:
-        if config is None or not (error.holds_model and _describes_a_model(config)):
-            raise
-        return _from_config(source, config, error)
+    if isinstance(checkpoint, NoCheckpointError):
+        if config is None or not (checkpoint.holds_model and _describes_a_model(config)):
+            raise checkpoint
+        return _from_config(source, config, checkpoint)
     if not checkpoint.tensors:
         raise CheckpointError(source.model_id, checkpoint.files[0], "it holds no tensors")
     compared, notes = understand(config, checkpoint)
@@ -107,6 +113,23 @@ def read_model(source: ModelSource, on_progress: OnProgress | None = None) -> Mo
             *dtype_notes(config, checkpoint, compared),
         ),
     )
+
+
+def _read_both(
+    source: ModelSource, on_progress: OnProgress | None
+) -> tuple[ModelConfig | None, Checkpoint | NoCheckpointError]:
+    """Config and headers, at the same time: each waits for the network. What is wrong with the config is said first."""
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        reading = executor.submit(_read_config, source)
+        found: Checkpoint | NoCheckpointError
+        try:
+            found = read_checkpoint(source, on_progress)
+        except NoCheckpointError as error:
+            found = error
+        except ModelUnreadableError:
+            reading.result()
+            raise
+        return reading.result(), found
 
 
 def understand(config: ModelConfig | None, checkpoint: Checkpoint) -> tuple[Reconciliation, tuple[str, ...]]:
