@@ -55,7 +55,7 @@ def _usual_type(config_class: Any, field: str) -> str | None:
     """The type that a config inside has when nothing is said; None where the class insists on being told."""
     try:
         inner = getattr(config_class(), field, None)
-    except Exception:
+    except Exception:  # whatever a config class of somebody else's raises
         return None
     return getattr(inner, "model_type", None)
 

@@ -29,6 +29,11 @@ class Linear:
     """None for the component of the part that holds it."""
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Of one of its weights."""
+        return self.out_features, self.in_features
+
+    @property
     def weight_parameters(self) -> int:
         return self.count * self.out_features * self.in_features
 

@@ -20,7 +20,7 @@ Shape = tuple[int, int]
 
 _CHECKED: Final = (Component.ATTENTION, Component.MLP, Component.EXPERTS)
 _FUSED_LIMIT: Final = 8
-"""A part of more matrices with the same input is not looked at: 256 ways to join them are enough."""
+"""How many of a part's matrices with the same input are joined: 255 ways are enough."""
 
 
 def strangers(groups: Mapping[Component, Sequence[Kind]], architecture: Architecture) -> list[Kind]:
@@ -65,7 +65,7 @@ def _of_part(part: Part) -> Iterator[Shape]:
     by_input: dict[int, list[int]] = {}
     for linear in linears:
         by_input.setdefault(linear.in_features, []).append(linear.out_features)
-        yield linear.count * linear.out_features, linear.in_features
+        yield linear.count * linear.out_features, linear.in_features  # all experts in one
     for into, outs in by_input.items():
         for number in range(1, min(len(outs), _FUSED_LIMIT) + 1):
             yield from ((sum(joined), into) for joined in combinations(outs[:_FUSED_LIMIT], number))
@@ -74,7 +74,5 @@ def _of_part(part: Part) -> Iterator[Shape]:
 
 def _of_tensors(weights: Iterable[Weight]) -> Iterator[Shape]:
     for weight in weights:
-        if not isinstance(weight, Linear) and len(weight.shape) > 1:
+        if len(weight.shape) > 1:
             yield from _readings(weight.shape)
-        elif isinstance(weight, Linear):
-            yield weight.out_features, weight.in_features

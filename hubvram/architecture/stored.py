@@ -61,9 +61,8 @@ def tell_apart(kinds: Sequence[Kind], architecture: Architecture | None, *, meth
     return Stored(groups=groups, unused=unused, not_counted=not_counted, is_packed=unpacked is None)
 
 
-def item_of(what: str, kinds: Iterable[Kind], rule: str, *, is_loaded: bool = True) -> Item:
+def item_of(what: str, kinds: Sequence[Kind], rule: str, *, is_loaded: bool = True) -> Item:
     """An Item about these tensors."""
-    kinds = list(kinds)
     return Item(
         what=what,
         parameters=sum(kind.parameters for kind in kinds),
@@ -106,9 +105,8 @@ _RULES: Final = {
 }
 
 
-def _split(kinds: Iterable[Kind], architecture: Architecture | None) -> tuple[list[Kind], tuple[Item, ...]]:
+def _split(kinds: Sequence[Kind], architecture: Architecture | None) -> tuple[list[Kind], tuple[Item, ...]]:
     """(parameters, what is stored beside them)."""
-    kinds = list(kinds)
     names = {kind.name for kind in kinds}
     parameters: list[Kind] = []
     others: dict[str, list[Kind]] = {}
@@ -127,7 +125,7 @@ def _split(kinds: Iterable[Kind], architecture: Architecture | None) -> tuple[li
     return parameters, tuple(_beside(what, found) for what, found in others.items())
 
 
-def _beside(what: str, kinds: Iterable[Kind]) -> Item:
+def _beside(what: str, kinds: Sequence[Kind]) -> Item:
     """Stored beside the parameters; buffers stay in memory where the model has them from the file alone."""
     if is_kept(what):
         return item_of(what, kinds, "a buffer: kept, but learned by no gradient")

@@ -134,11 +134,14 @@ def _read_both(
 
 def understand(config: ModelConfig | None, checkpoint: Checkpoint) -> tuple[Reconciliation, tuple[str, ...]]:
     """What the config derives against what the files hold, and what there is to say about it. Raises ConfigError."""
-    if config is not None and described(config) is None:
+    if config is None:
+        note = f"there is no {CONFIG_FILE}: weights are exact, dimensions and caches unknown"
+        return reconcile(checkpoint, None), (note,)
+    architecture = architecture_of(config)
+    if architecture is None:
         return _by_shapes(config, checkpoint)
-    architecture, notes = _architecture(config)
-    method = config.quantization_method if config else None
-    return reconcile(checkpoint, architecture, quantization_method=method), notes
+    compared = reconcile(checkpoint, architecture, quantization_method=config.quantization_method)
+    return compared, _family_notes(config, architecture)
 
 
 _COMPLETE: Final = (
@@ -160,7 +163,8 @@ def _by_shapes(config: ModelConfig, checkpoint: Checkpoint) -> tuple[Reconciliat
         architecture = derive(completed(config.text), checkpoint.tensors, config.architectures)
         compared = reconcile(checkpoint, architecture, by_shapes=True)
         if compared.status is not Status.SHAPE_MATCHED:
-            raise NotUnderstoodError(f"{', '.join(compared.differences) or 'packed tensors'} do not add up")
+            wrong = ", ".join(compared.differences or compared.strangers[:1]) or "packed tensors"
+            raise NotUnderstoodError(f"{wrong} do not add up")
     except NotUnderstoodError as error:
         unknown = reconcile(checkpoint, None, quantization_method=method)
         return unknown, _unknown(config, str(error))
@@ -194,12 +198,8 @@ def _read_config(source: ModelSource) -> ModelConfig | None:
         return None
 
 
-def _architecture(config: ModelConfig | None) -> tuple[Architecture | None, tuple[str, ...]]:
-    if config is None:
-        return None, (f"there is no {CONFIG_FILE}: weights are exact, dimensions and caches unknown",)
-    architecture = architecture_of(config)
-    if architecture is None:
-        return None, _unknown(config, "no family derives it")
+def _family_notes(config: ModelConfig, architecture: Architecture) -> tuple[str, ...]:
+    """What must be known of an architecture that a family derived."""
     notes = []
     if config.whole is not config.text and described(config) is config.text:
         name = f"model type {config.model_type!r}" if config.model_type else "the whole"
@@ -207,7 +207,7 @@ def _architecture(config: ModelConfig | None) -> tuple[Architecture | None, tupl
     left_out = config.text.defaulted(_DIMENSIONS)
     if left_out:
         notes.append(f"config.json leaves out {', '.join(left_out)}: taken from transformers' defaults")
-    return architecture, tuple(notes)
+    return tuple(notes)
 
 
 def _unknown(config: ModelConfig, reason: str) -> tuple[str, ...]:
@@ -247,11 +247,11 @@ _SIZE_TOLERANCE: Final = 0.05  # a pickle adds a little, and masks; the next typ
 
 def _from_config(source: ModelSource, config: ModelConfig, error: NoCheckpointError) -> Model:
     """What config.json alone says, where there are weights but no headers to read (.bin, GGUF)."""
-    architecture, notes = _architecture(config)
-    total = architecture.parameters if architecture else 0
-    dtype, how = _named_or_measured(source, config, error.found, total) if total else ("", "")
+    architecture = architecture_of(config)
     if architecture is None:
         raise error
+    total = architecture.parameters
+    dtype, how = _named_or_measured(source, config, error.found, total)
     if not dtype:
         reason = "torch_dtype: it is missing, and the size of the files does not tell the type of the weights"
         raise ConfigError(source.model_id, CONFIG_FILE, reason)
@@ -285,7 +285,7 @@ def _from_config(source: ModelSource, config: ModelConfig, error: NoCheckpointEr
             *source.notes,
             f"no safetensors in it, but {error.kind} ({error.found[0]}): "
             f"all figures are derived from config.json, {how}",
-            *notes,
+            *_family_notes(config, architecture),
         ),
     )
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from hubvram.architecture.attention import FullAttention, LatentAttention
 from hubvram.architecture.layers import Architecture, LayerGroup, Stack
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
-from hubvram.architecture.parts import Linear, Part, Weight
+from hubvram.architecture.parts import Part, Weight
 from hubvram.architecture.stored import Item
 from hubvram.checkpoint.components import Component
 from hubvram.checkpoint.tensors import Checkpoint
@@ -158,8 +158,7 @@ _NOT_SHOWN: Final = frozenset({"hidden_size", "kind", "component", "weights", "o
 
 
 def _weight(weight: Weight) -> dict[str, Any]:
-    shape = (weight.out_features, weight.in_features) if isinstance(weight, Linear) else weight.shape
-    found: dict[str, Any] = {"name": weight.name, "shape": list(shape), "parameters": weight.parameters}
+    found: dict[str, Any] = {"name": weight.name, "shape": list(weight.shape), "parameters": weight.parameters}
     return found | ({"count": weight.count} if weight.count > 1 else {})
 
 

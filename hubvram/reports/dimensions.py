@@ -18,7 +18,7 @@ from hubvram.architecture.attention import (
 )
 from hubvram.architecture.layers import Architecture, Layer, LayerGroup, Stack
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
-from hubvram.architecture.parts import Linear, Norms, Part, Weight
+from hubvram.architecture.parts import Norms, Part, Weight
 from hubvram.architecture.reconcile import Reconciliation
 from hubvram.checkpoint.components import Component
 from hubvram.inspection import Model
@@ -105,9 +105,8 @@ def _weights(weights: tuple[Weight, ...]) -> Iterator[Row]:
 
 
 def _weight(weight: Weight) -> str:
-    shape = (weight.out_features, weight.in_features) if isinstance(weight, Linear) else weight.shape
     times = f"{weight.count:,} x " if weight.count > 1 else ""
-    return f"{times}{weight.name} {' x '.join(f'{size:,}' for size in shape)}".rstrip()
+    return f"{times}{weight.name} {' x '.join(f'{size:,}' for size in weight.shape)}".rstrip()
 
 
 def _stack(stack: Stack) -> Iterator[Row]:
@@ -183,19 +182,25 @@ def _attention(mixer: FullAttention) -> Iterator[Row]:
         (True, False): ", Q K V with biases",
         (False, True): ", O with bias",
     }.get((mixer.qkv_bias, mixer.o_bias), "")
-    sizes = f"Q {mixer.q_size:,}  K {mixer.k_size:,}  V {mixer.v_size:,}  O {mixer.o_size:,}"
-    yield "  cross" if isinstance(mixer, CrossAttention) else "  attention", sizes + bias, count(mixer.parameters)
+    yield (
+        "  cross" if isinstance(mixer, CrossAttention) else "  attention",
+        _sizes(mixer) + bias,
+        count(mixer.parameters),
+    )
     yield "", _heads(mixer), ""
 
 
+def _sizes(mixer: FullAttention | LatentAttention) -> str:
+    return f"Q {mixer.q_size:,}  K {mixer.k_size:,}  V {mixer.v_size:,}  O {mixer.o_size:,}"
+
+
 def _latent(mixer: LatentAttention) -> Iterator[Row]:
-    sizes = f"Q {mixer.q_size:,}  K {mixer.k_size:,}  V {mixer.v_size:,}  O {mixer.o_size:,}"
     heads = f"{mixer.num_attention_heads} heads of {mixer.qk_nope_head_dim} + {mixer.qk_rope_head_dim} rotated"
     ranks = f"K and V through a latent of {mixer.kv_lora_rank:,} + {mixer.qk_rope_head_dim}"
     if mixer.q_lora_rank:
         ranks += f", Q through {mixer.q_lora_rank:,}"
     indexer = f"; an indexer of {mixer.index_n_heads} heads of {mixer.index_head_dim}" if mixer.index_n_heads else ""
-    yield "  attention", sizes, count(mixer.parameters)
+    yield "  attention", _sizes(mixer), count(mixer.parameters)
     yield "", f"{heads}, V of {mixer.v_head_dim}; {ranks}{indexer}", ""
 
 

@@ -103,10 +103,8 @@ class HubSource:
         url = f"{self._client.endpoint}/api/models/{self.model_id}/safetensors-metadata/{quote(index)}"
         try:
             answer = self._client.get_json(url, self._target(index), ANSWER_LIMIT_BYTES)
-        except (
-            ModelUnreadableError
-        ):  # an endpoint that few servers have: reading ranges tells what is wrong, if anything
-            return {}
+        except ModelUnreadableError:
+            return {}  # Few servers have it. Reading ranges tells what is wrong, if anything is.
         found = beginnings_in(answer, index, self.files)
         return {
             path: replace(found[path], data=found[path].data[: needed(path, found[path].data, found[path].file_bytes)])

@@ -151,9 +151,8 @@ def test_zero_experts_of_longcat_are_rows_of_the_router_only() -> None:
     """Model card: 560 B, of which 18.6 to 31.3 B are used; transformers' class allocates more, and never uses it."""
     architecture = architecture_of({"model_type": "longcat_flash"})
     assert architecture.parameters // 10**9 == 560
-    assert (architecture.parameters - architecture.inactive_parameters) - architecture.embedding_parameters == (
-        pytest.approx(31.3e9, rel=0.003)
-    )
+    active = architecture.parameters - architecture.inactive_parameters - architecture.embedding_parameters
+    assert active // 10**8 == 313  # 31.377 B, cut off
     # 28 layers, two attentions each, latents of 512 + 64.
     assert kv_cache_bytes(architecture, tokens=1, batch_size=1, element_bytes=2) == 28 * 2 * 576 * 2
 
