@@ -14,6 +14,7 @@ HubvramError
     ├── UnreachableError         no answer for now: another source may know the model
     │   ├── NetworkError
     │   ├── HubBusyError         the Hub answers that it cannot (429, 5xx)
+    │   ├── DeadlineError        the time for one model is over
     │   └── OfflineError
     ├── HubResponseError         an answer that is not the Hub's protocol
     ├── FileMissingError         a file the source does not have
@@ -121,6 +122,14 @@ class HubBusyError(UnreachableError):
         super().__init__(model_id, f"the Hub answers {status}")
         self.status = status
         self.retry_seconds = retry_seconds
+
+
+class DeadlineError(UnreachableError):
+    """The answer was not complete when the time for one model was over."""
+
+    def __init__(self, model_id: str, timeout_seconds: float) -> None:
+        super().__init__(model_id, f"no complete answer within {timeout_seconds:g} s")
+        self.timeout_seconds = timeout_seconds
 
 
 class OfflineError(UnreachableError):

@@ -79,6 +79,13 @@ def _busy(error: errors.HubBusyError) -> tuple[str, str]:
     return f"{error.model_id}: the Hub keeps answering {error.status}, a fault of its own", "try again in a while"
 
 
+def _deadline(error: errors.DeadlineError) -> tuple[str, str]:
+    return (
+        f"{error.model_id}: no complete answer within {error.timeout_seconds:g} s",
+        f"give it more time: hubvram {error.model_id} --timeout {2 * error.timeout_seconds:g}",
+    )
+
+
 def _offline(error: errors.OfflineError) -> tuple[str, str]:
     at = f"@{error.revision}" if error.revision else ""
     return (
@@ -145,6 +152,7 @@ _EXPLANATIONS: Final[Sequence[tuple[type[errors.HubvramError], int, Explain]]] =
     (errors.AccessError, EXIT_UNREADABLE, _access),
     (errors.NetworkError, EXIT_UNREADABLE, _network),
     (errors.HubBusyError, EXIT_UNREADABLE, _busy),
+    (errors.DeadlineError, EXIT_UNREADABLE, _deadline),
     (errors.OfflineError, EXIT_UNREADABLE, _offline),
     (errors.HubResponseError, EXIT_UNREADABLE, _response),
     (errors.FileMissingError, EXIT_UNREADABLE, _file_missing),

@@ -1,0 +1,1 @@
+"""Many models: a stream of results and failures."""
