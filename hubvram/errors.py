@@ -17,9 +17,12 @@ HubvramError
     │   ├── DeadlineError        the time for one model is over
     │   └── OfflineError
     ├── HubResponseError         an answer that is not the Hub's protocol
+    │   └── RouteMissingError    a server without some of the Hub's addresses
     ├── FileMissingError         a file the source does not have
     ├── FileUnreadableError      a local file that cannot be opened
     ├── NoCheckpointError        there is no safetensors model in it
+    ├── HeadersNeededError       without headers nothing can be said
+    ├── UnexpectedError          a mistake of hubvram's own, met in an audit
     └── MalformedFileError       a file that breaks its own format
         ├── CheckpointError
         └── ConfigError
@@ -144,6 +147,10 @@ class HubResponseError(ModelUnreadableError):
     """The server answered, but not as the Hub does (a proxy's page, a wrong range, a 4xx of no known kind)."""
 
 
+class RouteMissingError(HubResponseError):
+    """The server does not know the address: a mirror may lack some of the Hub's."""
+
+
 class FileMissingError(ModelUnreadableError):
     """The source has no such file."""
 
@@ -172,6 +179,19 @@ class NoCheckpointError(ModelUnreadableError):
         self.kind = kind
         self.found = tuple(found)
         self.holds_model = holds_model
+
+
+class HeadersNeededError(ModelUnreadableError):
+    """Headers were not to be read, and neither config.json nor the Hub's totals say what is in the files."""
+
+
+class UnexpectedError(ModelUnreadableError):
+    """An exception that hubvram did not foresee: its type and place, not its text, which may quote anything."""
+
+    def __init__(self, model_id: str, kind: str, place: str) -> None:
+        super().__init__(model_id, f"{kind} at {place}")
+        self.kind = kind
+        self.place = place
 
 
 class MalformedFileError(ModelUnreadableError):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from hubvram.sources.connections import close_connections
 from tests.hub import LoopbackHub
 
 # Some laws run over models that are read when first asked for: no deadline for a single example.
@@ -31,6 +32,7 @@ def clean_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
+    monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(home / "assets"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_IMPLICIT_TOKEN", False)
     # Nobody listens there: a test that means to reach a Hub starts one. (The variable is for child processes.)
@@ -67,6 +69,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
         _point_at(monkeypatch, server.endpoint)
         yield server
         close_session()
+        close_connections()
 
 
 @pytest.fixture(scope="session")

@@ -27,3 +27,21 @@ def find_cached(repo_id: str, revision: str | None, reason: str) -> LocalSource 
         requested_revision=revision or "main",
         notes=(f"{reason}; read from the copy in this machine's Hub cache",),
     )
+
+
+def cached_models() -> list[str]:
+    """What this machine's Hub cache holds weights of: repo ids, with a revision where it is not main."""
+    from huggingface_hub import constants, scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repos = scan_cache_dir(constants.HF_HUB_CACHE).repos
+    except (CacheNotFound, OSError, ValueError):  # none, or one that cannot be read: as good as none
+        return []
+    return sorted(
+        repo.repo_id + ("" if "main" in revision.refs else f"@{revision.commit_hash}")
+        for repo in repos
+        if repo.repo_type == "model"
+        for revision in repo.revisions
+        if any(file.file_name.endswith(".safetensors") for file in revision.files)
+    )

@@ -1,19 +1,23 @@
-"""HTTP towards the Hub: one shared client, capped reads, a few retries, and errors told apart by the Hub's codes."""
+"""HTTP towards the Hub: capped reads, redirects by hand, retries, a deadline; errors told apart by the Hub's codes."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
+import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from urllib.parse import urljoin, urlsplit
 
 from hubvram._version import __version__
 from hubvram.errors import (
     AccessError,
     BadTokenError,
+    DeadlineError,
     DisabledRepoError,
     FileMissingError,
     GatedRepoError,
@@ -24,8 +28,12 @@ from hubvram.errors import (
     OfflineError,
     RepoNotFoundError,
     RevisionNotFoundError,
+    RouteMissingError,
     UsageError,
 )
+from hubvram.sources.connections import CONNECTIONS, origin_of
+from hubvram.sources.network import Network
+from hubvram.sources.quota import QUOTA
 from hubvram.sources.settings import host_of, shown_endpoint
 
 if TYPE_CHECKING:
@@ -34,9 +42,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CONNECT_SECONDS: Final = 5.0
-READ_SECONDS: Final = 15.0
-_RETRY_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
-_RETRY_WAITS_SECONDS: Final = (0.5, 1.0)
+READ_SECONDS: Final = 10.0
+_RETRY_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
+_RETRY_WAITS_SECONDS: Final = (0.5, 1.0, 2.0)
+"""Each is made longer or shorter by up to half, so that many requests do not come back together."""
+
+_LONGEST_DIGITS: Final = 6
+_REDIRECTS: Final = 5
+_WORDS_BYTES: Final = 64 * 2**10
+
+_answered: Final[set[str]] = set()
+"""Origins that have answered this process: where one of them cannot be reached, that will pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,27 +64,47 @@ class Target:
     file: str | None = None
 
 
-class HubClient:
-    """Requests to one Hub endpoint. The token goes to that origin alone: a redirect elsewhere loses it."""
+class Deadline:
+    """The end of the time for one model; waits for the quota do not count."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._ends = time.monotonic() + seconds
+        self._excused_until = 0.0
+
+    def remaining_seconds(self) -> float:
+        """What is left; never less than 0."""
+        return max(0.0, self._ends - time.monotonic())
+
+    def excuse(self, since: float) -> None:
+        """Do not count the time from then until now; requests that waited at the same time count once."""
+        now = time.monotonic()
+        self._ends += now - max(since, self._excused_until)
+        self._excused_until = now
+
+
+class HubClient:
+    """Requests about one model, to one Hub endpoint. The token goes to that origin alone."""
+
+    def __init__(self, network: Network = Network()) -> None:  # noqa: B008  # immutable
         from huggingface_hub import constants
-        from huggingface_hub.utils import get_session
 
         self.endpoint: str = constants.ENDPOINT
-        self._session: httpx2.Client = get_session()
-        self._headers = {"user-agent": f"hubvram/{__version__}"}
+        self.network = network
+        self.deadline = Deadline(network.timeout_seconds)
+        self._is_offline = network.offline or constants.HF_HUB_OFFLINE
+        # gzip alone: what other encodings make of a few bytes has no bound.
+        self._headers = {"user-agent": f"hubvram/{__version__}", "accept-encoding": "gzip"}
         token = _read_token()
         self.has_token = token is not None
-        if token is not None:
-            self._headers["authorization"] = f"Bearer {token}"
+        self._authorization = {} if token is None else {"authorization": f"Bearer {token}"}
 
-    def get(self, url: str, target: Target, limit_bytes: int) -> bytes:
+    async def get(self, url: str, target: Target, limit_bytes: int) -> bytes:
         """A whole small body. Raises HubResponseError above the limit, and as `stream` does."""
 
-        def read(response: httpx2.Response) -> bytes:
+        async def read(response: httpx2.Response) -> bytes:
             body = bytearray()
-            for chunk in response.iter_bytes():
+            async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > limit_bytes:
                     raise HubResponseError(
@@ -76,107 +112,190 @@ class HubClient:
                     )
             return bytes(body)
 
-        return self.stream(url, target, read)
+        return await self.stream(url, target, read)
 
-    def get_json(self, url: str, target: Target, limit_bytes: int) -> dict[str, Any]:
+    async def get_json(self, url: str, target: Target, limit_bytes: int) -> dict[str, Any]:
         """A JSON object. Raises HubResponseError where the answer is something else."""
+        return self.parse(await self.get(url, target, limit_bytes), target.model_id)
+
+    def parse(self, text: bytes, model_id: str) -> dict[str, Any]:
+        """The object that an answer is. Raises HubResponseError."""
         try:
-            answer = json.loads(self.get(url, target, limit_bytes))
+            answer = json.loads(text)
         except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):
-            raise self.not_a_hub(target.model_id)
+            raise self.not_a_hub(model_id)
         return answer
 
     def not_a_hub(self, model_id: str) -> HubResponseError:
         """The error for an answer that makes no sense from a Hub."""
         return HubResponseError(model_id, f"{shown_endpoint()} did not answer like a Hugging Face Hub")
 
-    def stream(
+    async def stream(
         self,
         url: str,
         target: Target,
-        read: Callable[[httpx2.Response], T],
+        read: Callable[[httpx2.Response], Awaitable[T]],
         headers: dict[str, str] | None = None,
     ) -> T:
         """Open `url`, give the answer to `read`, close it, whether or not all of it was read.
 
-        What may pass (429, 5xx, timeouts, resets, short bodies) is tried again; a host that cannot be reached
-        at all is not, so that another source can answer soon.
+        What may pass (429, 5xx, timeouts, resets, short bodies) is tried again; a host that was never reached
+        is not, so that another source can answer soon.
         """
-        for wait in (*_RETRY_WAITS_SECONDS, None):
+        if self._is_offline:
+            raise OfflineError(target.model_id, target.requested_revision)
+        if not host_of(url):
+            raise HubResponseError(target.model_id, f"{shown_endpoint()} is no address of a Hub")
+        waits = iter(_RETRY_WAITS_SECONDS)
+        patience = _Patience(self.network.quota_wait_seconds)
+        while True:
+            await self._quota(url, target, patience)
             try:
-                with self._open(url, target, headers or {}) as response:
-                    if response.status_code not in _RETRY_STATUSES or wait is None:
-                        self._raise_for_status(response, target)
-                        return read(response)
+                async with asyncio.timeout(self.deadline.remaining_seconds()):
+                    return await self._attempt(url, target, read, headers or {})
+            except TimeoutError:
+                raise DeadlineError(target.model_id, self.deadline.seconds) from None
             except _Transient as failure:
-                if wait is None:
-                    raise NetworkError(target.model_id, failure.origin, failure.detail) from None
-            time.sleep(wait)
-        raise AssertionError("the last attempt returns or raises")
+                if QUOTA.wait_seconds(url) and patience.times:
+                    continue  # That the quota is used up is no fault
+                pause_seconds = next(waits, None)
+                if pause_seconds is None or failure.after_seconds > self.network.quota_wait_seconds:
+                    raise failure.final from None
+                asked_to_wait = failure.after_seconds
+            since = time.monotonic()
+            await asyncio.sleep(max(asked_to_wait, pause_seconds * random.uniform(0.5, 1.5)))
+            if asked_to_wait:
+                self.deadline.excuse(since)
 
-    @contextmanager
-    def _open(self, url: str, target: Target, headers: dict[str, str]) -> Iterator[httpx2.Response]:
+    async def _attempt(
+        self, url: str, target: Target, read: Callable[[httpx2.Response], Awaitable[T]], headers: dict[str, str]
+    ) -> T:
+        async with self._following(url, target, headers) as response:
+            if response.status_code >= 400:
+                await _drain(response)
+                self._raise_for_status(response, target)
+            return await read(response)
+
+    async def _quota(self, url: str, target: Target, patience: _Patience) -> None:
+        """Wait until the Hub takes requests again, if it does not now."""
+        wait_seconds = QUOTA.wait_seconds(url)
+        if not wait_seconds:
+            return
+        if wait_seconds > patience.seconds:
+            raise HubBusyError(target.model_id, 429, math.ceil(wait_seconds))
+        since = time.monotonic()
+        if self.network.on_wait is not None:
+            self.network.on_wait(wait_seconds)
+        await QUOTA.renewed(url, wait_seconds)
+        self.deadline.excuse(since)
+        patience.seconds -= time.monotonic() - since
+        patience.times -= 1
+
+    @asynccontextmanager
+    async def _following(self, url: str, target: Target, headers: dict[str, str]) -> AsyncIterator[httpx2.Response]:
+        """The answer behind the redirects. The token goes to the endpoint's own origin only."""
+        asked = url
+        for _ in range(_REDIRECTS + 1):
+            is_ours = origin_of(url) == origin_of(self.endpoint)
+            token = self._authorization if is_ours else {}
+            async with self._open(url, target, {**self._headers, **headers, **token}) as response:
+                _answered.add(origin_of(url))
+                if is_ours:
+                    QUOTA.note(url, response.headers)
+                if not response.has_redirect_location:
+                    yield response
+                    return
+                location = response.headers["location"]
+                await _drain(response)
+            url = _joined(url, location, target)
+        raise HubResponseError(target.model_id, f"{host_of(asked)} redirects {_REDIRECTS} times and more")
+
+    @asynccontextmanager
+    async def _open(self, url: str, target: Target, headers: dict[str, str]) -> AsyncIterator[httpx2.Response]:
         import httpx2
-        from huggingface_hub.errors import OfflineModeIsEnabled
 
-        timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+        timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=None)
         try:
-            with self._session.stream(
-                "GET", url, headers={**self._headers, **headers}, follow_redirects=True, timeout=timeout
-            ) as response:
-                yield response
-        except OfflineModeIsEnabled:
-            raise OfflineError(target.model_id, target.requested_revision) from None
+            client = await CONNECTIONS.client(url)
+            async with client.stream("GET", url, headers=headers, timeout=timeout) as response:
+                try:
+                    yield response
+                finally:
+                    if not response.is_closed and response.http_version == "HTTP/2":
+                        await CONNECTIONS.drop(url)  # The server would go on sending: nothing tells it to stop.
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
-            raise NetworkError(target.model_id, _asked(error, url), str(error) or "no connection") from None
+            final = NetworkError(target.model_id, host_of(url), str(error) or "no connection")
+            raise _Transient(final) if origin_of(url) in _answered else final from None
         except (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError) as error:
             detail = "no answer in time" if isinstance(error, httpx2.TimeoutException) else "the connection broke"
-            raise _Transient(_asked(error, url), detail) from None
+            raise _Transient(NetworkError(target.model_id, host_of(url), detail)) from None
         except (UnicodeEncodeError, httpx2.LocalProtocolError):  # whose text quotes the header
             raise BadTokenError(target.model_id, "your token is not plain text") from None
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise HubResponseError(target.model_id, f"{host_of(url)}: {error}") from None
 
-    def _raise_for_status(self, response: httpx2.Response, target: Target) -> None:
-        if response.status_code < 400:
-            return
+    def _raise_for_status(self, response: httpx2.Response, target: Target) -> NoReturn:
+        status = response.status_code
         code = response.headers.get("x-error-code", "")
         message = response.headers.get("x-error-message", "")
         if make := _BY_CODE.get(code) or _by_message(message):
             raise make(target, self.has_token)
-        if response.status_code in _RETRY_STATUSES:
-            raise HubBusyError(target.model_id, response.status_code, _retry_seconds(response))
-        if response.status_code in (401, 403):
-            raise AccessError(target.model_id, message, token_sent=self.has_token)
-        if response.status_code == 404:  # a mirror without the Hub's codes
+        if status in _RETRY_STATUSES:
+            after = response.headers.get("retry-after", "")
+            after_seconds = int(after) if after.isdecimal() and len(after) < _LONGEST_DIGITS else 0
+            raise _Transient(HubBusyError(target.model_id, status, after_seconds or None), after_seconds)
+        refused = AccessError(target.model_id, message, token_sent=self.has_token)
+        if status in (401, 403):
+            if origin_of(str(response.url)) != origin_of(self.endpoint):
+                raise _Transient(refused)  # A signed address that is over; the next attempt gets another.
+            raise refused
+        if status == 404:  # a mirror without the Hub's codes
             raise _file_or_repo_missing(target, self.has_token)
-        raise HubResponseError(target.model_id, f"the Hub answered {response.status_code} {message}".rstrip())
+        raise RouteMissingError(target.model_id, f"the Hub answered {status} {message}".rstrip())
+
+
+@dataclass(slots=True)
+class _Patience:
+    """What is left of a request's: others may take what was renewed, but not for ever."""
+
+    seconds: float
+    times: int = 20
 
 
 class _Transient(Exception):
-    """A failure that another attempt may not meet."""
+    """A failure that another attempt may not meet; `final` is what it is when none is left.
 
-    def __init__(self, origin: str, detail: str) -> None:
-        super().__init__(detail)
-        self.origin = origin
-        self.detail = detail
+    `after_seconds`: how long the server asks to wait before the next one.
+    """
+
+    def __init__(self, final: ModelUnreadableError, after_seconds: int = 0) -> None:
+        super().__init__(str(final))
+        self.final = final
+        self.after_seconds = after_seconds
 
 
-def _asked(error: httpx2.RequestError, url: str) -> str:
-    """The host that failed: after a redirect another one than that of `url`."""
+async def _drain(response: httpx2.Response) -> None:
+    """Read the few words of a redirect or a refusal: the connection is then good for the next request."""
+    read_bytes = 0
+    async for chunk in response.aiter_raw():
+        read_bytes += len(chunk)
+        if read_bytes > _WORDS_BYTES:
+            return
+
+
+def _joined(url: str, location: str, target: Target) -> str:
+    """Where a redirect leads: to an address as safe as the one that it comes from, or not at all."""
     try:
-        return host_of(str(error.request.url))
-    except RuntimeError:  # httpx2 raised it before there was a request
-        return host_of(url)
-
-
-def _retry_seconds(response: httpx2.Response) -> int | None:
-    from huggingface_hub.utils import parse_ratelimit_headers
-
-    limit = parse_ratelimit_headers(response.headers)
-    return limit.reset_in_seconds if limit is not None else None
+        joined = urljoin(url, location)
+        scheme, host = urlsplit(joined).scheme, host_of(joined)
+    except ValueError:
+        joined, scheme, host = "", "", ""
+    if not host or scheme not in ("https", urlsplit(url).scheme):
+        where = f"{scheme}://{host}" if scheme else "no address"
+        raise HubResponseError(target.model_id, f"{host_of(url)} redirects to {where}, where hubvram does not follow")
+    return joined
 
 
 def _read_token() -> str | None:

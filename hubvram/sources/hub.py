@@ -2,184 +2,233 @@
 
 from __future__ import annotations
 
-import re
-import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
-from hubvram.errors import FileMissingError, HubResponseError, ModelUnreadableError
+from hubvram.errors import (
+    DeadlineError,
+    FileMissingError,
+    HubResponseError,
+    ModelUnreadableError,
+    RouteMissingError,
+    UnreachableError,
+)
+from hubvram.sources.cache import Cache
 from hubvram.sources.http import HubClient, Target
-from hubvram.sources.interface import PREFIX_BYTES, Beginning, Needed, OnProgress, PublicSummary, RepoFile
-from hubvram.sources.shard_headers import ANSWER_LIMIT_BYTES, INDEX_SUFFIX, beginnings_in, index_of
+from hubvram.sources.interface import Beginning, Needed, OnProgress, PublicSummary, RepoFile
+from hubvram.sources.kept_headers import headers_key, kept, packed
+from hubvram.sources.loop import LOOP
+from hubvram.sources.network import Network
+from hubvram.sources.ranges import RangeReader
+from hubvram.sources.shard_headers import ANSWER_LIMIT_BYTES, beginnings_in, index_of
 
-if TYPE_CHECKING:
-    import httpx2
+T = TypeVar("T")
 
-REQUESTS_IN_FLIGHT: Final = 32
-"""Bound by the network, so it does not depend on the number of cores."""
-
-_LISTING_LIMIT_BYTES: Final = 64 * 2**20
-_GUESS_BYTES: Final = 64 * 2**10  # the headers of most single files fit
-_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+LISTING_LIMIT_BYTES: Final = 64 * 2**20
+_LISTINGS: Final = "listings"
+_SMALL_FILES: Final = "files"
+_HEADERS: Final = "headers"
+_DEFAULT: Final = Network()
 
 
 class HubSource:
-    """A repo pinned to the commit that its listing was made at. `open` makes one."""
+    """A repo pinned to the commit that its listing was made at. `open` and `remembered` make one.
 
-    notes: tuple[str, ...] = ()
+    What was read once is kept, by the hash of its content, and not asked for again.
+    """
 
-    def __init__(self, client: HubClient, listing: Mapping[str, Any], requested_revision: str) -> None:
+    def __init__(
+        self,
+        client: HubClient,
+        cache: Cache,
+        listing: Mapping[str, Any],
+        requested_revision: str,
+        gone: UnreachableError | None = None,
+        reason: str = "",
+    ) -> None:
         self._client = client
+        self._cache = cache
+        self._gone = gone
+        self._reason = reason
         self.model_id = _text(listing, "id")
         self.revision: str | None = _text(listing, "sha")
         self.requested_revision: str | None = requested_revision
         self.files: Mapping[str, RepoFile] = _files(listing)
         self.summary: PublicSummary | None = _summary(listing)
-        self._read: dict[str, bytes] = {}
 
     @classmethod
-    def open(cls, repo_id: str, revision: str | None) -> HubSource:
+    def open(cls, repo_id: str, revision: str | None, network: Network = _DEFAULT) -> HubSource:
         """Ask the Hub for the listing.
 
         Raises RepoNotFoundError, RevisionNotFoundError, an AccessError, an UnreachableError, HubResponseError.
         """
-        client = HubClient()
+        client = HubClient(network)
         url = f"{client.endpoint}/api/models/{repo_id}"
         if revision is not None:
             url += f"/revision/{quote(revision, safe='')}"
         target = Target(model_id=repo_id, requested_revision=revision)
-        listing = client.get_json(f"{url}?blobs=true", target, _LISTING_LIMIT_BYTES)
+        text = LOOP.run(client.get(f"{url}?blobs=true", target, LISTING_LIMIT_BYTES))
+        cache = Cache(client.endpoint)
         try:
-            return cls(client, listing, revision or "main")
+            source = cls(client, cache, client.parse(text, repo_id), revision or "main")
         except (KeyError, TypeError, ValueError, AttributeError):
             raise client.not_a_hub(repo_id) from None
+        key = _listing_key(repo_id, revision)
+        if cache.get(_LISTINGS, key) != text:
+            cache.put(_LISTINGS, key, text)
+        return source
+
+    @classmethod
+    def remembered(cls, repo_id: str, revision: str | None, gone: UnreachableError, reason: str) -> HubSource | None:
+        """The repo as it was when the Hub was last asked; `reason` says why it cannot be now.
+
+        What was not read then raises `gone`.
+        """
+        client = HubClient(Network(offline=True))
+        cache = Cache(client.endpoint)
+        text = cache.get(_LISTINGS, _listing_key(repo_id, revision))
+        if text is None:
+            return None
+        try:
+            return cls(client, cache, client.parse(text, repo_id), revision or "main", gone, reason)
+        except (KeyError, TypeError, ValueError, AttributeError, HubResponseError):
+            return None
+
+    @property
+    def holds_headers(self) -> bool:
+        """Whether headers were read before, so that no request is needed for them."""
+        return bool(self._kept_headers())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Where the answer comes from, if not from the Hub, and whether it could be kept."""
+        found = []
+        if self._gone is not None:
+            found.append(f"{self._reason}; answered from what was kept of commit {(self.revision or '')[:7]}")
+        if self._cache.trouble is not None:
+            found.append(self._cache.trouble)
+        return tuple(found)
 
     def read(self, path: str, limit_bytes: int) -> bytes:
         if path not in self.files:
             raise FileMissingError(self.model_id, path)  # The listing knows: nothing has to be asked.
-        if path not in self._read:
-            self._read[path] = self._small(path, limit_bytes)
-        return self._read[path]
+        content_hash = self.files[path].content_hash
+        content = self._cache.get(_SMALL_FILES, content_hash) if content_hash else None
+        if content is None:
+            content = self._run(self._small(path, limit_bytes))
+            if content_hash:
+                self._cache.put(_SMALL_FILES, content_hash, content)
+        if len(content) > limit_bytes:
+            raise HubResponseError(self.model_id, f"{path} is larger than {limit_bytes:,} bytes")
+        return content
 
-    def _small(self, path: str, limit_bytes: int) -> bytes:
+    async def _small(self, path: str, limit_bytes: int) -> bytes:
         """Straight from where `/resolve` would send us; servers that do not have that are asked the usual way."""
-        cached = f"{self._client.endpoint}/api/resolve-cache/models/{self.model_id}/{self.revision}/{quote(path)}"
+        endpoint, rest = self._client.endpoint, f"{self.revision}/{quote(path)}"
         try:
-            return self._client.get(cached, self._target(path), limit_bytes)
-        except (HubResponseError, FileMissingError):
-            return self._client.get(self._url(path), self._target(path), limit_bytes)
+            return await self._client.get(
+                f"{endpoint}/api/resolve-cache/models/{self.model_id}/{rest}", self._target(path), limit_bytes
+            )
+        except (RouteMissingError, FileMissingError):
+            return await self._client.get(f"{endpoint}/{self.model_id}/resolve/{rest}", self._target(path), limit_bytes)
 
     def read_beginnings(
         self, paths: Sequence[str], needed: Needed, on_progress: OnProgress | None = None
     ) -> Mapping[str, Beginning]:
-        found = self._in_one_request(paths, needed)
-        if found and on_progress is not None:
-            on_progress(len(found), len(paths))
-        left = [path for path in paths if path not in found]
-        lock = threading.Lock()
-
-        def fetch(path: str) -> None:
-            beginning = self._beginning(path, needed)
-            with lock:
-                found[path] = beginning
-                if on_progress is not None:
-                    on_progress(len(found), len(paths))
-
-        with ThreadPoolExecutor(max_workers=max(1, min(REQUESTS_IN_FLIGHT, len(left)))) as executor:
-            done, _ = wait([executor.submit(fetch, path) for path in left], return_when=FIRST_EXCEPTION)
-            executor.shutdown(wait=False, cancel_futures=True)
-            for future in done:
-                future.result()
+        kept_headers = self._kept_headers()
+        found = self._checked({path: kept_headers.get(self._hash(path)) for path in paths}, needed)
+        if len(found) < len(paths):
+            found |= self._run(self._fetch([path for path in paths if path not in found], needed, on_progress))
+            self._keep_headers(kept_headers | {self._hash(path): beginning for path, beginning in found.items()})
         return found
 
-    def _in_one_request(self, paths: Sequence[str], needed: Needed) -> dict[str, Beginning]:
+    async def _fetch(
+        self, paths: Sequence[str], needed: Needed, on_progress: OnProgress | None
+    ) -> dict[str, Beginning]:
+        found = await self._in_one_request(paths, needed)
+        if found and on_progress is not None:
+            on_progress(len(found), len(paths))
+        reader = RangeReader(
+            client=self._client,
+            model_id=self.model_id,
+            revision=self.revision,
+            files=self.files,
+            # The Hub counts main; another revision may be anything.
+            summary=self.summary if self.requested_revision == "main" else None,
+        )
+        in_flight = asyncio.Semaphore(self._client.network.requests_in_flight)
+
+        async def fetch(path: str) -> None:
+            async with in_flight:
+                found[path] = await reader.beginning(path, self._target(path), needed)
+            if on_progress is not None:
+                on_progress(len(found), len(paths))
+
+        await _all([fetch(path) for path in paths if path not in found])
+        return found
+
+    async def _in_one_request(self, paths: Sequence[str], needed: Needed) -> dict[str, Beginning]:
         """What the Hub knows of the shards of main; nothing where it does not, so that ranges are read."""
         index = index_of(self.files, paths[0]) if len(paths) > 1 and self.requested_revision == "main" else None
         if index is None:
             return {}
         url = f"{self._client.endpoint}/api/models/{self.model_id}/safetensors-metadata/{quote(index)}"
         try:
-            answer = self._client.get_json(url, self._target(index), ANSWER_LIMIT_BYTES)
+            answer = await self._client.get(url, self._target(index), ANSWER_LIMIT_BYTES)
+        except DeadlineError:
+            raise
         except ModelUnreadableError:
             return {}  # Few servers have it. Reading ranges tells what is wrong, if anything is.
         found = beginnings_in(answer, index, self.files)
+        return self._checked({path: found.get(path) for path in paths}, needed)
+
+    def _checked(self, found: Mapping[str, Beginning | None], needed: Needed) -> dict[str, Beginning]:
+        """Those that are what is needed, exactly."""
         return {
-            path: replace(found[path], data=found[path].data[: needed(path, found[path].data, found[path].file_bytes)])
-            for path in paths
-            if path in found
+            path: beginning
+            for path, beginning in found.items()
+            if beginning is not None and needed(path, beginning.data, beginning.file_bytes) == len(beginning.data)
         }
 
-    def _beginning(self, path: str, needed: Needed) -> Beginning:
-        listed_bytes = self.files[path].size_bytes
-        if listed_bytes is not None and listed_bytes < PREFIX_BYTES:
-            needed(path, b"", listed_bytes)  # refuses it; a range of nothing cannot be asked for
-        guess = self._first_guess(path)
-        data, file_bytes, total = self._read_range(path, 0, guess, needed)
-        while len(data) < total:
-            # One more request brings the rest; a server that keeps answering short makes no progress and fails.
-            rest, _, _ = self._read_range(path, len(data), total, needed)
-            if not rest:
-                raise HubResponseError(self.model_id, f"{path}: the server sends fewer bytes than it announces")
-            data += rest
-        return Beginning(data=data[:total], file_bytes=file_bytes)
+    def _kept_headers(self) -> dict[str, Beginning]:
+        key = headers_key(self.files)
+        return kept(self._cache.get(_HEADERS, key)) if key else {}
 
-    def _read_range(self, path: str, start: int, stop: int, needed: Needed) -> tuple[bytes, int | None, int]:
-        """Bytes [start, stop) or less, the file's size, and how many bytes are needed in all.
+    def _keep_headers(self, beginnings: Mapping[str, Beginning]) -> None:
+        key = headers_key(self.files)
+        if key:
+            self._cache.put(_HEADERS, key, packed(beginnings))
 
-        A server that ignores Range sends the whole file: reading stops at what is needed.
-        """
-        known_bytes = self.files[path].size_bytes
+    def _hash(self, path: str) -> str:
+        return self.files[path].content_hash or ""
 
-        def read(response: httpx2.Response) -> tuple[bytes, int | None, int]:
-            if response.headers.get("content-encoding", "identity") != "identity":
-                raise HubResponseError(self.model_id, f"{path}: the server compresses ranges")
-            skip, file_bytes = self._range_of(path, response, start)
-            if file_bytes is None:
-                file_bytes = known_bytes
-            body, total = bytearray(), stop
-            for chunk in response.iter_raw():
-                body += chunk
-                if start == 0 and len(body) >= PREFIX_BYTES:
-                    total = needed(path, bytes(body[:PREFIX_BYTES]), file_bytes)
-                if len(body) - skip >= total - start:
-                    break
-            if start == 0 and len(body) < PREFIX_BYTES:
-                total = needed(path, bytes(body), file_bytes)  # refuses what is too short to be a file
-            return bytes(body[skip:]), file_bytes, total
-
-        headers = {"range": f"bytes={start}-{stop - 1}", "accept-encoding": "identity"}
-        return self._client.stream(self._url(path), self._target(path), read, headers)
-
-    def _range_of(self, path: str, response: httpx2.Response, start: int) -> tuple[int, int | None]:
-        """(bytes of the body before `start`, size of the file), from the answer's own headers."""
-        if response.status_code == 200:
-            length = response.headers.get("content-length", "")
-            return start, int(length) if length.isdecimal() else None
-        match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
-        if response.status_code != 206 or match is None or int(match[1]) != start:
-            raise HubResponseError(self.model_id, f"{path}: the server answers with another range than was asked for")
-        return 0, None if match[2] == "*" else int(match[2])
-
-    def _first_guess(self, path: str) -> int:
-        """How much to ask for first. An index and the headers it describes grow together.
-
-        Over the sharded repos of a survey, headers take 1.2 to 1.5 times the bytes of their index.
-        """
-        shards = sum(1 for name in self.files if name.endswith(".safetensors"))
-        index = next((file for name, file in self.files.items() if name.endswith(INDEX_SUFFIX)), None)
-        guess = _GUESS_BYTES
-        if index is not None and index.size_bytes and shards > 1:
-            guess = index.size_bytes * 3 // (2 * shards) + 4096
-        return min(guess, self.files[path].size_bytes or guess)
-
-    def _url(self, path: str) -> str:
-        return f"{self._client.endpoint}/{self.model_id}/resolve/{self.revision}/{quote(path)}"
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._gone is not None:
+            work.close()
+            raise self._gone
+        return LOOP.run(work)
 
     def _target(self, path: str) -> Target:
         return Target(model_id=self.model_id, requested_revision=self.requested_revision, file=path)
+
+
+async def _all(works: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """All of them at once; the first failure, or an interrupt, ends the others."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION) if tasks else (set(), set())
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _listing_key(repo_id: str, revision: str | None) -> str:
+    return f"{repo_id}@{revision or 'main'}"
 
 
 def _text(listing: Mapping[str, Any], key: str) -> str:

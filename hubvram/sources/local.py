@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +14,17 @@ from hubvram.sources.interface import PREFIX_BYTES, Beginning, Needed, OnProgres
 
 _LISTED_LEVELS: Final = 2  # a diffusers pipeline keeps its models one level down
 _LISTED_FILES: Final = 10_000  # enough to say what a folder is; a home directory given by mistake is larger
+_LISTED_FIRST: Final = (".safetensors", ".json")  # what a model is told by, however much else is there
+_OPEN_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""A pipe that nobody writes to would keep a blocking `open` waiting."""
 
 
 class LocalSource:
-    """Files of one folder. Links are followed: the Hub cache is made of them."""
+    """Files of one folder.
+
+    Links are followed wherever they lead: the Hub cache is made of them, the folder is the user's own, and what is
+    neither a config nor a header is not shown. Only regular files are read, no devices or pipes.
+    """
 
     summary: PublicSummary | None = None
 
@@ -47,7 +55,7 @@ class LocalSource:
 
     def _walk(self, folder: Path, levels: int) -> Iterator[tuple[Path, int]]:
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            entries = sorted(os.scandir(folder), key=lambda entry: (not entry.name.endswith(_LISTED_FIRST), entry.name))
         except OSError as error:
             raise self._unreadable(str(folder), error) from None
         folders = []
@@ -78,7 +86,10 @@ class LocalSource:
             with self._open(path) as stream:
                 file_bytes = os.fstat(stream.fileno()).st_size
                 data = self._take(stream, path, PREFIX_BYTES)
-                data += self._take(stream, path, needed(path, data, file_bytes) - len(data))
+                needed_bytes = needed(path, data, file_bytes)
+                data += self._take(stream, path, needed_bytes - len(data))
+            if len(data) < min(needed_bytes, file_bytes):
+                raise FileUnreadableError(self.model_id, path, "it became shorter while it was read")
             found[path] = Beginning(data=data, file_bytes=file_bytes)
             if on_progress is not None:
                 on_progress(done, len(paths))
@@ -86,11 +97,15 @@ class LocalSource:
 
     def _open(self, path: str) -> BinaryIO:
         try:
-            return (self._folder / path).open("rb")
+            stream = open(self._folder / path, "rb", opener=lambda name, _: os.open(name, _OPEN_FLAGS))  # noqa: SIM115
         except (FileNotFoundError, NotADirectoryError):
             raise FileMissingError(self.model_id, path) from None
         except OSError as error:
             raise self._unreadable(path, error) from None
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            stream.close()
+            raise FileUnreadableError(self.model_id, path, "it is a pipe or a device, not a file")
+        return stream
 
     def _take(self, stream: BinaryIO, path: str, number: int) -> bytes:
         try:

@@ -29,8 +29,8 @@ class Network:
     """For the whole model, without waits for the quota."""
     requests_in_flight: int = REQUESTS_IN_FLIGHT
     """Of this model at once."""
-    quota_wait_seconds: float = 10.0
-    """How long to wait, at a time, until the Hub's quota is renewed; beyond that it is a HubBusyError."""
+    quota_wait_seconds: float = 5.0
+    """How long a request may wait until the Hub's quota is renewed; where that takes longer, it is a HubBusyError."""
     on_wait: OnWait | None = None
 
     def __post_init__(self) -> None:

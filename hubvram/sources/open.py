@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from hubvram.errors import FileMissingError, GatedRepoError, HubBusyError, OfflineError, UnreachableError
 from hubvram.sources.cached import find_cached
 from hubvram.sources.hub import HubSource
 from hubvram.sources.interface import CONFIG_FILE, CONFIG_LIMIT_BYTES, ModelSource
 from hubvram.sources.local import LocalSource
+from hubvram.sources.network import Network
 from hubvram.sources.reference import HubReference, LocalReference, parse_reference
 from hubvram.sources.snapshot import find_snapshot
 
-_REASONS = {OfflineError: "offline mode is on", HubBusyError: "the Hub cannot answer for now"}
+_REASONS: Final = {OfflineError: "offline mode is on", HubBusyError: "the Hub cannot answer for now"}
+_DEFAULT: Final = Network()
 
 
-def open_source(model: str, revision: str | None = None) -> ModelSource:
+def open_source(model: str, revision: str | None = None, network: Network = _DEFAULT) -> ModelSource:
     """The source for what the user wrote.
 
     Raises UsageError, or a ModelUnreadableError where no source can answer.
@@ -22,18 +26,24 @@ def open_source(model: str, revision: str | None = None) -> ModelSource:
     if isinstance(reference, LocalReference):
         return LocalSource(reference.folder)
     try:
-        hub = HubSource.open(reference.repo_id, reference.revision)
+        hub = HubSource.open(reference.repo_id, reference.revision, network)
     except UnreachableError as error:
-        source = _without_the_hub(reference, _REASONS.get(type(error), "the Hub could not be reached"))
+        source = _without_the_hub(reference, error)
         if source is None:
             raise
         return source
     return _opened(hub, reference)
 
 
-def _without_the_hub(reference: HubReference, reason: str) -> ModelSource | None:
-    return find_cached(reference.repo_id, reference.revision, reason) or find_snapshot(
-        reference.repo_id, reference.revision, reason
+def _without_the_hub(reference: HubReference, error: UnreachableError) -> ModelSource | None:
+    """What this machine has of the model; what is known with its headers comes before what is not."""
+    reason = _REASONS.get(type(error), "the Hub could not be reached")
+    remembered = HubSource.remembered(reference.repo_id, reference.revision, error, reason)
+    return (
+        find_cached(reference.repo_id, reference.revision, reason)
+        or (remembered if remembered is not None and remembered.holds_headers else None)
+        or find_snapshot(reference.repo_id, reference.revision, reason)
+        or remembered
     )
 
 

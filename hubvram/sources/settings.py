@@ -10,8 +10,11 @@ from hubvram.errors import UsageError
 
 
 def host_of(url: str) -> str:
-    """The host and port of an address, without a user name or password in it."""
-    return urlsplit(url).netloc.rpartition("@")[2]
+    """The host and port of an address, without a user name or password in it; "" of what is no address."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
 
 
 def shown_endpoint() -> str:

@@ -2,6 +2,7 @@
 
 from .checkpoints import Tensors, safetensors_file, sharded_checkpoint
 from .content import HubFile
+from .process import RemoteHub, Traffic, hub_process
 from .server import LoopbackHub
 from .traffic import Fault, RecordedRequest
 
@@ -10,7 +11,10 @@ __all__ = [
     "HubFile",
     "LoopbackHub",
     "RecordedRequest",
+    "RemoteHub",
     "Tensors",
+    "Traffic",
+    "hub_process",
     "safetensors_file",
     "sharded_checkpoint",
 ]

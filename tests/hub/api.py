@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote
 
@@ -24,14 +23,13 @@ from .cdn import Cdn
 from .content import Commit, StoredFile
 from .messages import Refusal, Reply, Request, file_reply, json_reply, redirect
 from .model_info import model_info, tree_items
+from .quotas import Quotas
 from .repos import Repo
+from .search import collection, search_models
 from .state import HubState
 
-_QUOTAS = {"api": 500, "resolvers": 3000}
-_WINDOW_SECONDS = 300
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
     """A request that matched a route."""
 
@@ -42,7 +40,7 @@ class Call:
     def __getitem__(self, group: str) -> str:
         return unquote(self.match[group] or "")
 
-    @property
+    @cached_property
     def query(self) -> dict[str, list[str]]:
         return parse_qs(self.request.query)
 
@@ -59,16 +57,16 @@ class HubApi:
     def __init__(self, state: HubState, cdn: Cdn) -> None:
         self._state = state
         self._cdn = cdn
-        self._shard_headers: dict[tuple[str, str, str], Reply] = {}
-        self._used: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self._quotas = Quotas(state)
+        self._shard_headers: dict[tuple[str, str], Reply] = {}
 
     def answer(self, request: Request) -> Reply:
+        headers, refused = self._quotas.spend(request.path)
         try:
-            reply = self._routed(request)
+            reply = refused or self._routed(request)
         except Refusal as refusal:
             reply = refusal.reply
-        return replace(reply, headers=self._rate_limit(request.path) | dict(reply.headers))
+        return replace(reply, headers={**headers, **reply.headers})
 
     def _routed(self, request: Request) -> Reply:
         caller = Caller.of(self._state, request.headers.get("authorization"))
@@ -77,19 +75,6 @@ class HubApi:
             if match is not None:
                 return handler(self, Call(request, match, caller))
         return _no_such_page()
-
-    def _rate_limit(self, path: str) -> dict[str, str]:
-        resolves = path.startswith("/api/resolve-cache/") or not path.startswith("/api/")
-        bucket = "resolvers" if resolves else "api"
-        quota = _QUOTAS[bucket]
-        with self._lock:
-            self._used[bucket] += 1
-            # Never 0: a closed window is a fault to ask for, not one to run into.
-            left = max(1, quota - self._used[bucket])
-        return {
-            "RateLimit": f'"{bucket}";r={left};t={_WINDOW_SECONDS}',
-            "RateLimit-Policy": f'"fixed window";"{bucket}";q={quota};w={_WINDOW_SECONDS}',
-        }
 
     def _repo(self, call: Call, check: Callable[[Repo, Caller], None]) -> Repo:
         repo = self._state.repo(call["id"])
@@ -107,10 +92,13 @@ class HubApi:
         expand = [key for name in ("expand", "expand[]") for key in call.query.get(name, [])]
         if blobs and expand:
             return json_reply({"error": "`expand` and `blobs` exclude each other"}, 400)
-        info = model_info(repo, commit, blobs=blobs)
-        if expand:
-            info = {key: info[key] for key in ("_id", "id", *expand) if key in info}
-        return json_reply(info)
+        key = (commit.sha, blobs, *expand)
+        if key not in repo.infos:
+            info = model_info(repo, commit, blobs=blobs)
+            if expand:
+                info = {name: info[name] for name in ("_id", "id", *expand) if name in info}
+            repo.infos[key] = json_reply(info)
+        return repo.infos[key]
 
     def _tree(self, call: Call) -> Reply:
         repo = self._repo(call, check_metadata)
@@ -171,11 +159,19 @@ class HubApi:
             return _no_such_page()
         repo = self._repo(call, check_contents)
         commit = commit_of(repo, "main")
-        key = (repo.id, commit.sha, call["path"])
+        key = (commit.tree, call["path"])
         if key not in self._shard_headers:
-            # Large repositories are asked for again and again by benchmarks.
+            # Large repositories are asked for again and again by benchmarks, under many names.
             self._shard_headers[key] = json_reply(_shard_headers(commit, call["path"]))
         return self._shard_headers[key]
+
+    def _search(self, call: Call) -> Reply:
+        if call.caller.kind == "bad":
+            raise not_found(call.caller)
+        return search_models(self._state, call.caller, call.request.path, call.query)
+
+    def _collection(self, call: Call) -> Reply:
+        return collection(self._state, call["slug"])
 
 
 def _no_such_page() -> Reply:
@@ -206,6 +202,8 @@ _ROUTES: tuple[tuple[re.Pattern[str], Callable[[HubApi, Call], Reply]], ...] = t
     (re.compile(pattern), handler)
     # The first match wins: an id of one part must not swallow the word that follows it.
     for pattern, handler in (
+        (r"/api/models", HubApi._search),
+        (r"/api/collections/(?P<slug>[^/]+/[^/]+)", HubApi._collection),
         (rf"/api/models/{_ID}/revision/{_REV}", HubApi._model),
         (rf"/api/models/{_ID}/tree/{_REV}(?:/(?P<path>.*))?", HubApi._tree),
         (rf"/api/models/{_ID}/safetensors-metadata/{_PATH}", HubApi._safetensors_metadata),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from urllib.parse import parse_qs, quote, urlencode
+from urllib.parse import quote, urlencode
 
 from .content import Span, StoredFile
 from .messages import Reply, Request, file_reply
@@ -18,13 +18,20 @@ class Cdn:
     def __init__(self, state: HubState) -> None:
         self._state = state
         self._key = 0
+        self._queries: dict[tuple[str, str], str] = {}
 
     def expire_signatures(self) -> None:
         self._key += 1
+        self._queries.clear()
 
     def signed_url(self, repo: Repo, file: StoredFile) -> str:
         path = f"/xet-bridge/{repo.oid}/{file.xet_hash}"
         name = file.path.rpartition("/")[2]
+        if (path, name) not in self._queries:
+            self._queries[path, name] = self._query(path, name)
+        return f"{self._state.cdn_endpoint}{path}?{self._queries[path, name]}"
+
+    def _query(self, path: str, name: str) -> str:
         query = {
             "X-Xet-Cas-Uid": "public",
             "response-content-disposition": f"inline; filename*=UTF-8''{quote(name)};",
@@ -32,12 +39,11 @@ class Cdn:
             "Signature": self._signature(path),
             "Key-Pair-Id": "LOOPBACK",
         }
-        return f"{self._state.cdn_endpoint}{path}?{urlencode(query)}"
+        return urlencode(query)
 
     def answer(self, request: Request) -> Reply:
         found = _PATH.fullmatch(request.path)
-        signature = parse_qs(request.query).get("Signature")
-        if found is None or signature != [self._signature(request.path)]:
+        if found is None or f"Signature={self._signature(request.path)}" not in request.query.split("&"):
             return _xml_error(403, "AccessDenied", "Access denied")
         file = self._state.stored_object(found["repo"], found["hash"])
         if file is None:

@@ -14,9 +14,12 @@ _LFS_SUFFIXES = (".safetensors", ".bin", ".gguf")
 _SHA = re.compile(r"[0-9a-f]{40}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HubFile:
-    """A file: `data`, then zeros up to `size_bytes` that never exist in memory."""
+    """A file: `data`, then zeros up to `size_bytes` that never exist in memory.
+
+    It keeps its digests: any number of repositories may share it at no cost.
+    """
 
     data: bytes
     size_bytes: int | None = None
@@ -30,6 +33,36 @@ class HubFile:
     @property
     def size(self) -> int:
         return len(self.data) if self.size_bytes is None else self.size_bytes
+
+    @cached_property
+    def sha256(self) -> str:
+        """The true digest, unless there are zeros: 100 GB of them take minutes to hash."""
+        digest = hashlib.sha256(self.data)
+        if self.size > len(self.data):
+            digest.update(f"zeros up to {self.size}".encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def xet_hash(self) -> str:
+        return hashlib.sha256(f"xet {self.sha256}".encode()).hexdigest()
+
+    @cached_property
+    def pointer(self) -> bytes:
+        """What git holds in place of a large file."""
+        lines = ("version https://git-lfs.github.com/spec/v1", f"oid sha256:{self.sha256}")
+        return "\n".join((*lines, f"size {self.size}\n")).encode()
+
+    @cached_property
+    def data_oid(self) -> str:
+        return _git_oid(self.data)
+
+    @cached_property
+    def pointer_oid(self) -> str:
+        return _git_oid(self.pointer)
+
+
+def _git_oid(blob: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0%b" % (len(blob), blob)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +97,7 @@ class Span:
             position = end
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredFile:
     """A file at its path, with the identities that the Hub gives it."""
 
@@ -80,34 +113,29 @@ class StoredFile:
         lfs = self.content.lfs
         return self.path.endswith(_LFS_SUFFIXES) if lfs is None else lfs
 
-    @cached_property
+    @property
     def sha256(self) -> str:
-        """The true digest, unless there are zeros: 100 GB of them take minutes to hash."""
-        digest = hashlib.sha256(self.content.data)
-        if self.size > len(self.content.data):
-            digest.update(f"zeros up to {self.size}".encode())
-        return digest.hexdigest()
+        return self.content.sha256
 
-    @cached_property
+    @property
     def xet_hash(self) -> str:
-        return hashlib.sha256(f"xet {self.sha256}".encode()).hexdigest()
+        return self.content.xet_hash
 
-    @cached_property
+    @property
     def pointer(self) -> bytes:
-        """What git holds in place of a large file."""
-        lines = ("version https://git-lfs.github.com/spec/v1", f"oid sha256:{self.sha256}")
-        return "\n".join((*lines, f"size {self.size}\n")).encode()
+        return self.content.pointer
 
-    @cached_property
+    @property
     def git_oid(self) -> str:
-        blob = self.pointer if self.is_lfs else self.content.data
-        return hashlib.sha1(b"blob %d\0%b" % (len(blob), blob)).hexdigest()
+        return self.content.pointer_oid if self.is_lfs else self.content.data_oid
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
     sha: str
     files: Mapping[str, StoredFile]
+    tree: str
+    """The same for the same files, in whatever repository."""
 
     @classmethod
     def of(cls, repo_id: str, files: Mapping[str, HubFile | bytes], sha: str | None) -> Commit:
@@ -116,8 +144,8 @@ class Commit:
             path: StoredFile(path, HubFile(file) if isinstance(file, bytes) else file)
             for path, file in sorted(files.items())
         }
-        lines = (f"{file.git_oid} {file.size} {path}\n" for path, file in stored.items())
-        sha = sha or hashlib.sha1(f"{repo_id}\n{''.join(lines)}".encode()).hexdigest()
+        tree = "".join(f"{file.git_oid} {file.size} {path}\n" for path, file in stored.items())
+        sha = sha or hashlib.sha1(f"{repo_id}\n{tree}".encode()).hexdigest()
         if not _SHA.fullmatch(sha):
             raise ValueError(f"not a commit id of 40 lower-case hex digits: {sha!r}")
-        return cls(sha, stored)
+        return cls(sha, stored, hashlib.sha1(tree.encode()).hexdigest())

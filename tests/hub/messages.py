@@ -6,8 +6,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from .content import HubFile, Span
+
+Origin = Literal["hub", "cdn"]
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
@@ -20,6 +23,7 @@ class Request:
     query: str
     headers: Mapping[str, str]
     """Names in lower case."""
+    http_version: str = "HTTP/1.1"
 
     @property
     def target(self) -> str:
@@ -43,7 +47,7 @@ class Refusal(Exception):
 
 def json_reply(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     content = {"Content-Type": "application/json; charset=utf-8"}
-    return Reply(status, content | dict(headers or {}), Span.whole(json.dumps(value).encode()))
+    return Reply(status, content | dict(headers or {}), Span.whole(json.dumps(value, separators=(",", ":")).encode()))
 
 
 def text_reply(text: str, status: int, headers: Mapping[str, str] | None = None) -> Reply:

@@ -1,33 +1,24 @@
-"""One HTTP origin on a loopback port: connections, delays, broken answers and quick shutdown."""
+"""One HTTP origin on a loopback port: delays, broken answers and quick shutdown, on an event loop of its own."""
 
 from __future__ import annotations
 
-import contextlib
-import select
+import asyncio
 import socket
-import socketserver
-import struct
-import sys
+import ssl
 import threading
-import time
-from collections.abc import Callable
-from http.client import responses
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+import traceback
+from collections.abc import Callable, Iterator
 
+from .connection import Accepted, Channel
 from .content import Span
-from .messages import Reply, Request
-from .traffic import Exchange, Fault, FaultQueue, Origin, TrafficLog
+from .fault_kinds import DRIP_SECONDS, SOUND, Sending
+from .messages import Origin, Reply, Request, text_reply
+from .traffic import Exchange, FaultQueue, TrafficLog
 
-_POLL_SECONDS = 0.02
-_DRAIN_SECONDS = 0.2
+_BACKLOG = 512
 
 
-class OriginServer(ThreadingHTTPServer):
-    request_queue_size = 512
-    daemon_threads = True
-    block_on_close = False
-
+class OriginServer:
     def __init__(
         self,
         origin: Origin,
@@ -35,159 +26,103 @@ class OriginServer(ThreadingHTTPServer):
         faults: FaultQueue,
         latency: Callable[[], float],
         log: TrafficLog,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.origin = origin
-        self.answer = answer
-        self.faults = faults
-        self.latency = latency
-        self.log = log
-        self.closing = threading.Event()
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        self._open: set[Any] = set()
-        self._resets: set[Any] = set()
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": _POLL_SECONDS}, daemon=True)
-
-    def server_bind(self) -> None:
-        # The base class looks up the host's full name, which can take seconds without a network.
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
+        self._origin = origin
+        self._answer = answer
+        self._faults = faults
+        self._latency = latency
+        self._log = log
+        self._tls = tls
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._connections: set[asyncio.Transport] = set()
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+        self._started.wait()
 
     def stop(self) -> None:
         """Ends answers under way, whatever they wait for."""
-        self.closing.set()
-        self.shutdown()
-        self.server_close()
+        self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join()
-        with self._changed:
-            for connection in self._open:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-            self._changed.wait_for(lambda: not self._open, _DRAIN_SECONDS)
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        with self._changed:
-            self._open.add(request)
-        super().process_request(request, client_address)
+    async def _serve(self) -> None:
+        self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
+        server = await self._loop.create_server(self._accept, sock=self._socket, backlog=_BACKLOG)
+        self._started.set()
+        await self._closing.wait()
+        server.close()
+        for connection in self._connections:
+            connection.abort()
+        while self._connections:
+            await asyncio.sleep(0)
 
-    def reset(self, connection: Any) -> None:
-        linger = struct.pack("ii", 1, 0)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        self._resets.add(connection)
+    def _accept(self) -> Accepted:
+        self._log.connected(self._origin)
+        return Accepted(self._respond, self._connections, self._tls)
 
-    def shutdown_request(self, request: Any) -> None:
-        # An orderly shutdown first would make a reset look like the end of the stream.
-        if request in self._resets:
-            self._resets.discard(request)
-            self.close_request(request)
-        else:
-            super().shutdown_request(request)
-        with self._changed:
-            self._open.discard(request)
-            self._changed.notify_all()
+    def _respond(self, request: Request, channel: Channel) -> asyncio.Task[None]:
+        return self._loop.create_task(self._exchange(request, channel))
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that goes away is business as usual; anything else is a mistake in here.
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: OriginServer
-
-    def do_GET(self) -> None:
-        path, _, query = self.path.partition("?")
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.command, path, query, headers)
-        exchange = self.server.log.open(self.server.origin, request)
-        self.server.closing.wait(self.server.latency())
-        fault = self.server.faults.take(self.server.origin, request)
-        kind = fault.kind if fault else ""
-        _DELIVERIES.get(kind, _Handler._deliver)(self, request, exchange, fault)
-
-    do_HEAD = do_GET
-
-    def _reply(self, request: Request, fault: Fault | None) -> Reply:
-        instead = fault.reply(self.server.origin) if fault else None
-        return instead or self.server.answer(request)
-
-    def _deliver(self, request: Request, exchange: Exchange, fault: Fault | None) -> None:
-        reply = self._reply(request, fault)
-        self._send(exchange, reply, reply.body)
-
-    def _truncate(self, request: Request, exchange: Exchange, fault: Fault | None) -> None:
-        reply = self._reply(request, fault)
-        self._send(exchange, reply, reply.body.head(len(reply.body) // 2))
-        self.close_connection = True
-
-    def _reset(self, request: Request, exchange: Exchange, fault: Fault | None) -> None:
-        self.server.reset(self.connection)
-        self.close_connection = True
-
-    def _stall(self, request: Request, exchange: Exchange, fault: Fault | None) -> None:
-        self.close_connection = True
-        while not self.server.closing.wait(_POLL_SECONDS) and not self._client_left():
-            pass
-
-    def _stall_body(self, request: Request, exchange: Exchange, fault: Fault | None) -> None:
-        self._truncate(request, exchange, fault)
-        self._stall(request, exchange, fault)
-
-    def _client_left(self) -> bool:
-        readable, _, _ = select.select([self.connection], [], [], 0)
-        return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
-
-    def _send(self, exchange: Exchange, reply: Reply, body: Span) -> None:
-        exchange.status = reply.status
+    async def _exchange(self, request: Request, channel: Channel) -> None:
+        exchange = self._log.open(self._origin, request)
+        if latency_seconds := self._latency():
+            await asyncio.sleep(latency_seconds)
+        fault = self._faults.take(self._origin, request)
+        sending = fault.sending if fault else SOUND
+        exchange.fault = fault.kind if fault else ""
         try:
-            # One packet for the head of an answer and its first bytes: as servers do.
-            pending = memoryview(self._head(reply))
-            head_size = len(pending)
-            if self.command != "HEAD":
-                for chunk in body.chunks():
-                    joined = memoryview(bytes(pending) + bytes(chunk)) if pending else chunk
-                    self._push(exchange, joined, head_size)
-                    pending, head_size = memoryview(b""), 0
-            self._push(exchange, pending, head_size)
-        except OSError:
-            self.close_connection = True
-
-    def _push(self, exchange: Exchange, data: memoryview, head_size: int) -> None:
-        """Counts before it sends: whoever has read an answer must find it counted."""
-        exchange.body_bytes_sent += len(data) - head_size
-        sent = 0
-        try:
-            while sent < len(data):
-                sent += self.connection.send(data[sent:])
-        finally:
-            exchange.body_bytes_sent -= len(data) - max(sent, head_size)
-
-    def _head(self, reply: Reply) -> bytes:
-        phrase = responses.get(reply.status, "Unknown")
-        headers = {
-            "Date": self.date_time_string(time.time()),
-            "Content-Length": str(len(reply.body)),
-            **reply.headers,
-        }
-        lines = (
-            f"HTTP/1.1 {reply.status} {phrase}",
-            *(f"{name}: {headers[name]}" for name in headers),
-        )
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+            if sending.answered:
+                answer = self._answer if request.method in ("GET", "HEAD") else _not_implemented
+                reply = fault.reply(self._origin, request, answer) if fault else answer(request)
+                await _send(reply, sending, exchange, channel)
+            await _ENDINGS[sending.ending](channel)
+        except Exception:  # a mistake in here, or in a test's own answer
+            traceback.print_exc()
+            channel.reset()
 
 
-_DELIVERIES: dict[str, Callable[[_Handler, Request, Exchange, Fault | None], None]] = {
-    "truncate": _Handler._truncate,
-    "reset": _Handler._reset,
-    "stall": _Handler._stall,
-    "stall-body": _Handler._stall_body,
-}
+async def _send(reply: Reply, sending: Sending, exchange: Exchange, channel: Channel) -> None:
+    exchange.status = reply.status
+    size = len(reply.body)
+    bodiless = exchange.request.method == "HEAD" or not size
+    channel.head(reply, size if sending.sized else None, bodiless=bodiless)
+    if sending.drips == "head":
+        await channel.drip()
+    if not bodiless:
+        body = reply.body.head(size // 2) if sending.half else reply.body
+        for chunk in _drops(body) if sending.drips == "body" else body.chunks():
+            await channel.write(chunk, exchange)
+            if sending.drips == "body":
+                await asyncio.sleep(DRIP_SECONDS)
+
+
+def _drops(body: Span) -> Iterator[memoryview]:
+    return (chunk[place : place + 1] for chunk in body.chunks() for place in range(len(chunk)))
+
+
+def _not_implemented(request: Request) -> Reply:
+    return text_reply(f"{request.method} is not served here", 501)
+
+
+async def _end(channel: Channel) -> None:
+    channel.end()
+
+
+async def _break_off(channel: Channel) -> None:
+    channel.break_off()
+
+
+async def _reset(channel: Channel) -> None:
+    channel.reset()
+
+
+async def _stall(channel: Channel) -> None:
+    """Until the client leaves or the server stops."""
+    await asyncio.get_running_loop().create_future()
+
+
+_ENDINGS = {"end": _end, "break off": _break_off, "reset": _reset, "stall": _stall}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from .content import Commit, HubFile, StoredFile
+from .messages import Reply
 
 Gated = Literal[False, "auto", "manual"]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Repo:
     id: str
     gated: Gated
@@ -22,8 +24,10 @@ class Repo:
     """What the API shows besides what follows from the files."""
     refs: dict[str, str] = field(default_factory=dict)
     commits: dict[str, Commit] = field(default_factory=dict)
+    infos: dict[object, Reply] = field(default_factory=dict)
+    """What the API has told about it before: told again without being made again."""
 
-    @property
+    @cached_property
     def oid(self) -> str:
         return hashlib.sha1(self.id.encode()).hexdigest()[:24]
 
@@ -40,6 +44,7 @@ class RepoStore:
         self._repos: dict[str, Repo] = {}
         self._ids: dict[str, str] = {}
         self._objects: dict[tuple[str, str], StoredFile] = {}
+        self._collections: dict[str, Sequence[tuple[str, str]]] = {}
 
     def add_repo(
         self,
@@ -83,6 +88,18 @@ class RepoStore:
         repo.refs[name] = commit.sha
         self._objects |= {(repo.oid, file.xet_hash): file for file in commit.files.values()}
         return commit.sha
+
+    def add_collection(self, slug: str, items: Iterable[str | tuple[str, str]]) -> None:
+        """`slug` as in its URL: owner/title-0123456789abcdef01234567. An item is a model's id, or (type, id)."""
+        self._collections[slug] = [("model", item) if isinstance(item, str) else item for item in items]
+
+    def repos(self) -> list[Repo]:
+        """In the order in which they were added."""
+        return list(self._repos.values())
+
+    def collection(self, slug: str) -> Sequence[tuple[str, str]] | None:
+        """The type and the id of each item."""
+        return self._collections.get(slug)
 
     def repo(self, any_id: str) -> Repo | None:
         return self._repos.get(self._ids.get(any_id.lower(), ""))

@@ -17,3 +17,9 @@ class HubState(RepoStore):
         self.serve_safetensors_metadata = True
         """False: 404, as on a mirror that does not know that endpoint."""
         self.tree_page_size = 1000
+        self.search_page_size = 1000
+        self.quotas: dict[str, tuple[int, float]] = {}
+        """Bucket ("api" or "resolvers") -> (requests, seconds of the window): 429 once they are used up.
+
+        A bucket that is not here shows the Hub's figures for anonymous callers and never closes.
+        """

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
 
 import hubvram.sources.http
+from hubvram.sources.cache import cache_folder
+from hubvram.sources.connections import close_connections
 from tests.hub import LoopbackHub
 from tests.hub.messages import Reply, Request
 from tests.hub.origin import OriginServer
 from tests.hub.traffic import FaultQueue, RecordedRequest, TrafficLog
 
 Answer = Callable[[Request], Reply]
+
+
+def forget() -> None:
+    """Empty the cache, so that everything is read anew."""
+    shutil.rmtree(cache_folder(), ignore_errors=True)
 
 
 class Server:
@@ -39,7 +47,7 @@ class Server:
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], Server]]:
     """Start a server and make it the Hub."""
-    from huggingface_hub import close_session, constants
+    from huggingface_hub import constants
 
     with ExitStack() as stack:
 
@@ -49,7 +57,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], Server
             return server
 
         yield start
-        close_session()
+        close_connections()
 
 
 @pytest.fixture
@@ -63,4 +71,4 @@ def downloads(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hubvram.sources.http, "_RETRY_WAITS_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(hubvram.sources.http, "_RETRY_WAITS_SECONDS", (0.01, 0.01, 0.01))

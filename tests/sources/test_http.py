@@ -92,7 +92,7 @@ class TestNotAHub:
         assert len(read_checkpoint(source).tensors) == 100
 
     def test_a_listing_without_end(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("hubvram.sources.hub._LISTING_LIMIT_BYTES", 10_000)
+        monkeypatch.setattr("hubvram.sources.hub.LISTING_LIMIT_BYTES", 10_000)
         bomb = gzip.compress(json.dumps(LISTING | {"padding": " " * 10_000_000}).encode())
         serve(lambda request: body(bomb, Content_Encoding="gzip"))
         with pytest.raises(HubResponseError, match="larger than 10,000 bytes"):
@@ -219,12 +219,12 @@ class TestRanges:
             read_checkpoint(HubSource.open(MODEL, None))
 
     def test_ignored_the_second_time(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("hubvram.sources.hub._GUESS_BYTES", 100)
+        monkeypatch.setattr("hubvram.sources.ranges._GUESS_BYTES", 100)
         serve(listed(lambda request: partial(*asked(request)) if asked(request)[0] == 0 else body(CONTENT)))
         assert len(read_checkpoint(HubSource.open(MODEL, None)).tensors) == 100
 
     def test_more_than_asked(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("hubvram.sources.hub._GUESS_BYTES", 100)
+        monkeypatch.setattr("hubvram.sources.ranges._GUESS_BYTES", 100)
         serve(listed(lambda request: partial(asked(request)[0], FILE.size)))
         source = HubSource.open(MODEL, None)
         assert len(read_checkpoint(source).tensors) == 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,35 @@ class TestListing:
         for name in ("z.safetensors", "b/1", "b/2", "b/3", "a/1", "a/2"):
             write(tmp_path, name)
         assert list(LocalSource(tmp_path).files) == ["z.safetensors", "a/1", "a/2"]
+
+    def test_the_model_among_very_many_files(self, tmp_path: Path) -> None:
+        for number in range(10_001):
+            (tmp_path / f"{number}.png").touch()
+        for name in ("config.json", "model-00001-of-00001.safetensors"):
+            write(tmp_path, name)
+        names = list(LocalSource(tmp_path).files)
+        assert names[:2] == ["config.json", "model-00001-of-00001.safetensors"]
+        assert len(names) == 10_000
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="other systems keep names in Unicode")
+    def test_names_that_are_no_text(self, tmp_path: Path) -> None:
+        os.close(os.open(os.fsencode(tmp_path) + b"/\xff\x1b[2J.json", os.O_CREAT))
+        source = LocalSource(tmp_path)
+        assert list(source.files) == ["\udcff\x1b[2J.json"]
+        assert source.read("\udcff\x1b[2J.json", 10) == b""
+
+    def test_files_that_vanish_while_they_are_listed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write(tmp_path, "a.json", b"1")
+        write(tmp_path, "b.json", b"12")
+        scan = os.scandir
+
+        def scan_then_delete(folder: Path) -> list[os.DirEntry[str]]:
+            entries = list(scan(folder))
+            (tmp_path / "a.json").unlink()
+            return entries
+
+        monkeypatch.setattr(os, "scandir", scan_then_delete)
+        assert list(LocalSource(tmp_path).files) == ["b.json"]
 
     def test_links_to_blobs(self, tmp_path: Path) -> None:
         """The layout of the Hub cache."""
@@ -105,6 +135,32 @@ class TestReading:
             LocalSource(tmp_path).read("config.json", 10)
         assert caught.value.reason == "Is a directory"
 
+    @pytest.mark.parametrize("target", ["/dev/zero", "/dev/null", "pipe"])
+    def test_what_is_no_file_is_not_read(self, tmp_path: Path, target: str) -> None:
+        """Neither for ever (a device without an end) nor never (a pipe that nobody writes to)."""
+        os.mkfifo(tmp_path / "pipe")
+        (tmp_path / "config.json").symlink_to(target)
+        source = LocalSource(tmp_path)
+        assert source.files == {}
+        with pytest.raises(FileUnreadableError, match=r"config\.json: it is a pipe or a device, not a file"):
+            source.read("config.json", 10)
+        with pytest.raises(FileUnreadableError, match="not a file"):
+            source.read_beginnings(["config.json"], lambda *_: 8)
+
+    def test_links_that_lead_elsewhere_are_followed(self, tmp_path: Path) -> None:
+        write(tmp_path, "elsewhere/config", b"{}")
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "config.json").symlink_to(tmp_path / "elsewhere" / "config")
+        assert LocalSource(tmp_path / "model").read("config.json", 10) == b"{}"
+
+    def test_a_file_that_vanished_since_it_was_listed(self, tmp_path: Path) -> None:
+        file = write(tmp_path, "model.safetensors", b"12345678")
+        source = LocalSource(tmp_path)
+        assert list(source.files) == ["model.safetensors"]
+        file.unlink()
+        with pytest.raises(FileMissingError):
+            source.read_beginnings(["model.safetensors"], lambda *_: 8)
+
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
     def test_a_file_that_may_not_be_read(self, tmp_path: Path) -> None:
         write(tmp_path, "config.json").chmod(0)
@@ -128,6 +184,16 @@ class TestBeginnings:
             "b": (b"01234", 5),
         }
         assert seen == [("a", b"01234567", 10), (1, 2), ("b", b"01234", 5), (2, 2)]
+
+    def test_a_file_that_shrinks_while_it_is_read(self, tmp_path: Path) -> None:
+        file = write(tmp_path, "a", bytes(100_000))
+
+        def needed(path: str, prefix: bytes, file_bytes: int | None) -> int:
+            os.truncate(file, 50_000)
+            return 90_000
+
+        with pytest.raises(FileUnreadableError, match="a: it became shorter while it was read"):
+            LocalSource(tmp_path).read_beginnings(["a"], needed)
 
     def test_missing(self, tmp_path: Path) -> None:
         with pytest.raises(FileMissingError):

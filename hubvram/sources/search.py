@@ -1,0 +1,148 @@
+"""Which models there are: the Hub's search and its collections, and how many requests it still allows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+from hubvram.errors import HubResponseError, ModelUnreadableError, RepoNotFoundError, UsageError
+from hubvram.sources.http import HubClient, Target
+from hubvram.sources.network import Network
+from hubvram.sources.settings import check_endpoint
+
+if TYPE_CHECKING:
+    import httpx2
+
+_PAGE_MODELS: Final = 1000
+"""The most that the Hub puts on a page."""
+
+_PAGE_LIMIT_BYTES: Final = 64 * 2**20
+
+
+def find_models(
+    *,
+    author: str | None = None,
+    search: str | None = None,
+    collection: str | None = None,
+    limit: int | None = None,
+    network: Network,
+) -> Iterator[str]:
+    """Repo ids: those of an author or with a text in their name, the most downloaded first, or of a collection.
+
+    Raises UsageError and ModelUnreadableError, which then names the search.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"a limit of {limit} models makes no sense", "--limit takes 1 or more")
+    if network.offline or _is_offline():
+        raise UsageError("a search asks the Hub, and offline mode is on", "give names, a list, or --cached")
+    check_endpoint()
+    found = _of_collection(collection) if collection is not None else _searched(author, search, limit)
+    for place, repo_id in enumerate(found, start=1):
+        yield repo_id
+        if place == limit:
+            return
+
+
+def _is_offline() -> bool:
+    from huggingface_hub import constants
+
+    return constants.HF_HUB_OFFLINE
+
+
+def _searched(author: str | None, search: str | None, limit: int | None) -> Iterator[str]:
+    wanted = {
+        "author": author,
+        "search": search,
+        "sort": "downloads",
+        "limit": min(limit or _PAGE_MODELS, _PAGE_MODELS),
+    }
+    query = urlencode({name: value for name, value in wanted.items() if value is not None})
+    name = " ".join(f"--{name} {value}" for name, value in (("author", author), ("search", search)) if value)
+    client = HubClient()
+    url: str | None = f"{client.endpoint}/api/models?{query}"
+    while url is not None:
+        models, url = _page(client, url, name)
+        yield from models
+
+
+def _page(client: HubClient, url: str, name: str) -> tuple[list[str], str | None]:
+    """The ids on a page, and the address of the next one."""
+    answer, link = _get(client, url, name)
+    try:
+        ids = [str(model["id"]) for model in answer]
+    except (KeyError, TypeError):
+        raise client.not_a_hub(name) from None
+    following = urljoin(url, link) if link and ids else None  # a page without models is the last
+    if following is not None and urlsplit(following)[:2] != urlsplit(url)[:2]:
+        raise HubResponseError(name, "the next page of the search is said to be elsewhere")
+    return ids, following
+
+
+def _of_collection(collection: str) -> Iterator[str]:
+    """`owner/title-0123abc`, or the address of its page."""
+    slug = collection.rpartition("/collections/")[2].strip("/")
+    name = f"--collection {collection}"
+    client = HubClient()
+    try:
+        answer, _ = _get(client, f"{client.endpoint}/api/collections/{quote(slug)}", name)
+        items = [(item.get("type"), item.get("id")) for item in answer["items"]]
+    except (KeyError, TypeError, AttributeError):
+        raise client.not_a_hub(name) from None
+    except RepoNotFoundError:
+        raise UsageError(f"there is no collection {slug}, or it is private", "copy the address of its page") from None
+    yield from (str(item_id) for kind, item_id in items if kind == "model" and item_id)
+
+
+def _get(client: HubClient, url: str, name: str) -> tuple[Any, str | None]:
+    """A JSON answer, and where its `Link` header says that it goes on."""
+
+    def read(response: httpx2.Response) -> tuple[bytes, str | None]:
+        body = bytearray()
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) > _PAGE_LIMIT_BYTES:
+                raise HubResponseError(name, f"a page of the search is larger than {_PAGE_LIMIT_BYTES:,} bytes")
+        return bytes(body), response.links.get("next", {}).get("url")
+
+    body, link = client.stream(url, Target(model_id=name, requested_revision=None), read)
+    try:
+        return json.loads(body), link
+    except (ValueError, RecursionError):
+        raise client.not_a_hub(name) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """What is left of this window, and how large each window is."""
+
+    remaining: int
+    resets_seconds: int
+    limit: int
+    window_seconds: int
+
+
+def ask_quota() -> Quota | None:
+    """The quota of the API, by one request; None where the Hub does not say, or does not answer."""
+    from huggingface_hub.utils import parse_ratelimit_headers
+
+    client = HubClient()
+
+    def read(response: httpx2.Response) -> Quota | None:
+        said = parse_ratelimit_headers(response.headers)
+        if said is None or not said.limit or not said.window_seconds:
+            return None
+        return Quota(
+            remaining=said.remaining,
+            resets_seconds=said.reset_in_seconds,
+            limit=said.limit,
+            window_seconds=said.window_seconds,
+        )
+
+    try:
+        target = Target(model_id="the quota", requested_revision=None)
+        return client.stream(f"{client.endpoint}/api/models?limit=1", target, read)
+    except ModelUnreadableError:
+        return None
