@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hubvram._version import __version__
 
 if TYPE_CHECKING:
+    from hubvram.auditing import Audited, audit
     from hubvram.errors import HubvramError, ModelUnreadableError, UsageError
     from hubvram.inspection import Inspection, Model, inspect
     from hubvram.memory.estimate import MemoryEstimate
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attention",
+    "Audited",
     "HubvramError",
     "Inspection",
     "MemoryEstimate",
@@ -28,11 +30,13 @@ __all__ = [
     "UsageError",
     "Workload",
     "__version__",
+    "audit",
     "inspect",
 ]
 
 _HOMES = {
     "Attention": "hubvram.memory.workload",
+    "Audited": "hubvram.auditing",
     "HubvramError": "hubvram.errors",
     "Inspection": "hubvram.inspection",
     "MemoryEstimate": "hubvram.memory.estimate",
@@ -40,6 +44,7 @@ _HOMES = {
     "ModelUnreadableError": "hubvram.errors",
     "UsageError": "hubvram.errors",
     "Workload": "hubvram.memory.workload",
+    "audit": "hubvram.auditing",
     "inspect": "hubvram.inspection",
 }
 

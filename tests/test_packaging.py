@@ -22,6 +22,7 @@ def test_the_wheel_ships_every_snapshot(tmp_path: Path) -> None:
         for file in ("config.json", "headers.json", "expected.json"):
             assert f"hubvram/sources/snapshots/{folder}/{file}" in names
     assert "hubvram/config/defaults.jsonl" in names
+    assert "hubvram/reports/contract.schema.json" in names
     assert "hubvram/py.typed" in names
     assert not any(name.startswith(("tests/", "scripts/", "fixtures/")) for name in names)
 
@@ -30,7 +31,7 @@ def test_every_dependency_is_justified_and_heavy_ones_are_extras() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     project = tomllib.loads(text)["project"]
     names = [dependency.split(">")[0] for dependency in project["dependencies"]]
-    assert names == ["huggingface_hub", "typer", "rich"]
+    assert names == ["huggingface_hub", "httpx2[http2]", "typer", "rich"]
     lines = [line.strip() for line in text.splitlines()]
     for dependency in project["dependencies"]:
         assert lines[lines.index(f'"{dependency}",') - 1].startswith("# "), f"{dependency} is not justified"

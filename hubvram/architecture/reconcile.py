@@ -32,10 +32,44 @@ class Status(StrEnum):
     """Tensors packed in a way that is not known: the count is the architecture's, not compared with the files."""
     UNKNOWN_ARCHITECTURE = "unknown-architecture"
     """Stored elements, counted; no family derives them."""
+    TOTALS_MATCHED = "totals-matched"
+    """Derived from config.json, and equal to the Hub's own totals and the sizes of the files; no header was read."""
     DERIVED = "derived"
-    """From config.json alone: there are no safetensors headers to compare with."""
+    """From config.json alone: there are no safetensors headers to compare with, or none was read."""
+    CONTRADICTED = "contradicted"
+    """The same, and the Hub's totals or the sizes of the files are others."""
     NO_HEADERS = "no-headers"
-    """The Hub's own totals: the files could not be read."""
+    """The Hub's own totals: no header was read, and nothing is derived."""
+
+    @property
+    def is_grounded(self) -> bool:
+        """Whether nothing that was read speaks against the architecture."""
+        return self not in (Status.UNRECONCILED, Status.CONTRADICTED)
+
+    @property
+    def ground(self) -> Ground:
+        return _GROUNDS[self]
+
+
+class Ground(StrEnum):
+    """What a parameter count was taken from, or was found equal to."""
+
+    HEADERS = "headers"
+    HUB_TOTALS = "hub_totals"
+    CONFIG = "config"
+
+
+_GROUNDS: Final[Mapping[Status, Ground]] = {
+    Status.RECONCILED: Ground.HEADERS,
+    Status.SHAPE_MATCHED: Ground.HEADERS,
+    Status.UNRECONCILED: Ground.HEADERS,
+    Status.UNKNOWN_ARCHITECTURE: Ground.HEADERS,
+    Status.TOTALS_MATCHED: Ground.HUB_TOTALS,
+    Status.NO_HEADERS: Ground.HUB_TOTALS,
+    Status.QUANTIZED: Ground.CONFIG,
+    Status.DERIVED: Ground.CONFIG,
+    Status.CONTRADICTED: Ground.CONFIG,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +90,17 @@ class Reconciliation:
     strangers: tuple[str, ...] = ()
     """Matrices of a shape that the architecture does not have, each kind once: `name (rows, columns)`."""
     scope: str = "all"
+    hub_total: int | None = None
+    """The Hub's own count of stored elements, where no header was read and it gives one."""
 
     @property
     def difference(self) -> int | None:
-        """total - derived - accounted; None where nothing was compared."""
+        """total - derived - accounted, with the Hub's count as the total where it contradicts; None where nothing was
+        compared."""
         if self.derived is None or self.status is Status.QUANTIZED:
             return None
+        if self.status is Status.CONTRADICTED:
+            return None if self.hub_total is None else self.hub_total - self.derived
         return self.total - self.derived - sum(item.parameters for item in self.accounted)
 
     @property

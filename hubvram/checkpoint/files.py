@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from hubvram.errors import CheckpointError, FileMissingError, NoCheckpointError
@@ -14,6 +14,7 @@ from hubvram.sources.interface import ModelSource
 SINGLE_FILE: Final = "model.safetensors"
 INDEX_FILE: Final = "model.safetensors.index.json"
 INDEX_LIMIT_BYTES: Final = 64 * 2**20  # DeepSeek-V3's index has 8.9 MB
+_SHOWN: Final = 100  # characters of a name that may be as long as the index
 
 # Widths and separators differ: model-00001-of-00030, model-00001-of-000163 (DeepSeek-V3), model_00001-of-00072 (bloom).
 _SHARD: Final = re.compile(r"(?P<before>.+[-_])(?P<number>[0-9]{1,6})(?P<after>-of-[0-9]{1,6}\.safetensors)")
@@ -21,7 +22,7 @@ _SHARD: Final = re.compile(r"(?P<before>.+[-_])(?P<number>[0-9]{1,6})(?P<after>-
 # What a repo without a safetensors model is, by the files that give it away, and whether a whole model is in it all
 # the same; the first match decides.
 _OTHER_KINDS: Final[Sequence[tuple[str, re.Pattern[str], bool]]] = tuple(
-    (kind, re.compile(pattern), holds_model)
+    (kind, re.compile(pattern, re.DOTALL), holds_model)  # the name of a file may have lines
     for kind, pattern, holds_model in (
         ("an adapter (LoRA), not a whole model", r"adapter_(config\.json|model\.\w+)", False),
         ("a diffusers pipeline of several models", r"model_index\.json", False),
@@ -56,6 +57,12 @@ def weight_files(source: ModelSource) -> tuple[str, ...]:
     raise _no_checkpoint(source)
 
 
+def file_bytes(source: ModelSource, files: Iterable[str]) -> int | None:
+    """Size of these files together; None where the listing leaves one out."""
+    sizes = [source.files[file].size_bytes for file in files]
+    return sum(size for size in sizes if size is not None) if None not in sizes else None
+
+
 def _shard_sets(names: Collection[str]) -> dict[tuple[str, str], dict[int, str]]:
     """What stands around the number -> number -> name."""
     sets: dict[tuple[str, str], dict[int, str]] = {}
@@ -84,7 +91,9 @@ def _indexed(source: ModelSource) -> tuple[str, ...]:
         raise CheckpointError(source.model_id, INDEX_FILE, "it has no weight_map of tensor names to files")
     for name in names:
         if not isinstance(name, str) or name not in source.files or posixpath.normpath(name) != name:
-            raise CheckpointError(source.model_id, INDEX_FILE, f"it names {name!r}, which is not among the files")
+            shown = repr(name)
+            shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+            raise CheckpointError(source.model_id, INDEX_FILE, f"it names {shown}, which is not among the files")
     return tuple(names)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from hubvram.checkpoint.files import weight_files
+from hubvram.checkpoint.files import file_bytes, weight_files
 from hubvram.checkpoint.safetensors import LENGTH_BYTES, Header, HeaderError, header_length, parse_header
 from hubvram.checkpoint.tensors import Checkpoint, TensorInfo
 from hubvram.errors import CheckpointError
 from hubvram.sources.interface import Beginning, ModelSource, OnProgress
+
+Beginnings = dict[str, Beginning]
+"""File -> what was fetched of it, in the order of the files."""
 
 
 def read_checkpoint(source: ModelSource, on_progress: OnProgress | None = None) -> Checkpoint:
@@ -14,6 +17,11 @@ def read_checkpoint(source: ModelSource, on_progress: OnProgress | None = None) 
 
     Raises NoCheckpointError, CheckpointError, or what the source raises.
     """
+    return parse_checkpoint(source, fetch_headers(source, on_progress))
+
+
+def fetch_headers(source: ModelSource, on_progress: OnProgress | None = None) -> Beginnings:
+    """The first half, which waits for the network. Raises what `read_checkpoint` does."""
     files = weight_files(source)
 
     def needed(file: str, prefix: bytes, file_bytes: int | None) -> int:
@@ -22,13 +30,19 @@ def read_checkpoint(source: ModelSource, on_progress: OnProgress | None = None) 
         except HeaderError as error:
             raise CheckpointError(source.model_id, file, str(error)) from None
 
-    beginnings = source.read_beginnings(files, needed, on_progress)
-    headers = {file: _parse(source.model_id, file, beginnings[file]) for file in files}
-    sizes = [source.files[file].size_bytes for file in files]
+    fetched = source.read_beginnings(files, needed, on_progress)
+    return {file: fetched[file] for file in files}
+
+
+def parse_checkpoint(source: ModelSource, beginnings: Beginnings) -> Checkpoint:
+    """The second half, which takes the processor: `beginnings` is emptied on the way, so that the raw headers (up to
+    100 MB each) are not held beside what they become. Raises CheckpointError."""
+    files = tuple(beginnings)
+    headers = {file: _parse(source.model_id, file, beginnings.pop(file)) for file in files}
     return Checkpoint(
         tensors=_merge(headers),
         files=files,
-        file_bytes=sum(size for size in sizes if size is not None) if None not in sizes else None,
+        file_bytes=file_bytes(source, files),
         notes=tuple(f"{file}: {note}" for file, header in headers.items() for note in header.notes),
     )
 

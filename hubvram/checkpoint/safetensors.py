@@ -3,35 +3,50 @@
 A file is a little-endian u64 N, N bytes of JSON, then the data. The JSON maps tensor names to
 `{"dtype", "shape", "data_offsets": [begin, end]}`; `__metadata__` maps strings to strings. The rules below
 were read from safetensors 0.8 and tried one by one against it (tests/checkpoint/test_safetensors.py).
+
+No tree of the JSON is ever built. Beside the text itself, parsing takes 260 bytes a tensor where it is spelled as
+writers leave it, and 530 otherwise: a quarter of a GB for the million that fit into the longest header, most of it
+the result (tests/checkpoint/test_memory.py). Only a header of nothing but shapes that occur once needs more, 400.
+For the sake of that bound one thing is refused that the package accepts: more than 8 MiB in entries that are too large
+to describe a tensor (serde.py).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final
 
+from hubvram.checkpoint.serde import USIZE_LIMIT, Repeating, members
+from hubvram.checkpoint.serde import HeaderError as HeaderError
 from hubvram.checkpoint.tensors import TensorInfo
 from hubvram.dtypes import SAFETENSORS_BITS
 
 LENGTH_BYTES: Final = 8
-_new_tuple: Final = tuple.__new__  # makes a NamedTuple twice as fast as its own class: there are up to a million
 HEADER_LIMIT_BYTES: Final = 100_000_000
 """The format's own limit on N."""
 METADATA_KEY: Final = "__metadata__"
 
-_USIZE_LIMIT: Final = 2**64
-_NESTING_LIMIT: Final = 127  # serde_json refuses the 128th level
+_new_tuple: Final = tuple.__new__  # makes a NamedTuple twice as fast as its own class: there are up to a million
 _FIELDS: Final = ("dtype", "shape", "data_offsets")
-_NEGATIVE_ZEROS: Final = tuple(f"{before}-0" for before in "[, \t\n\r")
-_STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
-_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_SHOWN: Final = 100
+_PADDING_BYTES: Final = 64
 
-
-class HeaderError(ValueError):
-    """The header breaks the format; the message says how, and names the tensor where there is one."""
+# As writers leave it, without a space; whatever is spelled in another way is swallowed whole, and found to be empty.
+_TENSOR: Final = re.compile(
+    rb'"([^"\\\x00-\x1f]*+)":\{"dtype":"([A-Z0-9_]++","shape":\[[0-9,]{0,200}+)\],'
+    rb'"data_offsets":\[([0-9]++),([1-9][0-9]{0,18}+|0)\]\}(?:,|\Z)|[\s\S]++'
+)
+_METADATA_START: Final = b'"__metadata__":'
+_STRING: Final = rb'"[^"\\\x00-\x1f]*+(?:\\["\\/bfnrt][^"\\\x00-\x1f]*+)*+"'
+_METADATA: Final = re.compile(
+    _METADATA_START + rb"\{(?:" + _STRING + rb":" + _STRING + rb"(?:," + _STRING + rb":" + _STRING + rb")*+)?+\}"
+)
+_PIECE_BYTES: Final = 2**15
+"""How much is looked at in one go: enough to be fast, and what is found in it is soon forgotten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +54,8 @@ class Header:
     """A parsed header: tensors in the order of their data."""
 
     tensors: tuple[TensorInfo, ...]
-    metadata: Mapping[str, str]
-    notes: tuple[str, ...]
+    data_bytes: int
+    notes: tuple[str, ...] = ()
 
 
 def header_length(prefix: bytes, file_bytes: int | None = None) -> int:
@@ -60,190 +75,135 @@ def parse_header(text: bytes, *, data_bytes: int | None, file: str) -> Header:
 
     Raises HeaderError. A tensor name that occurs twice is accepted, the last one wins, and a note says so.
     """
-    try:
-        decoded = text.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise HeaderError(f"the header is not UTF-8 (byte {error.start:,})") from None
-    entries = _decode_plain(decoded)
-    notes: tuple[str, ...] = ()
-    is_plain = entries is not None
-    if entries is None:
-        entries, notes = _decode(decoded)
-    metadata = _metadata(entries.pop(METADATA_KEY, None))
-    tensors, end = _tensors(entries, file, is_plain=is_plain)
-    if data_bytes is not None and end != data_bytes:
-        raise HeaderError(f"the tensors take {end:,} bytes, the file holds {data_bytes:,}")
-    return Header(tensors=tuple(tensors), metadata=metadata, notes=notes)
+    header = _canonical(text, file) or _unusual(text, file)
+    if data_bytes is not None and header.data_bytes != data_bytes:
+        raise HeaderError(f"the tensors take {header.data_bytes:,} bytes, the file holds {data_bytes:,}")
+    return header
 
 
-def _decode_plain(text: str) -> dict[str, Any] | None:
-    """JSON by the C decoder, None where anything in it is unusual."""
-    try:
-        decoded = json.loads(text, parse_constant=_unusual, parse_float=_unusual)
-    except (_UnusualError, RecursionError, ValueError):
-        return None
-    return decoded if isinstance(decoded, dict) and _is_plain(text, decoded) else None
+def _canonical(text: bytes, file: str) -> Header | None:
+    """A header as writers leave it, its tensors in the order of their data; None where anything in it is unusual.
 
-
-def _decode(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """JSON as serde_json reads it."""
-    try:
-        return _decode_strictly(text)
-    except HeaderError:
-        raise
-    except ValueError as error:
-        raise HeaderError(f"the header is not JSON: {error}") from None
-
-
-def _is_plain(text: str, decoded: dict[str, Any]) -> bool:
-    """Whether nothing that Python's decoder treats otherwise than serde_json can be in this header.
-
-    No escapes, no key twice or beyond the three fields (a tensor without one of these is refused later, so that as
-    many colons as keys leave no room for another), no deeper nesting than a tensor has, no number but
-    integers, no -0. A text that looks unusual for a harmless reason (a colon in a name) only costs time.
-    """
-    metadata = decoded.get(METADATA_KEY)
-    tensors = len(decoded) - (METADATA_KEY in decoded)
-    keys = tensors * (1 + len(_FIELDS)) + (METADATA_KEY in decoded)
-    keys += len(metadata) if isinstance(metadata, dict) else 0
-    return (
-        "\\" not in text
-        and text.count(":") == keys
-        and text.count("[") == 2 * tensors
-        and not ("-0" in text and any(start in text for start in _NEGATIVE_ZEROS))
-        and "true" not in text
-        and "false" not in text
-    )
-
-
-class _UnusualError(Exception):
-    """Something in the header that only the strict decoder may judge."""
-
-
-def _unusual(digits: str) -> None:
-    raise _UnusualError
-
-
-class _Repeating(dict[str, Any]):
-    """An object in which keys occur more than once; `earlier` holds the values that were overwritten."""
-
-    earlier: list[tuple[str, Any]]
-
-
-def _decode_strictly(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    _check_nesting(text)
-    decoded = json.loads(
-        text,
-        object_pairs_hook=_object,
-        parse_int=_integer,
-        parse_float=_finite,
-        parse_constant=_refuse_constant,
-    )
-    if not isinstance(decoded, dict):
-        raise HeaderError("the header is not a JSON object")
-    if not isinstance(decoded, _Repeating):
-        return decoded, ()
-    notes = []
-    for name, overwritten in decoded.earlier:
-        if name == METADATA_KEY:
-            raise HeaderError(f"{METADATA_KEY} occurs twice")
-        _fields(name, overwritten)  # It must be a tensor too, although nobody reads it.
-        notes.append(f"tensor {name} is declared more than once; the last one counts, as for every reader")
-    return decoded, tuple(notes)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    for key, value in pairs:
-        _check_string(key)
-        _check_strings(value)
-    result = dict(pairs)
-    if len(result) == len(pairs):
-        return result
-    repeating = _Repeating(result)
-    last = {key: position for position, (key, _) in enumerate(pairs)}
-    repeating.earlier = [pair for position, pair in enumerate(pairs) if last[pair[0]] != position]
-    return repeating
-
-
-def _check_strings(value: Any) -> None:
-    """Of a value: objects inside it were checked when they were made."""
-    if isinstance(value, str):
-        _check_string(value)
-    elif isinstance(value, list):
-        for item in value:
-            _check_strings(item)
-
-
-def _check_string(text: str) -> None:
-    if _LONE_SURROGATE.search(text):
-        raise HeaderError("a string holds half of a surrogate pair")
-
-
-def _check_nesting(text: str) -> None:
-    depth = 0
-    for match in _STRING_OR_BRACKET.finditer(text):
-        token = match[0]
-        if token in "[{":
-            depth += 1
-            if depth > _NESTING_LIMIT:
-                raise HeaderError(f"the header is nested deeper than {_NESTING_LIMIT} levels")
-        elif token in "]}":
-            depth -= 1
-
-
-def _integer(digits: str) -> int | float:
-    # serde_json reads -0, and whatever does not fit 64 bits, as a float: no dimension can be one.
-    value = int(digits) if len(digits) <= 20 else _USIZE_LIMIT
-    return value if digits != "-0" and value < _USIZE_LIMIT else _finite(digits)
-
-
-def _finite(digits: str) -> float:
-    value = float(digits)
-    if value in (float("inf"), float("-inf")):
-        raise HeaderError(f"number out of range: {digits[:40]}")
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    raise HeaderError(f"the header is not JSON: {name}")
-
-
-def _metadata(value: Any) -> Mapping[str, str]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        raise HeaderError(f"{METADATA_KEY} must map strings to strings")
-    return value
-
-
-def _tensors(entries: dict[str, Any], file: str, *, is_plain: bool) -> tuple[list[TensorInfo], int]:
-    """(tensors in the order of the data, where the data ends).
-
-    Few shapes are repeated many times: what was checked once is looked up, unless it might hold what is equal to
-    an integer and is none (1.0, true). Data that is in the order of the names, as writers leave it, needs no sort.
+    This runs a million times: few shapes are repeated often, so what was checked once is looked up.
     """
     tensors: list[TensorInfo] = []
-    checked: dict[tuple[str, tuple[int, ...]], int] = {}
-    sizes = checked if is_plain else {}
-    position, in_order = 0, True
-    for name, entry in entries.items():
-        try:
-            dtype, shape = entry["dtype"], tuple(entry["shape"])
-            begin, end = entry["data_offsets"]
-            expected = sizes[dtype, shape]
-            fits = end - begin == expected
-        except (KeyError, TypeError, ValueError):
-            dtype, shape, begin, end = _fields(name, entry)
-            expected = checked[dtype, shape] = _stored_bytes(name, dtype, shape)
-            fits = end - begin == expected
-        if not fits:
+    kinds: dict[bytes, tuple[str, tuple[int, ...], int]] = {}
+    position, last = 0, b"0"
+    try:
+        for start, stop in _ranges(text):
+            while start < stop:
+                cut = text.find(b'},"', start + _PIECE_BYTES, stop) + 1 or stop
+                for name, kind, begin, end in _TENSOR.findall(text, start, cut):
+                    try:
+                        dtype, shape, size = kinds[kind]
+                    except KeyError:
+                        dtype, shape, size = kinds[kind] = _kind(kind)
+                    position += size
+                    if begin != last or int(end) != position:
+                        return None
+                    last = end
+                    tensors.append(_new_tuple(TensorInfo, (name.decode(), dtype, shape, size, file)))
+                start = cut + 1
+    except ValueError:  # whatever it is, the other decoder finds the words
+        return None
+    names = set(map(itemgetter(0), tensors))
+    if len(names) < len(tensors) or METADATA_KEY in names:
+        return None
+    return Header(tensors=tuple(tensors), data_bytes=position)
+
+
+def _ranges(text: bytes) -> Sequence[tuple[int, int]]:
+    """Where the tensors stand, parted by commas: before and after the metadata. Raises ValueError."""
+    end = len(text) - len(text[-_PADDING_BYTES:]) + len(text[-_PADDING_BYTES:].rstrip(b" \t\n\r")) - 1
+    if text[:1] != b"{" or text[end : end + 1] != b"}":
+        raise ValueError
+    at = text.find(_METADATA_START)
+    if at < 0:
+        ranges = [(1, end)] if end > 1 else []
+    else:
+        metadata = _METADATA.match(text, at)
+        if metadata is None:
+            raise ValueError
+        metadata[0].decode()  # is it UTF-8?
+        ranges = [(1, at - 1)] if at > 1 else []
+        ranges += [(metadata.end() + 1, end)] if metadata.end() != end else []
+    for start, stop in ranges:
+        if text[start - 1 : start] not in b"{," or text[stop - 1 : stop] != b"}" or text[stop : stop + 1] not in b",}":
+            raise ValueError
+    return ranges
+
+
+def _kind(spelled: bytes) -> tuple[str, tuple[int, ...], int]:
+    """(dtype, shape, bytes) of what a tensor begins with. Raises ValueError."""
+    dtype, _, dimensions = spelled.decode().partition('","shape":[')
+    shape = json.loads(f"[{dimensions}]")
+    if dtype not in SAFETENSORS_BITS or not _are_sizes(shape):
+        raise ValueError
+    return dtype, tuple(shape), _stored_bytes("", dtype, tuple(shape))
+
+
+def _unusual(text: bytes, file: str) -> Header:
+    """Any header, one tensor at a time."""
+    entries: dict[str, tuple[str, tuple[int, ...], int, int]] = {}
+    shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
+    repeated: dict[str, None] = {}
+    has_metadata = False
+    for name, value in members(text):
+        if name == METADATA_KEY:
+            if has_metadata:
+                raise HeaderError(f"{METADATA_KEY} occurs twice")
+            has_metadata = True
+            _check_metadata(value)
+            continue
+        dtype, shape, begin, end = _fields(name, value)
+        if name in entries:
+            repeated[name] = None
+        entries[name] = dtype, shapes.setdefault(shape, shape), begin, end
+    tensors, position = _in_order(entries, file)
+    return Header(tensors=tensors, data_bytes=position, notes=_notes(tuple(repeated)))
+
+
+def _notes(repeated: Sequence[str]) -> tuple[str, ...]:
+    if not repeated:
+        return ()
+    others = f" (and {len(repeated) - 1:,} more)" if len(repeated) > 1 else ""
+    return (
+        f"tensor {_shown(repeated[0])}{others} is declared more than once; the last one counts, as for every reader",
+    )
+
+
+def _check_metadata(value: Any) -> None:
+    if value is None:
+        return
+    earlier = [item for _, item in value.earlier] if isinstance(value, Repeating) else []
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in (*value.values(), *earlier)):
+        raise HeaderError(f"{METADATA_KEY} must map strings to strings")
+
+
+def _in_order(
+    entries: dict[str, tuple[str, tuple[int, ...], int, int]], file: str
+) -> tuple[tuple[TensorInfo, ...], int]:
+    """(tensors in the order of their data, where it ends): it must run from 0 without a hole or an overlap."""
+    sizes: dict[tuple[str, tuple[int, ...]], int] = {}
+    for name, (dtype, shape, begin, end) in entries.items():
+        expected = sizes.get((dtype, shape))
+        if expected is None:
+            expected = sizes[dtype, shape] = _stored_bytes(name, dtype, shape)
+        if end - begin != expected:
             raise HeaderError(
-                f"tensor {name}: {dtype} {list(shape)} takes {expected:,} bytes, its offsets span {end - begin:,}"
+                f"tensor {_shown(name)}: {dtype} {_shown(shape)} takes {expected:,} bytes, "
+                f"its offsets span {end - begin:,}"
             )
-        in_order = in_order and begin == position
+    tensors = []
+    position = 0
+    for name, (dtype, shape, begin, end) in sorted(entries.items(), key=lambda item: item[1][2:]):
+        if begin != position:
+            raise HeaderError(
+                f"tensor {_shown(name)}: its data runs from {begin:,} to {end:,}, expected from {position:,}"
+            )
         position = end
-        tensors.append(_new_tuple(TensorInfo, (name, dtype, shape, expected, file)))
-    return (tensors, position) if in_order else _sorted(tensors, entries)
+        tensors.append(_new_tuple(TensorInfo, (name, dtype, shape, sizes[dtype, shape], file)))
+    return tuple(tensors), position
 
 
 def _fields(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
@@ -251,21 +211,21 @@ def _fields(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     if isinstance(entry, list) and len(entry) == len(_FIELDS):
         entry = dict(zip(_FIELDS, entry, strict=True))
     if not isinstance(entry, dict):
-        raise HeaderError(f"tensor {name}: not an object of dtype, shape and data_offsets")
-    if isinstance(entry, _Repeating) and any(key in _FIELDS for key, _ in entry.earlier):
-        raise HeaderError(f"tensor {name}: a field occurs twice")
+        raise HeaderError(f"tensor {_shown(name)}: not an object of dtype, shape and data_offsets")
+    if isinstance(entry, Repeating) and any(key in _FIELDS for key, _ in entry.earlier):
+        raise HeaderError(f"tensor {_shown(name)}: a field occurs twice")
     try:
         dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     except KeyError as error:
-        raise HeaderError(f"tensor {name}: {error.args[0]} is missing") from None
-    if isinstance(dtype, dict) and not isinstance(dtype, _Repeating) and list(dtype.values()) == [None]:
+        raise HeaderError(f"tensor {_shown(name)}: {error.args[0]} is missing") from None
+    if isinstance(dtype, dict) and not isinstance(dtype, Repeating) and list(dtype.values()) == [None]:
         (dtype,) = dtype  # `{"F32": null}`: the other spelling serde knows of an enum without data
     if not isinstance(dtype, str) or dtype not in SAFETENSORS_BITS:
-        raise HeaderError(f"tensor {name}: unknown dtype {dtype!r}")
+        raise HeaderError(f"tensor {_shown(name)}: unknown dtype {_shown(repr(dtype))}")
     if not _are_sizes(shape):
-        raise HeaderError(f"tensor {name}: shape must be a list of non-negative integers")
+        raise HeaderError(f"tensor {_shown(name)}: shape must be a list of non-negative integers")
     if not _are_sizes(offsets) or len(offsets) != 2:
-        raise HeaderError(f"tensor {name}: data_offsets must be two non-negative integers")
+        raise HeaderError(f"tensor {_shown(name)}: data_offsets must be two non-negative integers")
     return dtype, tuple(shape), offsets[0], offsets[1]
 
 
@@ -274,7 +234,7 @@ def _are_sizes(value: Any) -> bool:
         return False
     # A loop, since this runs for each of up to a million tensors. `type is int`: a bool is no size.
     for item in value:  # noqa: SIM110
-        if type(item) is not int or not 0 <= item < _USIZE_LIMIT:
+        if type(item) is not int or not 0 <= item < USIZE_LIMIT:
             return False
     return True
 
@@ -283,28 +243,19 @@ def _stored_bytes(name: str, dtype: str, shape: tuple[int, ...]) -> int:
     bits = 1
     for factor in shape:
         bits *= factor
-        if bits >= _USIZE_LIMIT:
+        if bits >= USIZE_LIMIT:
             break
     else:
         bits *= SAFETENSORS_BITS[dtype]
-    if bits >= _USIZE_LIMIT:
-        raise HeaderError(f"tensor {name}: {dtype} {list(shape)} is larger than 64 bits can count")
+    if bits >= USIZE_LIMIT:
+        raise HeaderError(f"tensor {_shown(name)}: {dtype} {_shown(shape)} is larger than 64 bits can count")
     size, remainder = divmod(bits, 8)
     if remainder:
-        raise HeaderError(f"tensor {name}: {dtype} {list(shape)} does not end on a byte")
+        raise HeaderError(f"tensor {_shown(name)}: {dtype} {_shown(shape)} does not end on a byte")
     return size
 
 
-def _sorted(tensors: list[TensorInfo], entries: dict[str, Any]) -> tuple[list[TensorInfo], int]:
-    """Sorted by offsets, the data must run from 0 to its end without a hole or an overlap."""
-    spans = {name: _fields(name, entry)[2:] for name, entry in entries.items()}
-    tensors = sorted(tensors, key=lambda tensor: spans[tensor.name])
-    position = 0
-    for tensor in tensors:
-        begin, end = spans[tensor.name]
-        if begin != position or end < begin:
-            raise HeaderError(
-                f"tensor {tensor.name}: its data runs from {begin:,} to {end:,}, expected from {position:,}"
-            )
-        position = end
-    return tensors, position
+def _shown(value: str | tuple[int, ...]) -> str:
+    """A name or a shape as it may stand in a sentence: they can be as long as the header."""
+    text = value if isinstance(value, str) else str(list(value[:_SHOWN]))
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -9,14 +9,23 @@ from typing import Final
 import typer
 
 from hubvram._version import __version__
+from hubvram.cli.audit import audit
+from hubvram.cli.cache import cache
 from hubvram.cli.errors import EXIT_INTERRUPTED, explain
 from hubvram.cli.gpus import gpus
 from hubvram.cli.inspect import inspect
 from hubvram.cli.output import complain, prepare_streams, write, writing
+from hubvram.cli.schema import schema
 from hubvram.errors import HubvramError
 
 DEFAULT_COMMAND: Final = "inspect"
-COMMANDS: Final[Mapping[str, Callable[..., None]]] = {DEFAULT_COMMAND: inspect, "gpus": gpus}
+COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
+    DEFAULT_COMMAND: inspect,
+    "audit": audit,
+    "cache": cache,
+    "gpus": gpus,
+    "schema": schema,
+}
 
 _EPILOG: Final = (
     f"Other commands: {', '.join(f'hubvram {name}' for name in COMMANDS if name != DEFAULT_COMMAND)}; hubvram "
@@ -61,4 +70,4 @@ def _run(words: list[str]) -> None:
     if not words and name == DEFAULT_COMMAND:
         words = ["--help"]
     with writing():
-        command_app(name)(words, prog_name=program)
+        command_app(name)(words, prog_name=program, obj=tuple(words))

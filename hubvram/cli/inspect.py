@@ -7,7 +7,7 @@ import typer
 from hubvram.cli import options
 from hubvram.cli.errors import EXIT_DOES_NOT_FIT, EXIT_UNREADABLE
 from hubvram.cli.output import progress, remark, write, write_report
-from hubvram.errors import UsageError
+from hubvram.sources.network import TIMEOUT_SECONDS
 
 
 def inspect(
@@ -21,6 +21,9 @@ def inspect(
     gpu: options.Gpu = None,
     max_vram: options.MaxVram = None,
     revision: options.Revision = None,
+    headers: options.HeadersOption = options.HeadersChoice.ALWAYS,
+    offline: options.Offline = False,
+    timeout: options.Timeout = TIMEOUT_SECONDS,
     layers: options.Layers = False,
     as_json: options.Json = False,
 ) -> None:
@@ -28,30 +31,16 @@ def inspect(
 
     Reads config.json and the safetensors headers, never the weights.
     """
-    from hubvram.hardware.accelerators import find_accelerator, limit
-    from hubvram.inspection import inspect as look_inside
-    from hubvram.memory.workload import Attention
-    from hubvram.units import parse_size, parse_tokens
+    from hubvram.cli.asked import request_of
+    from hubvram.inspection import Headers, inspect_as, read_model
+    from hubvram.sources.network import Network
+    from hubvram.sources.open import open_source
 
-    asked = [find_accelerator(name) for name in gpu or ()]
-    if max_vram is not None:
-        asked.append(limit(parse_size(max_vram), f"a budget of {max_vram}"))
-    length = context.strip().lower() if context is not None else None
-    if length not in (None, "max", "fit"):
-        parse_tokens(length)  # A wrong number is said before anything is read.
+    request = request_of(dtype, context, input_tokens, batch, kv_dtype, attention, gpu, max_vram)
+    network = Network(offline=offline, timeout_seconds=timeout)
     with progress() as on_progress:
-        found = look_inside(
-            model,
-            revision=revision,
-            precisions=dtype or (),
-            context=length,
-            input_tokens=None if input_tokens is None else parse_tokens(input_tokens),
-            batch_size=_positive(batch),
-            kv_cache_dtype=None if kv_dtype is None else kv_dtype.strip().lower(),
-            attention=Attention(attention.value),
-            accelerators=asked,
-            on_progress=on_progress,
-        )
+        source = open_source(model, revision, network)
+        found = inspect_as(read_model(source, on_progress, headers=Headers(headers.value)), request)
     if as_json:
         import json
 
@@ -67,9 +56,3 @@ def inspect(
     if found.gate is None:
         remark("cannot say whether it fits: what is known would, the rest is in doubt; see the notes")
         raise typer.Exit(EXIT_UNREADABLE)
-
-
-def _positive(batch: int) -> int:
-    if batch < 1:
-        raise UsageError(f"a batch of {batch} is not possible", "--batch takes 1 or more")
-    return batch

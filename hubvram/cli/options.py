@@ -19,7 +19,16 @@ class AttentionChoice(StrEnum):
     FLASH = "flash"
 
 
+class HeadersChoice(StrEnum):
+    """What --headers accepts; likewise."""
+
+    ALWAYS = "always"
+    AUTO = "auto"
+    NEVER = "never"
+
+
 _ASKED = "What is asked of the model"
+_READING = "How it is read"
 _OUTPUT = "Output"
 
 ModelArgument = Annotated[
@@ -105,6 +114,24 @@ MaxVram = Annotated[
 Revision = Annotated[
     str | None,
     typer.Option(metavar="REV", help="A branch, tag or commit. Default: main.", show_default=False),
+]
+HeadersOption = Annotated[
+    HeadersChoice,
+    typer.Option(
+        "--headers",
+        case_sensitive=False,
+        help="Read the headers of the files; auto does not where the Hub's totals and file sizes already equal what "
+        "config.json derives.",
+        rich_help_panel=_READING,
+    ),
+]
+Offline = Annotated[
+    bool,
+    typer.Option("--offline", help="Send no request: answer from this machine's caches.", rich_help_panel=_READING),
+]
+Timeout = Annotated[
+    float,
+    typer.Option("--timeout", metavar="SECONDS", help="For one model in all.", rich_help_panel=_READING),
 ]
 Layers = Annotated[
     bool, typer.Option("--layers", help="Print every layer, not each kind once.", rich_help_panel=_OUTPUT)

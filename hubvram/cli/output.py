@@ -12,18 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from hubvram.cli.errors import EXIT_BROKEN_PIPE
 from hubvram.errors import OutputError
+from hubvram.reports.text import printable as printable
 
 if TYPE_CHECKING:
     from hubvram.sources.interface import OnProgress
 
 _QUIET_SECONDS: Final = 0.5
-
-
-def printable(text: str) -> str:
-    """Control characters made visible: a file or tensor may be named anything."""
-    return "".join(
-        character if character.isprintable() or character == "\n" else f"\\x{ord(character):02x}" for character in text
-    )
 
 
 def prepare_streams() -> None:

@@ -21,6 +21,8 @@ _NAMES: Final[Mapping[type, str]] = {
 }
 _LARGEST: Final = 2**48
 """No dimension of a model comes near; products of a few of them stay small enough to print."""
+_LONGEST: Final = 10_000
+"""As many entries as a model may have layers: no list that describes one is longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,10 @@ class ConfigDocument:
     """The type whose defaults stand behind `data`: what it names itself, or what its place in a larger config says."""
     defaults: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     attribute_map: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    _checked: dict[tuple[str, type], tuple[Any, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Lists whose items were looked at: families ask for some of them once for each layer."""
 
     def get(self, kind: type[T], key: str) -> T | None:
         """The value of `key`, None where neither the file nor the defaults have one. Raises ConfigError."""
@@ -48,6 +54,8 @@ class ConfigDocument:
         accepted = (int, float) if kind is float else (kind,)
         if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
             raise self._error(key, f"expected {_NAMES[kind]}, found {_shown(value)}")
+        if isinstance(value, list) and len(value) > _LONGEST:
+            raise self._error(key, f"a list of {len(value):,}, longer than any that describes a model")
         return value  # type: ignore[return-value]  # an int is a number too
 
     def require(self, kind: type[T], key: str) -> T:
@@ -78,11 +86,11 @@ class ConfigDocument:
 
     def strings(self, key: str) -> tuple[str, ...]:
         """A list of strings, empty where absent."""
-        return tuple(self._items(key, str))
+        return self._items(key, str)
 
     def integers(self, key: str) -> tuple[int, ...]:
         """A list of integers, empty where absent."""
-        return tuple(self._items(key, int))
+        return self._items(key, int)
 
     def one_or_more(self, key: str) -> tuple[int, ...]:
         """An integer, or a list of them (the sides of a patch); empty where absent."""
@@ -112,12 +120,14 @@ class ConfigDocument:
         """A ConfigError about one of this document's keys, for rules that span several of them."""
         return self._error(key, reason)
 
-    def _items(self, key: str, kind: type) -> list[Any]:
-        values: list[Any] = self.get(list, key) or []
-        for position, value in enumerate(values):
-            if not isinstance(value, kind) or isinstance(value, bool):
-                raise self._error(f"{key}[{position}]", f"expected {_NAMES[kind]}, found {_shown(value)}")
-        return values
+    def _items(self, key: str, kind: type) -> tuple[Any, ...]:
+        if (key, kind) not in self._checked:
+            values: list[Any] = self.get(list, key) or []
+            for position, value in enumerate(values):
+                if not isinstance(value, kind) or isinstance(value, bool):
+                    raise self._error(f"{key}[{position}]", f"expected {_NAMES[kind]}, found {_shown(value)}")
+            self._checked[key, kind] = tuple(values)
+        return self._checked[key, kind]
 
     def _raw(self, key: str) -> Any:
         own = self.attribute_map.get(key, key)

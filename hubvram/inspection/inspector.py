@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hubvram.architecture.reconcile import Status
-from hubvram.dtypes import KV_CACHE_BYTES, PRECISION_BITS
+from hubvram.dtypes import PRECISION_BITS
 from hubvram.errors import UsageError
 from hubvram.hardware.accelerators import ACCELERATORS, Accelerator
 from hubvram.hardware.fit import Fit, fit
-from hubvram.inspection.model import Model, read_model
+from hubvram.inspection.model import Model
 from hubvram.inspection.notes import unknown_precision_note, workload_notes
+from hubvram.inspection.reading import Headers, headers_named, read_model
+from hubvram.inspection.request import Request, normal_precisions
 from hubvram.memory.engines import transformers as engine
 from hubvram.memory.estimate import MemoryEstimate
 from hubvram.memory.estimator import estimate_memory
 from hubvram.memory.kv_cache import knows_cache
 from hubvram.memory.weights import STORED, Weights, deployed_weights
 from hubvram.memory.workload import Attention, Workload
-from hubvram.quantization.scheme import scheme_of
 from hubvram.sources.interface import OnProgress
+from hubvram.sources.network import TIMEOUT_SECONDS, Network
 from hubvram.sources.open import open_source
-from hubvram.units import parse_tokens
 
 DEFAULT_PRECISIONS: Final = (STORED, "fp32", "bf16", "int8", "int4")
 DEFAULT_CONTEXT_TOKENS: Final = 8192
@@ -86,40 +86,41 @@ def inspect(
     kv_cache_dtype: str | None = None,
     attention: Attention = Attention.AUTO,
     accelerators: Sequence[Accelerator] = (),
+    headers: Headers | str = Headers.ALWAYS,
+    offline: bool = False,
+    timeout_seconds: float = TIMEOUT_SECONDS,
     on_progress: OnProgress | None = None,
 ) -> Inspection:
     """Look inside a model without downloading it, and say what it takes to run.
 
     `model` is a repo id, `org/name@revision`, a Hub URL or a local folder. `context` is in tokens, or "max"
     (the model's maximum) or "fit" (the longest with which all precisions fit all accelerators asked for; the
-    stored one where none is asked for).
+    stored one where none is asked for). `headers`: "always", "auto" (not where the Hub's totals and the sizes of the
+    files already equal what config.json derives) or "never" (the answer then says what it stands on). `offline` sends
+    no request; `timeout_seconds` is for all of them together.
     Raises UsageError or ModelUnreadableError.
 
     >>> inspect("meta-llama/Llama-3.1-8B").model.reconciliation.total  # doctest: +SKIP
     8030261248
     """
-    if isinstance(precisions, str):
-        precisions = (precisions,)
-    wanted = tuple(dict.fromkeys(precision.strip().lower() for precision in precisions))
-    for precision in wanted:
-        if precision != STORED:
-            scheme_of(precision)  # A wrong name is said before anything is read.
-    if kv_cache_dtype is not None and kv_cache_dtype not in KV_CACHE_BYTES:
-        raise UsageError(f"{kv_cache_dtype!r} is no KV cache precision", f"choose from {', '.join(KV_CACHE_BYTES)}")
-    facts = read_model(open_source(os.fspath(model), revision), on_progress)
+    request = Request(
+        precisions=normal_precisions(precisions),
+        context=context,
+        input_tokens=input_tokens,
+        batch_size=batch_size,
+        kv_cache_dtype=kv_cache_dtype,
+        attention=attention,
+        accelerators=tuple(accelerators),
+    )
+    policy = headers_named(headers)
+    source = open_source(os.fspath(model), revision, Network(offline=offline, timeout_seconds=timeout_seconds))
+    return inspect_as(read_model(source, on_progress, headers=policy), request)
 
-    def workload_of(tokens: int) -> Workload:
-        return Workload(
-            context_tokens=tokens,
-            input_tokens=tokens if input_tokens is None else input_tokens,
-            batch_size=batch_size,
-            kv_cache_dtype=kv_cache_dtype,
-            attention=attention,
-        )
 
-    deciding = wanted or (STORED,)
-    tokens = _context_tokens(facts, context, deciding, accelerators, workload_of, input_tokens or 1)
-    return inspect_model(facts, workload_of(tokens), wanted, accelerators)
+def inspect_as(model: Model, request: Request) -> Inspection:
+    """The answer to a request about a model that was read before. Raises UsageError."""
+    workload = request.workload_of(_context_tokens(model, request))
+    return inspect_model(model, workload, request.precisions, request.accelerators)
 
 
 def inspect_model(
@@ -128,7 +129,7 @@ def inspect_model(
     """The second half: estimates of a model that was read before. Raises UsageError."""
     if model.architecture is not None:
         engine.check_length(model.architecture, workload)
-    is_grounded = model.reconciliation.status is not Status.UNRECONCILED
+    is_grounded = model.reconciliation.status.is_grounded
     # The workspace is a range unless one GPU is asked for.
     workspace_bytes = accelerators[0].workspace_bytes if len(accelerators) == 1 else None
 
@@ -171,42 +172,28 @@ def weights_of(model: Model, precision: str) -> Weights | None:
     return deployed_weights(precision, model.reconciliation, model.checkpoint, model.stored.compute_dtype)
 
 
-def _context_tokens(
-    model: Model,
-    context: int | str | None,
-    precisions: Sequence[str],
-    accelerators: Sequence[Accelerator],
-    workload_of: Callable[[int], Workload],
-    shortest: int,
-) -> int:
+def _context_tokens(model: Model, request: Request) -> int:
+    if request.given_tokens is not None:
+        return request.given_tokens
+    shortest = request.input_tokens or 1
     largest = model.architecture.max_position_embeddings if model.architecture else None
-    if context is None:
-        return max(shortest, min(DEFAULT_CONTEXT_TOKENS, largest or DEFAULT_CONTEXT_TOKENS))
-    if context == "fit":
-        return _longest_fit(model, precisions, accelerators, workload_of, shortest, largest)
-    if context == "max":
+    if request.context == "fit":
+        return _longest_fit(model, request, shortest, largest)
+    if request.context == "max":
         if largest is None:
             raise UsageError("--context max: the config does not say how long a context may be", "give a number")
         return largest
-    return parse_tokens(context) if isinstance(context, str) else context
+    return max(shortest, min(DEFAULT_CONTEXT_TOKENS, largest or DEFAULT_CONTEXT_TOKENS))
 
 
-def _longest_fit(
-    model: Model,
-    precisions: Sequence[str],
-    accelerators: Sequence[Accelerator],
-    workload_of: Callable[[int], Workload],
-    shortest: int,
-    largest: int | None,
-) -> int:
+def _longest_fit(model: Model, request: Request, shortest: int, largest: int | None) -> int:
     """The longest context that fits, by bisection: memory never shrinks as a context grows."""
-    if not accelerators:
-        raise UsageError("--context fit needs a GPU to fit", "add --gpu or --max-vram")
     if largest is None or model.architecture is None or not knows_cache(model.architecture):
         return shortest  # Nothing can be said to fit, and the report says so.
 
     def fits(tokens: int) -> bool:
-        return inspect_model(model, workload_of(tokens), precisions, accelerators).gate is True
+        workload = request.workload_of(tokens)
+        return inspect_model(model, workload, request.deciding_precisions, request.accelerators).gate is True
 
     low, high = shortest, max(shortest, largest)
     if not fits(low):

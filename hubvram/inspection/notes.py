@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.reconcile import Reconciliation, Status
 from hubvram.checkpoint.tensors import Checkpoint
+from hubvram.checkpoint.totals import Totals
 from hubvram.config.reader import ModelConfig
 from hubvram.dtypes import COMPUTE_DTYPES, PRECISION_BITS, nominal_weight_bytes
 from hubvram.memory.engines import transformers as engine
@@ -45,7 +46,9 @@ def _disagreement(compared: Reconciliation) -> str:
     return f"the counts agree, but by config.json no matrix has the shape of {compared.strangers[0]}{more}"
 
 
-def dtype_notes(config: ModelConfig | None, checkpoint: Checkpoint, compared: Reconciliation) -> tuple[str, ...]:
+def dtype_notes(
+    config: ModelConfig | None, checkpoint: Checkpoint | Totals, compared: Reconciliation
+) -> tuple[str, ...]:
     """Types that change what a count or a load means."""
     packed = [dtype for dtype in checkpoint.by_dtype() if dtype not in COMPUTE_DTYPES]
     if packed and compared.status is Status.UNKNOWN_ARCHITECTURE:

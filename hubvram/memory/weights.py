@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hubvram.architecture.reconcile import Reconciliation, Status
 from hubvram.checkpoint.components import Component, component_of
 from hubvram.checkpoint.tensors import Checkpoint
+from hubvram.checkpoint.totals import Totals
 from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, PRECISION_BITS, SAFETENSORS_BITS, nominal_weight_bytes
 from hubvram.memory.estimate import Basis, MemoryComponent, exact
 from hubvram.quantization.scheme import KEPT_BITS, QuantizationScheme, scheme_of
@@ -28,14 +29,21 @@ class Weights:
     component: MemoryComponent
 
 
-def stored_weights(checkpoint: Checkpoint, reconciliation: Reconciliation, config_dtype: str | None) -> Weights:
+def stored_weights(
+    checkpoint: Checkpoint | Totals, reconciliation: Reconciliation, config_dtype: str | None
+) -> Weights:
     """The files' tensors, minus what transformers does not keep: buffers that it rebuilds, a head that repeats its
     embedding, blocks for multi-token prediction.
 
     Where nothing is stored in a type that can be computed in, the model computes in what its config says.
     """
     dtypes = list(checkpoint.by_dtype())
-    note = "; ".join(f"without {item.what}, {size(item.stored_bytes)}" for item in reconciliation.not_loaded)
+    description, note = "by the totals that the Hub publishes", "the Hub's totals for its main branch"
+    if isinstance(checkpoint, Checkpoint):
+        description = "as the files store them"
+        note = "; ".join(f"without {item.what}, {size(item.stored_bytes)}" for item in reconciliation.not_loaded)
+    elif checkpoint.overcounts:
+        description = note = "the size of the files: the Hub's totals count what packed weights stand for"
     compute = stored_compute_dtype(checkpoint) or config_dtype
     nominal = None
     plain = sum(total.elements for dtype, total in checkpoint.by_dtype().items() if dtype in COMPUTE_DTYPES)
@@ -44,8 +52,8 @@ def stored_weights(checkpoint: Checkpoint, reconciliation: Reconciliation, confi
     resident = checkpoint.stored_bytes - sum(item.stored_bytes for item in reconciliation.not_loaded)
     return Weights(
         precision=STORED,
-        scheme=scheme_name(dtypes),
-        description="as the files store them",
+        scheme=scheme_name(dtypes) or "unknown",
+        description=description,
         compute_dtype=compute,
         nominal_bytes=nominal,
         component=exact("weights", resident, Basis.READ, note),
@@ -57,7 +65,7 @@ def scheme_name(dtypes: Iterable[str]) -> str:
     return "+".join(COMPUTE_DTYPES.get(dtype, dtype.lower()) for dtype in dtypes)
 
 
-def stored_compute_dtype(checkpoint: Checkpoint) -> str | None:
+def stored_compute_dtype(checkpoint: Checkpoint | Totals) -> str | None:
     """The type that most of what is stored as floating point has; packed weights compute in what stands beside them."""
     return next((COMPUTE_DTYPES[dtype] for dtype in checkpoint.by_dtype() if dtype in COMPUTE_DTYPES), None)
 

@@ -13,12 +13,12 @@ from hubvram.architecture.parts import Part, Weight
 from hubvram.architecture.stored import Item
 from hubvram.checkpoint.components import Component
 from hubvram.checkpoint.tensors import Checkpoint
+from hubvram.checkpoint.totals import Totals
 from hubvram.hardware.fit import Fit
 from hubvram.inspection import Inspection, Model
 from hubvram.memory.engines import transformers as engine
 from hubvram.memory.estimate import MemoryEstimate
-
-SCHEMA_VERSION: Final = 1
+from hubvram.reports.failures import SCHEMA_VERSION
 
 
 def as_json(found: Inspection) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def as_json(found: Inspection) -> dict[str, Any]:
         "model_type": model.model_type,
         "architectures": list(model.architectures),
         "library": model.library,
-        "checkpoint": _checkpoint(model.checkpoint),
+        "checkpoint": _checkpoint(model.checkpoint or model.totals),
         "parameters": _parameters(model),
         "quantization": {"method": model.quantization_method} if model.quantization_method else None,
         "architecture": _architecture(model.architecture) if model.architecture else None,
@@ -42,18 +42,22 @@ def as_json(found: Inspection) -> dict[str, Any]:
     }
 
 
-def _checkpoint(checkpoint: Checkpoint | None) -> dict[str, Any] | None:
+def _checkpoint(checkpoint: Checkpoint | Totals | None) -> dict[str, Any] | None:
     if checkpoint is None:
         return None
+    tensors, by_dtype = None, checkpoint.by_dtype()
+    if isinstance(checkpoint, Checkpoint):
+        tensors = len(checkpoint.tensors)
+    elif checkpoint.overcounts:
+        by_dtype = {}
     return {
         "format": "safetensors",
         "files": len(checkpoint.files),
         "file_bytes": checkpoint.file_bytes,
-        "tensors": len(checkpoint.tensors),
+        "tensors": tensors,
         "stored_bytes": checkpoint.stored_bytes,
         "dtypes": {
-            dtype: {"elements": total.elements, "bytes": total.stored_bytes}
-            for dtype, total in checkpoint.by_dtype().items()
+            dtype: {"elements": total.elements, "bytes": total.stored_bytes} for dtype, total in by_dtype.items()
         },
     }
 
@@ -69,10 +73,12 @@ def _parameters(model: Model) -> dict[str, Any]:
         "accounted": [_item(item, "parameters") for item in compared.accounted],
         "not_counted": [_item(item, "elements") for item in compared.not_counted],
         "status": compared.status.value,
+        "ground": compared.status.ground.value,
         "reconciled": compared.status == "reconciled",
         "difference": compared.difference,
         "differences": _in_order(compared.differences),
         "strangers": list(compared.strangers),
+        "hub_total": compared.hub_total,
         "scope": compared.scope,
     }
 

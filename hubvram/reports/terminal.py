@@ -23,7 +23,9 @@ _STATUS: Final = {
     Status.SHAPE_MATCHED: "shape-matched: config.json and the shapes of the tensors agree",
     Status.UNRECONCILED: "NOT reconciled: config.json and the file headers differ, see below",
     Status.QUANTIZED: "derived from config.json; the files hold them packed",
-    Status.DERIVED: "derived from config.json; there are no headers to compare with",
+    Status.TOTALS_MATCHED: "matched: config.json and the Hub's totals agree",
+    Status.DERIVED: "derived from config.json; no headers were read to compare with",
+    Status.CONTRADICTED: "derived from config.json; the Hub's listing differs, see below",
     Status.UNKNOWN_ARCHITECTURE: "counted in the file headers",
     Status.NO_HEADERS: "by the Hub's own count",
 }
@@ -47,8 +49,9 @@ def render(found: Inspection, *, every_layer: bool = False) -> str:
 def _title(model: Model) -> list[str]:
     at = f"   {model.requested_revision or ''} @ {model.revision[:7]}" if model.revision else ""
     facts = [_short(model.model_type or "no model type")]
-    if model.checkpoint is not None:
-        files = len(model.checkpoint.files)
+    stored = model.checkpoint or model.totals
+    if stored is not None:
+        files = len(stored.files)
         facts.append(f"{files} safetensors file{'s' if files != 1 else ''}")
     facts.append(_short(model.stored.scheme))
     if model.listed_bytes is not None:

@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin
 
-from hubvram.errors import HubResponseError, ModelUnreadableError, RepoNotFoundError, UsageError
+from hubvram.errors import HubBusyError, HubResponseError, ModelUnreadableError, RepoNotFoundError, UsageError
 from hubvram.sources.http import HubClient, Target
+from hubvram.sources.loop import LOOP
 from hubvram.sources.network import Network
+from hubvram.sources.quota import API, QUOTA
 from hubvram.sources.settings import check_endpoint
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def find_models(
     if network.offline or _is_offline():
         raise UsageError("a search asks the Hub, and offline mode is on", "give names, a list, or --cached")
     check_endpoint()
-    found = _of_collection(collection) if collection is not None else _searched(author, search, limit)
+    found = _searched(author, search, limit, network) if collection is None else _of_collection(collection, network)
     for place, repo_id in enumerate(found, start=1):
         yield repo_id
         if place == limit:
@@ -52,40 +54,38 @@ def _is_offline() -> bool:
     return constants.HF_HUB_OFFLINE
 
 
-def _searched(author: str | None, search: str | None, limit: int | None) -> Iterator[str]:
-    wanted = {
-        "author": author,
-        "search": search,
-        "sort": "downloads",
-        "limit": min(limit or _PAGE_MODELS, _PAGE_MODELS),
-    }
-    query = urlencode({name: value for name, value in wanted.items() if value is not None})
-    name = " ".join(f"--{name} {value}" for name, value in (("author", author), ("search", search)) if value)
-    client = HubClient()
-    url: str | None = f"{client.endpoint}/api/models?{query}"
-    while url is not None:
-        models, url = _page(client, url, name)
+def _searched(author: str | None, search: str | None, limit: int | None, network: Network) -> Iterator[str]:
+    filters = {name: value for name, value in (("author", author), ("search", search)) if value is not None}
+    query = urlencode({**filters, "sort": "downloads", "limit": min(limit or _PAGE_MODELS, _PAGE_MODELS)})
+    name = " ".join(f"--{name} {value}" for name, value in filters.items())
+    path: str | None = f"/api/models?{query}"
+    while path is not None:
+        models, path = _page(path, name, network)
         yield from models
 
 
-def _page(client: HubClient, url: str, name: str) -> tuple[list[str], str | None]:
-    """The ids on a page, and the address of the next one."""
+def _page(path: str, name: str, network: Network) -> tuple[list[str], str | None]:
+    """The ids on a page, and the path of the next one."""
+    client = HubClient(network)  # one for each page: each has the whole time of one model
+    url = f"{client.endpoint}{path}"
     answer, link = _get(client, url, name)
     try:
         ids = [str(model["id"]) for model in answer]
     except (KeyError, TypeError):
         raise client.not_a_hub(name) from None
     following = urljoin(url, link) if link and ids else None  # a page without models is the last
-    if following is not None and urlsplit(following)[:2] != urlsplit(url)[:2]:
+    if following is None:
+        return ids, None
+    if not following.startswith(f"{client.endpoint}/"):
         raise HubResponseError(name, "the next page of the search is said to be elsewhere")
-    return ids, following
+    return ids, following.removeprefix(client.endpoint)
 
 
-def _of_collection(collection: str) -> Iterator[str]:
+def _of_collection(collection: str, network: Network) -> Iterator[str]:
     """`owner/title-0123abc`, or the address of its page."""
     slug = collection.rpartition("/collections/")[2].strip("/")
     name = f"--collection {collection}"
-    client = HubClient()
+    client = HubClient(network)
     try:
         answer, _ = _get(client, f"{client.endpoint}/api/collections/{quote(slug)}", name)
         items = [(item.get("type"), item.get("id")) for item in answer["items"]]
@@ -99,15 +99,15 @@ def _of_collection(collection: str) -> Iterator[str]:
 def _get(client: HubClient, url: str, name: str) -> tuple[Any, str | None]:
     """A JSON answer, and where its `Link` header says that it goes on."""
 
-    def read(response: httpx2.Response) -> tuple[bytes, str | None]:
+    async def read(response: httpx2.Response) -> tuple[bytes, str | None]:
         body = bytearray()
-        for chunk in response.iter_bytes():
+        async for chunk in response.aiter_bytes():
             body += chunk
             if len(body) > _PAGE_LIMIT_BYTES:
                 raise HubResponseError(name, f"a page of the search is larger than {_PAGE_LIMIT_BYTES:,} bytes")
         return bytes(body), response.links.get("next", {}).get("url")
 
-    body, link = client.stream(url, Target(model_id=name, requested_revision=None), read)
+    body, link = LOOP.run(client.stream(url, Target(model_id=name, requested_revision=None), read))
     try:
         return json.loads(body), link
     except (ValueError, RecursionError):
@@ -120,29 +120,35 @@ class Quota:
 
     remaining: int
     resets_seconds: int
-    limit: int
-    window_seconds: int
+    limit: int | None
+    """None where the window is closed: the Hub then only says when it opens."""
+    window_seconds: int | None
 
 
 def ask_quota() -> Quota | None:
     """The quota of the API, by one request; None where the Hub does not say, or does not answer."""
     from huggingface_hub.utils import parse_ratelimit_headers
 
-    client = HubClient()
+    client = HubClient(Network(quota_wait_seconds=0))
 
-    def read(response: httpx2.Response) -> Quota | None:
+    async def read(response: httpx2.Response) -> Quota | None:
         said = parse_ratelimit_headers(response.headers)
-        if said is None or not said.limit or not said.window_seconds:
-            return None
-        return Quota(
-            remaining=said.remaining,
-            resets_seconds=said.reset_in_seconds,
-            limit=said.limit,
-            window_seconds=said.window_seconds,
+        return (
+            None
+            if said is None
+            else Quota(
+                remaining=said.remaining,
+                resets_seconds=said.reset_in_seconds,
+                limit=said.limit or None,
+                window_seconds=said.window_seconds or None,
+            )
         )
 
+    target = Target(model_id="the quota", requested_revision=None)
     try:
-        target = Target(model_id="the quota", requested_revision=None)
-        return client.stream(f"{client.endpoint}/api/models?limit=1", target, read)
+        return LOOP.run(client.stream(f"{client.endpoint}/api/models?limit=1", target, read))
+    except HubBusyError:
+        remaining, resets_seconds = QUOTA.left().get(API, (0, 0))
+        return Quota(remaining=remaining, resets_seconds=resets_seconds, limit=None, window_seconds=None)
     except ModelUnreadableError:
         return None

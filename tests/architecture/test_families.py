@@ -30,9 +30,9 @@ def test_hostile_optional_dimensions_too(field: str, value: Any) -> None:
 
 
 def test_a_billion_layers_are_refused_and_not_built() -> None:
-    with pytest.raises(ConfigError, match="num_hidden_layers: 1000000000 is not between 1 and 10,000"):
+    with pytest.raises(ConfigError, match="num_hidden_layers: 1000000000 is not between 1 and 2,048"):
         small_llama(num_hidden_layers=10**9)
-    assert small_llama(num_hidden_layers=10_000).num_hidden_layers == 10_000
+    assert small_llama(num_hidden_layers=2_048).num_hidden_layers == 2_048
 
 
 def test_heads_divide_the_hidden_size() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hubvram.architecture.attention import SlidingAttention
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.reconcile import Reconciliation, Status
-from hubvram.inspection.model import understand
+from hubvram.inspection.understanding import understand
 from tests.samples import SMALL_LLAMA, attention_of, checkpoint_of, config_of, llama_tensors, small_llama
 
 Shapes = dict[str, tuple[int, ...]]
@@ -314,7 +314,7 @@ def test_shapes_win_over_what_is_a_default_or_missing(monkeypatch: pytest.Monkey
     assert found.architecture is not None
     assert (found.architecture.hidden_size, found.architecture.vocab_size) == (64, 100)
     # llama without its family: the table's own sizes are those of another llama.
-    monkeypatch.setattr("hubvram.inspection.model.architecture_of", lambda config: None)
+    monkeypatch.setattr("hubvram.inspection.understanding.architecture_of", lambda config: None)
     known = {**without(CONFIG, *sizes), "model_type": "llama"}
     found = matched(LLAMA, known)
     assert found.architecture is not None
@@ -362,7 +362,7 @@ def test_classes_that_may_keep_no_cache(name: str) -> None:
 
 
 def test_a_type_of_transformers_whose_class_keeps_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hubvram.inspection.model.architecture_of", lambda config: None)
+    monkeypatch.setattr("hubvram.inspection.understanding.architecture_of", lambda config: None)
     config = {"model_type": "openai-gpt", "n_layer": 2, "n_head": 4, "vocab_size": 100, "n_positions": 50, "n_embd": 64}
     assert "keeps no KV cache" in refused(gpt2_like(), config)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hubvram.checkpoint.reader import read_checkpoint
+from hubvram.checkpoint.reader import fetch_headers, parse_checkpoint, read_checkpoint
 from hubvram.errors import CheckpointError, FileUnreadableError, NoCheckpointError
 from hubvram.sources.interface import Beginning, Needed, OnProgress, RepoFile
 from hubvram.sources.local import LocalSource
@@ -122,3 +122,12 @@ def test_sizes_may_be_unknown() -> None:
     checkpoint = read_checkpoint(Sizeless({"model.safetensors": len(text).to_bytes(8, "little") + text}))
     assert checkpoint.file_bytes is None
     assert checkpoint.stored_bytes == 5
+
+
+def test_raw_headers_are_let_go_as_they_are_parsed(tmp_path: Path) -> None:
+    source = write(tmp_path, sharded_checkpoint(SHARDS))
+    beginnings = fetch_headers(source)
+    assert tuple(beginnings) == ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+    checkpoint = parse_checkpoint(source, beginnings)
+    assert not beginnings
+    assert checkpoint == read_checkpoint(source)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hubvram.cli.app import main
+from tests.contract import conforms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +22,10 @@ class Ran:
 
     @property
     def json(self) -> Any:
-        return json.loads(self.stdout)
+        """What was printed, which the published schema must describe."""
+        answer = json.loads(self.stdout)
+        conforms(answer)
+        return answer
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> Ran:

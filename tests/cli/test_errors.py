@@ -220,9 +220,13 @@ MADE: dict[type[errors.HubvramError], Callable[[], errors.HubvramError]] = {
     errors.NetworkError: lambda: errors.NetworkError("m", "host", "down"),
     errors.OfflineError: lambda: errors.OfflineError("m"),
     errors.HubResponseError: lambda: errors.HubResponseError("m", "odd"),
+    errors.RouteMissingError: lambda: errors.RouteMissingError("m", "odd"),
     errors.FileMissingError: lambda: errors.FileMissingError("m", "f"),
     errors.FileUnreadableError: lambda: errors.FileUnreadableError("m", "f", "why"),
     errors.NoCheckpointError: lambda: errors.NoCheckpointError("m", kind="k", found=["f"]),
+    errors.HeadersNeededError: lambda: errors.HeadersNeededError("m"),
+    errors.UnexpectedError: lambda: errors.UnexpectedError("m", "KeyError", "hub.py:12"),
+    errors.DeadlineError: lambda: errors.DeadlineError("m", 120.0),
     errors.CheckpointError: lambda: errors.CheckpointError("m", "f", "why"),
     errors.ConfigError: lambda: errors.ConfigError("m", "f", "why"),
 }

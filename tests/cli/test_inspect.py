@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from math import prod
 from pathlib import Path
 
 import pytest
 
 from tests.cli.support import run
 from tests.hub import HubFile, LoopbackHub, safetensors_file
+from tests.samples import SMALL_LLAMA, llama_tensors, small_llama
 
 Capsys = pytest.CaptureFixture[str]
 GIB = 2**30
@@ -254,3 +256,38 @@ def test_gpus_lists_the_table(capsys: Capsys) -> None:
     for accelerator in ACCELERATORS.values():
         assert accelerator.name in report
         assert accelerator.source_url in report
+
+
+@pytest.mark.parametrize(
+    ("headers", "ground", "requests"), [("always", "headers", 4), ("auto", "hub_totals", 2), ("NEVER", "hub_totals", 2)]
+)
+def test_headers_are_read_or_not(capsys: Capsys, hub: LoopbackHub, headers: str, ground: str, requests: int) -> None:
+    shapes = llama_tensors(small_llama())
+    total = sum(prod(shape) for shape in shapes.values())
+    hub.add_repo(
+        "org/small",
+        {
+            "config.json": json.dumps(dict(SMALL_LLAMA)).encode(),
+            "model.safetensors": safetensors_file({name: ("BF16", shape) for name, shape in shapes.items()}),
+        },
+        safetensors_summary={"parameters": {"BF16": total}, "total": total},
+    )
+    found = run(capsys, "org/small", "--headers", headers, "--json").json
+    assert (found["parameters"]["ground"], found["parameters"]["total"]) == (ground, total)
+    assert found["parameters"]["reconciled"] is (ground == "headers")
+    assert len(hub.requests) == requests
+
+
+def test_a_model_that_is_nothing_without_its_headers(capsys: Capsys, hub: LoopbackHub) -> None:
+    hub.add_repo("org/new", {"model.safetensors": safetensors_file({"w": ("F16", (10, 10))})})
+    ran = run(capsys, "org/new", "--headers", "never")
+    assert (ran.exit_code, ran.stdout) == (3, "")
+    assert "hubvram org/new --headers always" in ran.stderr
+    assert run(capsys, "org/new", "--headers", "always").exit_code == 0
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_a_time_limit_that_is_none(capsys: Capsys, seconds: str) -> None:
+    ran = run(capsys, "gpt2", "--timeout", seconds)
+    assert ran.exit_code == 2
+    assert "--timeout" in ran.stderr

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.startup import help_ratio
 
-HEAVY = {"torch", "transformers", "numpy", "safetensors"}
+HEAVY = {"torch", "transformers", "numpy", "safetensors", "jsonschema"}
 NOT_FOR_HELP = {"huggingface_hub", "httpx2", "rich", "hubvram.inspection", "hubvram.memory", "hubvram.sources.hub"}
 
 
@@ -27,8 +27,9 @@ def _modules(*arguments: str) -> set[str]:
     return set(done.stderr.split())
 
 
-def test_help_imports_nothing_that_it_does_not_print() -> None:
-    assert not _modules("--help") & (HEAVY | NOT_FOR_HELP)
+@pytest.mark.parametrize("argument", ["--help", "schema"])
+def test_what_is_printed_as_it_is_imports_nothing_else(argument: str) -> None:
+    assert not _modules(argument) & (HEAVY | NOT_FOR_HELP)
 
 
 @pytest.mark.parametrize("output", ["--json", "--layers"])

@@ -115,7 +115,7 @@ def test_types_with_a_family_never_ask_it() -> None:
     code = (
         "import sys\n"
         "from tests.samples import checkpoint_of, config_of, llama_tensors, small_llama, SMALL_LLAMA\n"
-        "from hubvram.inspection.model import understand\n"
+        "from hubvram.inspection.understanding import understand\n"
         "for model_type in ('llama', 'never_heard_of'):\n"
         "    config = config_of({**SMALL_LLAMA, 'model_type': model_type})\n"
         "    print(understand(config, checkpoint_of(llama_tensors(small_llama())))[0].status)\n"

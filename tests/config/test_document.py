@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -178,3 +179,24 @@ def test_an_item_of_the_wrong_type_is_named_by_its_place(item: Any) -> None:
 def test_booleans_are_no_integers(item: Any) -> None:
     with pytest.raises(ConfigError, match=r"mlp_only_layers\[0\]: expected an integer"):
         document({"mlp_only_layers": [item]}).integers("mlp_only_layers")
+
+
+class TestLists:
+    def test_longer_than_any_that_describes_a_model(self) -> None:
+        for kind in ("integers", "strings"):
+            document = ConfigDocument(model_id="m", data={"layer_types": [1] * 10_001})
+            with pytest.raises(ConfigError, match="layer_types: a list of 10,001, longer than any"):
+                getattr(document, kind)("layer_types")
+        assert len(ConfigDocument(model_id="m", data={"layer_types": [1] * 10_000}).integers("layer_types")) == 10_000
+
+    def test_looked_at_once(self) -> None:
+        """Families ask for some of them once for each layer: 10,000 times 10,000 items would take ten seconds."""
+        document = ConfigDocument(model_id="m", data={"a": [1, 2]})
+        assert document.integers("a") is document.integers("a") == (1, 2)
+        with pytest.raises(ConfigError, match=r"a\[0\]: expected a string"):
+            document.strings("a")
+
+    def test_a_changed_document_has_its_own(self) -> None:
+        document = ConfigDocument(model_id="m", data={"a": [1, 2]})
+        assert document.integers("a") == (1, 2)
+        assert replace(document, data={"a": [3]}).integers("a") == (3,)

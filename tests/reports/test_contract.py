@@ -11,6 +11,7 @@ from hubvram.inspection import inspect_model, read_model
 from hubvram.memory.workload import Workload
 from hubvram.reports.contract import as_json
 from hubvram.sources.snapshot import SnapshotSource, snapshot_folders
+from tests.contract import conforms
 
 FOLDERS = snapshot_folders()
 TOP = [
@@ -24,6 +25,7 @@ def test_the_contract_holds(repo_id: str) -> None:
     model = read_model(SnapshotSource(repo_id, FOLDERS[repo_id]))
     found = inspect_model(model, Workload(context_tokens=400, input_tokens=300, batch_size=2))
     answer: dict[str, Any] = json.loads(json.dumps(as_json(found)))
+    conforms(answer)
     assert list(answer) == TOP
     parameters = answer["parameters"]
     assert sum(parameters["by_component"].values()) == parameters["total"]

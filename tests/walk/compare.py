@@ -13,7 +13,7 @@ from hubvram.architecture.reconcile import Reconciliation
 from hubvram.checkpoint.tensors import Checkpoint, TensorInfo
 from hubvram.config.reader import parse_config
 from hubvram.errors import HubvramError
-from hubvram.inspection.model import understand
+from hubvram.inspection.understanding import understand
 
 _FILE = "model.safetensors"
 

@@ -104,7 +104,7 @@ def test_each_run_of_a_layer_has_a_cache() -> None:
         (small("gpt_neox_japanese", intermediate_multiple_size=2000), "intermediate_multiple_size: 2000"),
         (small("moshi", ffn_dim=97), "ffn_dim: 97"),
         (small("doge", is_moe=True, num_experts=3), "num_experts_per_tok: 64 of 3"),
-        (small("hrm_text", H_cycles=10_000), "H_cycles: more than 10,000 layers"),
+        (small("hrm_text", H_cycles=10_000), "H_cycles: more than 2,048 layers"),
         (small("hrm_text", L_cycles=0), "L_cycles: 0"),
         (small("granitemoeshared", shared_intermediate_size=-1), "shared_intermediate_size: -1"),
     ],

@@ -1,1 +1,0 @@
-"""Many models: a stream of results and failures."""

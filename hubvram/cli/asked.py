@@ -1,0 +1,41 @@
+"""The options that say what is asked of a model, as a request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hubvram.cli.options import AttentionChoice
+
+if TYPE_CHECKING:
+    from hubvram.inspection import Request
+
+
+def request_of(
+    dtype: Sequence[str] | None,
+    context: str | None,
+    input_tokens: str | None,
+    batch: int,
+    kv_dtype: str | None,
+    attention: AttentionChoice,
+    gpu: Sequence[str] | None,
+    max_vram: str | None,
+) -> Request:
+    """Raises UsageError for what no model could be asked."""
+    from hubvram.hardware.accelerators import find_accelerator, limit
+    from hubvram.inspection import Request, normal_precisions
+    from hubvram.memory.workload import Attention
+    from hubvram.units import parse_size, parse_tokens
+
+    accelerators = [find_accelerator(name) for name in gpu or ()]
+    if max_vram is not None:
+        accelerators.append(limit(parse_size(max_vram), f"a budget of {max_vram}"))
+    return Request(
+        precisions=normal_precisions(dtype or ()),
+        context=None if context is None else context.strip().lower(),
+        input_tokens=None if input_tokens is None else parse_tokens(input_tokens),
+        batch_size=batch,
+        kv_cache_dtype=None if kv_dtype is None else kv_dtype.strip().lower(),
+        attention=Attention(attention.value),
+        accelerators=tuple(accelerators),
+    )

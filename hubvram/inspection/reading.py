@@ -1,0 +1,154 @@
+"""Read a model from its source: config and headers, or, where that is asked for and enough, without the headers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from enum import StrEnum
+from typing import Any, Final
+
+from hubvram.checkpoint.files import weight_files
+from hubvram.checkpoint.reader import Beginnings, fetch_headers, parse_checkpoint
+from hubvram.config.reader import ModelConfig, parse_config
+from hubvram.errors import (
+    CheckpointError,
+    FileMissingError,
+    GatedRepoError,
+    ModelUnreadableError,
+    NoCheckpointError,
+    UsageError,
+)
+from hubvram.inspection.config_only import without_safetensors
+from hubvram.inspection.listing import comparable_totals, from_listing, from_summary, from_totals
+from hubvram.inspection.model import Model, model_of
+from hubvram.inspection.notes import dtype_notes, reconciliation_notes
+from hubvram.inspection.understanding import understand
+from hubvram.memory.weights import stored_weights
+from hubvram.sources.interface import CONFIG_FILE, CONFIG_LIMIT_BYTES, ModelSource, OnProgress
+from hubvram.sources.loop import beside
+
+Gate = AbstractContextManager[Any]
+"""Held while a model takes processor and memory, and not while it waits for the network."""
+
+_OPEN: Final = nullcontext()
+
+
+class Headers(StrEnum):
+    """Whether the headers of the files are read."""
+
+    ALWAYS = "always"
+    AUTO = "auto"
+    """Unless the Hub's totals and the sizes of the files already equal what config.json derives."""
+    NEVER = "never"
+
+
+def headers_named(name: Headers | str) -> Headers:
+    """Raises UsageError."""
+    try:
+        return Headers(name.strip().lower())
+    except ValueError:
+        raise UsageError(f"headers cannot be read {name!r}", f"choose from {', '.join(Headers)}") from None
+
+
+def read_model(
+    source: ModelSource,
+    on_progress: OnProgress | None = None,
+    *,
+    headers: Headers = Headers.ALWAYS,
+    gate: Gate = _OPEN,
+) -> Model:
+    """Config, headers and their comparison. Raises ModelUnreadableError."""
+    try:
+        return _READ[headers](source, on_progress, gate)
+    except GatedRepoError:
+        model = from_summary(source)
+        if model is None:
+            raise
+        return model
+
+
+def _always(source: ModelSource, on_progress: OnProgress | None, gate: Gate) -> Model:
+    """Both are fetched at the same time: each waits for the network."""
+    reading = beside(lambda: _config_of(source))
+    found = _headers_of(source, on_progress)
+    content = reading.result()
+    with gate:
+        # What is wrong with the config is said first.
+        return _compared(source, _parsed(source, content), found)
+
+
+def _auto(source: ModelSource, on_progress: OnProgress | None, gate: Gate) -> Model:
+    """Config first, and headers where it does not settle the matter; without totals to compare with, as always."""
+    totals = comparable_totals(source)
+    if totals is None or not totals.is_plain:  # Nothing could match: no reason to wait for config.json.
+        return _always(source, on_progress, gate)
+    content = _config_of(source)
+    with gate:
+        config = _parsed(source, content)
+        model = from_totals(source, config, totals)
+    if model is not None:
+        return model
+    found = _headers_of(source, on_progress)
+    with gate:
+        return _compared(source, config, found)
+
+
+def _never(source: ModelSource, on_progress: OnProgress | None, gate: Gate) -> Model:
+    """Config and listing; where there is no safetensors model, no headers would have been read anyway."""
+    try:
+        files = weight_files(source)
+    except NoCheckpointError as error:
+        return _compared(source, _parsed(source, _config_of(source)), error)
+    content, totals = _config_of(source), comparable_totals(source)
+    with gate:
+        return from_listing(source, _parsed(source, content), files, totals)
+
+
+_READ: Final[Mapping[Headers, Callable[[ModelSource, OnProgress | None, Gate], Model]]] = {
+    Headers.ALWAYS: _always,
+    Headers.AUTO: _auto,
+    Headers.NEVER: _never,
+}
+
+
+def _config_of(source: ModelSource) -> bytes | None:
+    try:
+        return source.read(CONFIG_FILE, CONFIG_LIMIT_BYTES)
+    except FileMissingError:
+        return None
+
+
+def _parsed(source: ModelSource, content: bytes | None) -> ModelConfig | None:
+    return None if content is None else parse_config(content, source.model_id)
+
+
+def _headers_of(source: ModelSource, on_progress: OnProgress | None) -> Beginnings | ModelUnreadableError:
+    """The headers, or why there are none: an error in the config goes before it."""
+    try:
+        return fetch_headers(source, on_progress)
+    except ModelUnreadableError as error:
+        return error
+
+
+def _compared(source: ModelSource, config: ModelConfig | None, found: Beginnings | ModelUnreadableError) -> Model:
+    """Config and headers."""
+    if isinstance(found, NoCheckpointError):
+        return without_safetensors(source, config, found)
+    if isinstance(found, ModelUnreadableError):
+        raise found
+    checkpoint = parse_checkpoint(source, found)
+    if not checkpoint.tensors:
+        raise CheckpointError(source.model_id, checkpoint.files[0], "it holds no tensors")
+    compared, notes = understand(config, checkpoint)
+    return model_of(
+        source,
+        config,
+        compared,
+        stored_weights(checkpoint, compared, config.dtype if config else None),
+        *checkpoint.notes,
+        *notes,
+        *reconciliation_notes(config, compared),
+        *dtype_notes(config, checkpoint, compared),
+        checkpoint=checkpoint,
+        listed_bytes=checkpoint.file_bytes,
+    )

@@ -1,0 +1,69 @@
+"""What is asked of a model: checked before anything is read, the same for one model and for a thousand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hubvram.dtypes import KV_CACHE_BYTES
+from hubvram.errors import UsageError
+from hubvram.hardware.accelerators import Accelerator
+from hubvram.memory.weights import STORED
+from hubvram.memory.workload import Attention, Workload
+from hubvram.quantization.scheme import scheme_of
+from hubvram.units import parse_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """How a model is to be run. Raises UsageError where no model could be run so."""
+
+    precisions: tuple[str, ...] = ()
+    context: int | str | None = None
+    """In tokens, or "max", or "fit"; None is the default of 8,192."""
+    input_tokens: int | None = None
+    batch_size: int = 1
+    kv_cache_dtype: str | None = None
+    attention: Attention = Attention.AUTO
+    accelerators: tuple[Accelerator, ...] = ()
+
+    def __post_init__(self) -> None:
+        for precision in self.precisions:
+            if precision != STORED:
+                scheme_of(precision)
+        if self.context == "fit" and not self.accelerators:
+            raise UsageError("--context fit needs a GPU to fit", "add --gpu or --max-vram")
+        if self.kv_cache_dtype is not None and self.kv_cache_dtype not in KV_CACHE_BYTES:
+            raise UsageError(
+                f"{self.kv_cache_dtype!r} is no KV cache precision", f"choose from {', '.join(KV_CACHE_BYTES)}"
+            )
+        tokens = self.given_tokens
+        self.workload_of((1 if self.input_tokens is None else self.input_tokens) if tokens is None else tokens)
+
+    @property
+    def given_tokens(self) -> int | None:
+        """The context where it is a number; the others depend on the model."""
+        if self.context is None or self.context in ("max", "fit"):
+            return None
+        return parse_tokens(self.context) if isinstance(self.context, str) else self.context
+
+    @property
+    def deciding_precisions(self) -> tuple[str, ...]:
+        """Those that have to fit: the stored one where none was asked for."""
+        return self.precisions or (STORED,)
+
+    def workload_of(self, tokens: int) -> Workload:
+        return Workload(
+            context_tokens=tokens,
+            input_tokens=tokens if self.input_tokens is None else self.input_tokens,
+            batch_size=self.batch_size,
+            kv_cache_dtype=self.kv_cache_dtype,
+            attention=self.attention,
+        )
+
+
+def normal_precisions(precisions: str | Sequence[str]) -> tuple[str, ...]:
+    """Names as the tables have them, each once, in the order given."""
+    if isinstance(precisions, str):
+        precisions = (precisions,)
+    return tuple(dict.fromkeys(precision.strip().lower() for precision in precisions))
