@@ -147,7 +147,7 @@ def header_bytes(model: str) -> int:
 
 def main(rounds: int) -> None:
     tools = [tool for tool in TOOLS if tool != "hf-mem" or find_spec("hf_mem")]
-    print(f"{'shards':>6} {'revision':8} {'':30} {'requests':>8} {'trips':>6} {'bytes/headers':>13} {'s':>6} {'ratio':>6}")
+    print("shards revision                                requests  trips bytes/headers      s  ratio")
     with hub_process(partial(add_snapshots, repos=tuple(MODELS.values()))) as hub:
         hub.set(latency_seconds=LATENCY_SECONDS)
         for shards, model in MODELS.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from hubvram.architecture.parts import Linear, Norms, Part, Weight, by_component
 from hubvram.checkpoint.components import Component
@@ -107,8 +108,8 @@ class Stack:
         return grouped(self.layers)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Architecture:
+@dataclass(frozen=True, kw_only=True)
+class Architecture:  # without slots, for the sake of what is cached
     """A whole model: embedding, layers, final norm, head; and the stacks beside them."""
 
     model_type: str
@@ -192,6 +193,10 @@ class Architecture:
 
     def groups(self) -> tuple[LayerGroup, ...]:
         """The distinct layers, in the order of their first occurrence."""
+        return self._groups
+
+    @cached_property
+    def _groups(self) -> tuple[LayerGroup, ...]:
         return grouped(self.layers)
 
     def counted_linears(self) -> Iterator[tuple[int, Linear]]:

@@ -49,9 +49,8 @@ def parse_checkpoint(source: ModelSource, beginnings: Beginnings) -> Checkpoint:
 
 def _parse(model_id: str, file: str, beginning: Beginning) -> Header:
     text = beginning.data[LENGTH_BYTES:]
-    data_bytes = None
-    if beginning.file_bytes is not None:
-        data_bytes = beginning.file_bytes - len(beginning.data)
+    data_bytes = None if beginning.file_bytes is None else beginning.file_bytes - len(beginning.data)
+    del beginning  # up to 100 MB that nobody else holds
     try:
         return parse_header(text, data_bytes=data_bytes, file=file)
     except HeaderError as error:
@@ -60,5 +59,7 @@ def _parse(model_id: str, file: str, beginning: Beginning) -> Header:
 
 def _merge(headers: dict[str, Header]) -> tuple[TensorInfo, ...]:
     """All shards' tensors; a name in two shards is loaded from the later one, as loaders do."""
+    if len(headers) == 1:
+        return tuple(tensor for header in headers.values() for tensor in header.tensors)
     tensors = {tensor.name: tensor for header in headers.values() for tensor in header.tensors}
     return tuple(tensors.values())

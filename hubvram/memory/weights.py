@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 
 from hubvram.architecture.reconcile import Reconciliation, Status
-from hubvram.checkpoint.components import Component, component_of
+from hubvram.checkpoint.components import Component
 from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.checkpoint.totals import Totals
 from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, PRECISION_BITS, SAFETENSORS_BITS, nominal_weight_bytes
@@ -115,8 +116,9 @@ _KEPT = frozenset({Component.EMBEDDING, Component.HEAD, Component.NORM, Componen
 def _by_shape(scheme: QuantizationScheme, checkpoint: Checkpoint, parameters: int) -> int:
     """A generic reading of the headers: each matrix (last dimension in, the ones before it out) is packed."""
     packed_parameters = packed_bytes = 0
-    for tensor in checkpoint.tensors:
-        if len(tensor.shape) >= 2 and tensor.elements and component_of(tensor.name) not in _KEPT:
-            packed_parameters += tensor.elements
-            packed_bytes += scheme.matrix_bytes(tensor.elements // tensor.shape[-1], tensor.shape[-1])
+    for kind in checkpoint.kinds:
+        elements = prod(kind.shape)
+        if len(kind.shape) >= 2 and elements and kind.component not in _KEPT:
+            packed_parameters += kind.parameters
+            packed_bytes += len(kind.members) * scheme.matrix_bytes(elements // kind.shape[-1], kind.shape[-1])
     return packed_bytes + max(0, parameters - packed_parameters) * KEPT_BITS // 8
