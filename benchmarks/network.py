@@ -38,18 +38,19 @@ MODELS: Final = {
 """Shards -> whose real headers."""
 
 
-def _import_all(package: str) -> None:
-    """Imports are not counted, those that a call would do neither."""
+def _import_clients() -> None:
+    """Imports are not counted: clients import on first use what they are made of."""
     httpx2 = import_module("httpx2")
-    httpx2.AsyncClient(http2=True), httpx2.Client()  # which import what they are made of
-    for module in walk_packages(import_module(package).__path__, f"{package}."):
-        if not module.name.endswith(("__main__", "._main")):
-            import_module(module.name)
+    httpx2.Client(verify=False)
+    httpx2.AsyncClient(verify=False, http2=True)
 
 
 def hubvram(model: str, revision: str | None) -> Callable[[], object]:
     """Everything: headers, reconciliation, estimates."""
-    _import_all("hubvram")
+    _import_clients()
+    for module in walk_packages(import_module("hubvram").__path__, "hubvram."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
     from hubvram.inspection import inspect
 
     return partial(inspect, model, revision=revision)
@@ -57,7 +58,7 @@ def hubvram(model: str, revision: str | None) -> Callable[[], object]:
 
 def huggingface_hub(model: str, revision: str | None, workers: int | None = None) -> Callable[[], object]:
     """The three calls that bring the same facts."""
-    _import_all("httpx2")
+    _import_clients()
     from huggingface_hub import HfApi
 
     if workers is not None:
