@@ -24,8 +24,8 @@ from hubvram.inspection.model import Model, model_of
 from hubvram.inspection.notes import dtype_notes, reconciliation_notes
 from hubvram.inspection.understanding import understand
 from hubvram.memory.weights import stored_weights
+from hubvram.sources.beside import beside
 from hubvram.sources.interface import CONFIG_FILE, CONFIG_LIMIT_BYTES, ModelSource, OnProgress
-from hubvram.sources.loop import beside
 
 Gate = AbstractContextManager[Any]
 """Held while a model takes processor and memory, and not while it waits for the network."""
@@ -71,7 +71,7 @@ def _always(source: ModelSource, on_progress: OnProgress | None, gate: Gate) -> 
     """Both are fetched at the same time: each waits for the network."""
     reading = beside(lambda: _config_of(source))
     found = _headers_of(source, on_progress)
-    content = reading.result()
+    content = reading()
     with gate:
         # What is wrong with the config is said first.
         return _compared(source, _parsed(source, content), found)

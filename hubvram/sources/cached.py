@@ -9,6 +9,10 @@ from hubvram.sources.local import LocalSource
 
 def find_cached(repo_id: str, revision: str | None, reason: str) -> LocalSource | None:
     """The cached snapshot of this revision, if its weights are there; `reason` says why it is used."""
+    from huggingface_hub import constants
+
+    if not Path(constants.HF_HUB_CACHE, f"models--{repo_id.replace('/', '--')}").is_dir():
+        return None  # Most often there is none: no reason to import what reads one.
     from huggingface_hub import try_to_load_from_cache
 
     try:

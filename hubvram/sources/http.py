@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from hubvram._version import __version__
@@ -34,7 +33,7 @@ from hubvram.errors import (
 from hubvram.sources.connections import CONNECTIONS, origin_of
 from hubvram.sources.network import Network
 from hubvram.sources.quota import QUOTA
-from hubvram.sources.settings import host_of, shown_endpoint
+from hubvram.sources.settings import endpoint, host_of, is_offline, shown_endpoint
 
 if TYPE_CHECKING:
     import httpx2
@@ -87,12 +86,10 @@ class HubClient:
     """Requests about one model, to one Hub endpoint. The token goes to that origin alone."""
 
     def __init__(self, network: Network = Network()) -> None:  # noqa: B008  # immutable
-        from huggingface_hub import constants
-
-        self.endpoint: str = constants.ENDPOINT
+        self.endpoint = endpoint()
         self.network = network
         self.deadline = Deadline(network.timeout_seconds)
-        self._is_offline = network.offline or constants.HF_HUB_OFFLINE
+        self._is_offline = network.offline or is_offline()
         # gzip alone: what other encodings make of a few bytes has no bound.
         self._headers = {"user-agent": f"hubvram/{__version__}", "accept-encoding": "gzip"}
         token = _read_token()
@@ -113,24 +110,6 @@ class HubClient:
             return bytes(body)
 
         return await self.stream(url, target, read)
-
-    async def get_json(self, url: str, target: Target, limit_bytes: int) -> dict[str, Any]:
-        """A JSON object. Raises HubResponseError where the answer is something else."""
-        return self.parse(await self.get(url, target, limit_bytes), target.model_id)
-
-    def parse(self, text: bytes, model_id: str) -> dict[str, Any]:
-        """The object that an answer is. Raises HubResponseError."""
-        try:
-            answer = json.loads(text)
-        except (ValueError, RecursionError):
-            answer = None
-        if not isinstance(answer, dict):
-            raise self.not_a_hub(model_id)
-        return answer
-
-    def not_a_hub(self, model_id: str) -> HubResponseError:
-        """The error for an answer that makes no sense from a Hub."""
-        return HubResponseError(model_id, f"{shown_endpoint()} did not answer like a Hugging Face Hub")
 
     async def stream(
         self,

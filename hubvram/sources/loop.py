@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -48,17 +47,3 @@ class Loop:
 
 
 LOOP = Loop()
-
-
-def beside(work: Callable[[], T]) -> Future[T]:
-    """Do this in a thread of its own, for which the end of the program does not wait either."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="hubvram-beside", daemon=True).start()
-    return future

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hubvram.errors import FileMissingError, GatedRepoError, HubBusyError, OfflineError, UnreachableError
 from hubvram.sources.cached import find_cached
-from hubvram.sources.hub import HubSource
 from hubvram.sources.interface import CONFIG_FILE, CONFIG_LIMIT_BYTES, ModelSource
+from hubvram.sources.kept import KeptSource
 from hubvram.sources.local import LocalSource
 from hubvram.sources.network import Network
 from hubvram.sources.reference import HubReference, LocalReference, parse_reference
+from hubvram.sources.settings import is_offline
 from hubvram.sources.snapshot import find_snapshot
+
+if TYPE_CHECKING:
+    from hubvram.sources.hub import HubSource
 
 _REASONS: Final = {OfflineError: "offline mode is on", HubBusyError: "the Hub cannot answer for now"}
 _DEFAULT: Final = Network()
@@ -26,7 +30,7 @@ def open_source(model: str, revision: str | None = None, network: Network = _DEF
     if isinstance(reference, LocalReference):
         return LocalSource(reference.folder)
     try:
-        hub = HubSource.open(reference.repo_id, reference.revision, network)
+        hub = _asked(reference, network)
     except UnreachableError as error:
         source = _without_the_hub(reference, error)
         if source is None:
@@ -35,10 +39,18 @@ def open_source(model: str, revision: str | None = None, network: Network = _DEF
     return _opened(hub, reference)
 
 
+def _asked(reference: HubReference, network: Network) -> HubSource:
+    if network.offline or is_offline():
+        raise OfflineError(reference.repo_id, reference.revision)
+    from hubvram.sources.hub import HubSource  # HTTP, which takes longer to import than an offline answer takes
+
+    return HubSource.open(reference.repo_id, reference.revision, network)
+
+
 def _without_the_hub(reference: HubReference, error: UnreachableError) -> ModelSource | None:
     """What this machine has of the model; what is known with its headers comes before what is not."""
     reason = _REASONS.get(type(error), "the Hub could not be reached")
-    remembered = HubSource.remembered(reference.repo_id, reference.revision, error, reason)
+    remembered = KeptSource.remembered(reference.repo_id, reference.revision, error, reason)
     return (
         find_cached(reference.repo_id, reference.revision, reason)
         or (remembered if remembered is not None and remembered.holds_headers else None)

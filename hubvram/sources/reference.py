@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from hubvram.errors import FileMissingError, UsageError
-from hubvram.sources.settings import check_endpoint
+from hubvram.sources.settings import check_endpoint, endpoint
 
 _EXAMPLES: Final = "write org/name, org/name@revision, a https://huggingface.co/... address or a folder"
 _HOSTS: Final = ("huggingface.co", "www.huggingface.co", "hf.co")
@@ -19,6 +20,9 @@ _NOT_MODELS: Final = {
     "collections": "a collection",
     "papers": "a paper",
 }
+_WORDS: Final = r"[A-Za-z0-9]{1,20}(?:[._-][A-Za-z0-9]{1,20}){0,3}"
+_PLAIN_ID: Final = re.compile(rf"(?:{_WORDS}/)?(?!.*\.git$){_WORDS}")
+"""Names of words of letters and digits, with one mark between two: few are not like this."""
 _IN_REPO: Final = ("tree", "blob", "resolve", "raw", "commit")
 
 
@@ -73,7 +77,11 @@ def _from_url(text: str) -> tuple[str, str | None]:
     if segments[:2] == ["api", "models"]:
         segments = segments[2:]
     host = parts.netloc.lower()
-    if parts.scheme not in ("http", "https") or not segments or host not in (*_HOSTS, _endpoint_host()):
+    if (
+        parts.scheme not in ("http", "https")
+        or not segments
+        or host not in (*_HOSTS, urlsplit(endpoint()).netloc.lower())
+    ):
         raise UsageError(f"{text} is not an address of a model on the Hub", _EXAMPLES)
     if segments[0] in _NOT_MODELS:
         raise UsageError(f"{text} is {_NOT_MODELS[segments[0]]}, not a model", _EXAMPLES)
@@ -83,20 +91,23 @@ def _from_url(text: str) -> tuple[str, str | None]:
     return "/".join(segments[:2]), revision
 
 
-def _endpoint_host() -> str:
-    from huggingface_hub import constants
-
-    return urlsplit(constants.ENDPOINT).netloc.lower()
-
-
 def _merge(text: str, repo_id: str, inline: str | None, revision: str | None) -> HubReference:
+    if not is_repo_id(repo_id):
+        raise UsageError(f"{text!r} is neither a repo id nor a folder that exists", _EXAMPLES)
+    if inline and revision and inline != revision:
+        raise UsageError(f"two revisions: {inline} in {text}, and --revision {revision}", "give one of them")
+    return HubReference(repo_id=repo_id, revision=inline or revision)
+
+
+def is_repo_id(text: str) -> bool:
+    """By the rules of huggingface_hub, whose import costs more than all that is plainly one."""
+    if _PLAIN_ID.fullmatch(text):
+        return True
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
     try:
-        validate_repo_id(repo_id)
+        validate_repo_id(text)
     except HFValidationError:
-        raise UsageError(f"{text!r} is neither a repo id nor a folder that exists", _EXAMPLES) from None
-    if inline and revision and inline != revision:
-        raise UsageError(f"two revisions: {inline} in {text}, and --revision {revision}", "give one of them")
-    return HubReference(repo_id=repo_id, revision=inline or revision)
+        return False
+    return True

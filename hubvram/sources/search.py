@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode, urljoin
 
 from hubvram.errors import HubBusyError, HubResponseError, ModelUnreadableError, RepoNotFoundError, UsageError
 from hubvram.sources.http import HubClient, Target
+from hubvram.sources.listing import not_a_hub
 from hubvram.sources.loop import LOOP
 from hubvram.sources.network import Network
 from hubvram.sources.quota import API, QUOTA
@@ -72,7 +73,7 @@ def _page(path: str, name: str, network: Network) -> tuple[list[str], str | None
     try:
         ids = [str(model["id"]) for model in answer]
     except (KeyError, TypeError):
-        raise client.not_a_hub(name) from None
+        raise not_a_hub(name) from None
     following = urljoin(url, link) if link and ids else None  # a page without models is the last
     if following is None:
         return ids, None
@@ -90,7 +91,7 @@ def _of_collection(collection: str, network: Network) -> Iterator[str]:
         answer, _ = _get(client, f"{client.endpoint}/api/collections/{quote(slug)}", name)
         items = [(item.get("type"), item.get("id")) for item in answer["items"]]
     except (KeyError, TypeError, AttributeError):
-        raise client.not_a_hub(name) from None
+        raise not_a_hub(name) from None
     except RepoNotFoundError:
         raise UsageError(f"there is no collection {slug}, or it is private", "copy the address of its page") from None
     yield from (str(item_id) for kind, item_id in items if kind == "model" and item_id)
@@ -111,7 +112,7 @@ def _get(client: HubClient, url: str, name: str) -> tuple[Any, str | None]:
     try:
         return json.loads(body), link
     except (ValueError, RecursionError):
-        raise client.not_a_hub(name) from None
+        raise not_a_hub(name) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

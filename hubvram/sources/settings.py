@@ -17,11 +17,23 @@ def host_of(url: str) -> str:
         return ""
 
 
-def shown_endpoint() -> str:
-    """The Hub's address as it may be printed: without a user name or password in it."""
+def endpoint() -> str:
+    """The Hub's address."""
     from huggingface_hub import constants
 
-    return re.sub(r"(?<=://)[^/@]*@", "", constants.ENDPOINT)  # not taken apart: it may be no address at all
+    return str(constants.ENDPOINT)
+
+
+def is_offline() -> bool:
+    """Whether the user's environment forbids requests."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def shown_endpoint() -> str:
+    """The Hub's address as it may be printed: without a user name or password in it."""
+    return re.sub(r"(?<=://)[^/@]*@", "", endpoint())  # not taken apart: it may be no address at all
 
 
 def check_endpoint() -> None:

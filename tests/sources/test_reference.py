@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hubvram.errors import FileMissingError, UsageError
-from hubvram.sources.reference import HubReference, LocalReference, parse_reference
+from hubvram.sources.reference import HubReference, LocalReference, is_repo_id, parse_reference
 
 SHA = "349b2ddb53ce8f2849a6c168a81980ab25258dac"
 
@@ -164,3 +168,18 @@ def test_neither(text: str) -> None:
 def test_addresses_of_something_else(text: str, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
         parse_reference(text)
+
+
+_NAME = st.text(alphabet="aZ09-_. /é\n", max_size=110) | st.from_regex(
+    r"[a-z0-9]{1,30}([._-][A-Z0-9]{1,30}){0,5}(\.git)?\Z"
+)
+
+
+@given(st.builds("/".join, st.lists(_NAME, min_size=1, max_size=3)))
+def test_repo_ids_are_those_of_huggingface_hub(text: str) -> None:
+    try:
+        validate_repo_id(text)
+        is_valid = True
+    except HFValidationError:
+        is_valid = False
+    assert is_repo_id(text) == is_valid

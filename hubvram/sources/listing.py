@@ -1,0 +1,85 @@
+"""What the Hub's listing of a repo says: its commit, its files, the Hub's own summary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hubvram.errors import HubResponseError
+from hubvram.sources.interface import PublicSummary, RepoFile
+from hubvram.sources.settings import shown_endpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A repo at a commit, in the Hub's spelling of its name."""
+
+    model_id: str
+    commit: str
+    files: Mapping[str, RepoFile]
+    summary: PublicSummary
+
+
+def parse_listing(text: bytes, repo_id: str) -> Listing:
+    """The answer to `/api/models/...?blobs=true`. Raises HubResponseError."""
+    listing = parse_answer(text, repo_id)
+    try:
+        return Listing(
+            model_id=_text(listing, "id"),
+            commit=_text(listing, "sha"),
+            files=_files(listing),
+            summary=_summary(listing),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise not_a_hub(repo_id) from None
+
+
+def parse_answer(text: bytes, model_id: str) -> dict[str, Any]:
+    """The object that an answer is. Raises HubResponseError."""
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise not_a_hub(model_id)
+    return answer
+
+
+def not_a_hub(model_id: str) -> HubResponseError:
+    """The error for an answer that makes no sense from a Hub."""
+    return HubResponseError(model_id, f"{shown_endpoint()} did not answer like a Hugging Face Hub")
+
+
+def _text(listing: Mapping[str, Any], key: str) -> str:
+    value = listing[key]
+    if not isinstance(value, str) or not value:
+        raise ValueError(key)
+    return value
+
+
+def _files(listing: Mapping[str, Any]) -> dict[str, RepoFile]:
+    found = {}
+    for sibling in listing["siblings"]:
+        path = _text(sibling, "rfilename")
+        size_bytes = sibling.get("size")
+        lfs = sibling.get("lfs") or {}
+        found[path] = RepoFile(
+            path=path,
+            size_bytes=size_bytes if isinstance(size_bytes, int) else None,
+            content_hash=lfs.get("sha256") or sibling.get("blobId"),
+        )
+    return found
+
+
+def _summary(listing: Mapping[str, Any]) -> PublicSummary:
+    config = listing.get("config") or {}
+    totals = (listing.get("safetensors") or {}).get("parameters") or {}
+    return PublicSummary(
+        gated=bool(listing.get("gated")),
+        model_type=config.get("model_type"),
+        architectures=tuple(config.get("architectures") or ()),
+        library=listing.get("library_name"),
+        elements_by_dtype={str(dtype): int(elements) for dtype, elements in totals.items()},
+    )
