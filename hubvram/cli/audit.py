@@ -57,6 +57,7 @@ def audit(
     or not well enough to say whether they fit.
     """
     from hubvram.auditing import Reading, patient
+    from hubvram.cli.allocator import share_arenas
     from hubvram.cli.asked import request_of
     from hubvram.cli.audit_run import Job, run
     from hubvram.cli.progress import Progress
@@ -75,6 +76,7 @@ def audit(
     wanted = Wanted(
         models=models or (), file=file, author=author, search=search, collection=collection, limit=limit, cached=cached
     )
+    share_arenas()
     names = gather(wanted, reading.network)
     job = Job(names=names, request=request, reading=reading, format=chosen, output=output, resume=resume)
     raise typer.Exit(run(job, progress, call.obj or (), dry=dry_run))
