@@ -15,13 +15,14 @@ from hubvram._version import __version__
 if TYPE_CHECKING:
     from hubvram.auditing import Audited, audit
     from hubvram.errors import HubvramError, ModelUnreadableError, UsageError
-    from hubvram.inspection import Inspection, Model, inspect
+    from hubvram.inspection import Headers, Inspection, Model, inspect
     from hubvram.memory.estimate import MemoryEstimate
     from hubvram.memory.workload import Attention, Workload
 
 __all__ = [
     "Attention",
     "Audited",
+    "Headers",
     "HubvramError",
     "Inspection",
     "MemoryEstimate",
@@ -37,6 +38,7 @@ __all__ = [
 _HOMES = {
     "Attention": "hubvram.memory.workload",
     "Audited": "hubvram.auditing",
+    "Headers": "hubvram.inspection",
     "HubvramError": "hubvram.errors",
     "Inspection": "hubvram.inspection",
     "MemoryEstimate": "hubvram.memory.estimate",

@@ -71,7 +71,7 @@ def _a_plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_outputs_and_lists_are_the_programs_own() -> None:
     text = README.read_text(encoding="utf-8")
-    assert len(BLOCK.findall(text)) == 2
+    assert len(BLOCK.findall(text)) == 3
     assert _renewed(text) == text
 
 
@@ -80,15 +80,17 @@ def test_the_python_example_prints_what_the_text_says(capsys: pytest.CaptureFixt
     (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     exec(compile(example, "README.md", "exec"), {})
     printed = capsys.readouterr().out.split()
-    assert printed == re.findall(r"`(\d+)`", text.split(example)[1].split("##")[0])
+    assert printed == re.findall(r"`(\w+)`", text.split(example)[1].split("|")[0])
 
 
 def test_every_option_in_it_exists() -> None:
     text = README.read_text(encoding="utf-8")
-    usage = _printed(["--help"])
-    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub(r"```python.*?```|pip install[^\n]*", "", text)))
-    assert options <= set(re.findall(r"--[a-z][a-z-]+", usage))
-    assert {match[1] for match in re.finditer(r"^    hubvram (gpus)\b", text, re.MULTILINE)} <= set(COMMANDS)
+    text = re.sub(r"```python.*?```|pip install[^\n]*|python -m[^`]*", "", text)
+    commands = {name for name in COMMANDS if re.search(rf"hubvram {name}\b", text)}
+    assert commands == set(COMMANDS) - {"inspect"}
+    usage = "".join(_printed([name, "--help"]) for name in COMMANDS)
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
+    assert options <= {*re.findall(r"--[a-z][a-z-]+", usage), "--version"}
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ _LARGEST: Final = 2**48
 """No dimension of a model comes near; products of a few of them stay small enough to print."""
 _LONGEST: Final = 10_000
 """As many entries as a model may have layers: no list that describes one is longer."""
+_LONGEST_WORDS: Final = 4_096
+"""Patterns of layers are the longest texts that are read, a letter for each layer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,8 @@ class ConfigDocument:
             raise self._error(key, f"expected {_NAMES[kind]}, found {_shown(value)}")
         if isinstance(value, list) and len(value) > _LONGEST:
             raise self._error(key, f"a list of {len(value):,}, longer than any that describes a model")
+        if isinstance(value, str) and len(value) > _LONGEST_WORDS:
+            raise self._error(key, f"a text of {len(value):,} characters, longer than any name")
         return value  # type: ignore[return-value]  # an int is a number too
 
     def require(self, kind: type[T], key: str) -> T:

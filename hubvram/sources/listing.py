@@ -63,23 +63,28 @@ def _files(listing: Mapping[str, Any]) -> dict[str, RepoFile]:
     found = {}
     for sibling in listing["siblings"]:
         path = _text(sibling, "rfilename")
-        size_bytes = sibling.get("size")
         lfs = sibling.get("lfs") or {}
         found[path] = RepoFile(
             path=path,
-            size_bytes=size_bytes if isinstance(size_bytes, int) else None,
+            size_bytes=_size(sibling.get("size")),
             content_hash=lfs.get("sha256") or sibling.get("blobId"),
         )
     return found
 
 
+def _size(value: object) -> int | None:
+    return value if isinstance(value, int) and value >= 0 else None
+
+
 def _summary(listing: Mapping[str, Any]) -> PublicSummary:
     config = listing.get("config") or {}
     totals = (listing.get("safetensors") or {}).get("parameters") or {}
+    sizes = {str(dtype): _size(elements) for dtype, elements in totals.items()}
     return PublicSummary(
         gated=bool(listing.get("gated")),
         model_type=config.get("model_type"),
         architectures=tuple(config.get("architectures") or ()),
         library=listing.get("library_name"),
-        elements_by_dtype={str(dtype): int(elements) for dtype, elements in totals.items()},
+        # All of them make sense, or none is believed.
+        elements_by_dtype={} if None in sizes.values() else {dtype: size or 0 for dtype, size in sizes.items()},
     )

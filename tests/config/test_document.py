@@ -181,6 +181,11 @@ def test_booleans_are_no_integers(item: Any) -> None:
         document({"mlp_only_layers": [item]}).integers("mlp_only_layers")
 
 
+def test_a_text_longer_than_any_name() -> None:
+    with pytest.raises(ConfigError, match="model_type: a text of 4,097 characters, longer than any name"):
+        document({"model_type": "x" * 4097}).get(str, "model_type")
+
+
 class TestLists:
     def test_longer_than_any_that_describes_a_model(self) -> None:
         for kind in ("integers", "strings"):

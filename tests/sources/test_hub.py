@@ -106,6 +106,12 @@ class TestListing:
             gated=False, model_type=None, architectures=(), library="transformers", elements_by_dtype={}
         )
 
+    @pytest.mark.parametrize("elements", [-1, "36", 1.5, None])
+    def test_totals_that_make_no_sense_are_none(self, hub: LoopbackHub, elements: object) -> None:
+        hub.add_repo(MODEL, single(), safetensors_summary={"parameters": {"BF16": 32, "F32": elements}})
+        summary = HubSource.open(MODEL, None).summary
+        assert summary is not None and summary.elements_by_dtype == {}
+
     @pytest.mark.parametrize("name", ["former/name", "gpt0", "ORG/Model"])
     def test_other_names_lead_to_the_present_one(self, hub: LoopbackHub, name: str) -> None:
         hub.add_repo(MODEL, single(), renamed_from=["former/name", "gpt0"])
