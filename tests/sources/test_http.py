@@ -73,7 +73,7 @@ class TestNotAHub:
             b'{"id": "a/b", "sha": "ab", "siblings": [{"rfilename": 5}]}',
             b'{"id": "a/b", "sha": "ab", "siblings": [{"rfilename": "x", "lfs": 5}]}',
             b'{"id": "a/b", "sha": "ab", "siblings": [], "config": [1]}',
-            b'{"id": "a/b", "sha": "ab", "siblings": [], "safetensors": {"parameters": {"F32": "many"}}}',
+            b'{"id": "a/b", "sha": "ab", "siblings": [], "safetensors": {"parameters": [36]}}',
         ],
         ids=lambda content: repr(content[:60]),
     )
