@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -112,7 +113,11 @@ def measure(hub: RemoteHub, models: int) -> Run:
         assert process.stdin is not None
         process.stdin.write("\n".join(names(models)).encode())
         process.stdin.close()
-        _, status, used = os.wait4(process.pid, 0)
+        peak_bytes, ended = 0, 0
+        while not ended:
+            peak_bytes = max(peak_bytes, _peak_bytes(process.pid))
+            time.sleep(0.01)
+            ended, status, used = os.wait4(process.pid, os.WNOHANG)
         wall_seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         rows = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
@@ -122,10 +127,18 @@ def measure(hub: RemoteHub, models: int) -> Run:
         exit_code=process.returncode,
         wall_seconds=wall_seconds,
         cpu_seconds=used.ru_utime + used.ru_stime,
-        peak_bytes=used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        peak_bytes=peak_bytes,
         requests=traffic.requests,
         faults=sum(traffic.faults.values()),
     )
+
+
+def _peak_bytes(process: int) -> int:
+    """Of memory so far, where /proc says it; ru_maxrss would count what the parent had when it forked."""
+    with suppress(OSError):
+        status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+        return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0)
+    return 0
 
 
 def wrong(run: Run, models: int) -> list[str]:
