@@ -185,6 +185,10 @@ class HeadersNeededError(ModelUnreadableError):
     """Headers were not to be read, and neither config.json nor the Hub's totals say what is in the files."""
 
 
+class SystemLimitError(ModelUnreadableError):
+    """The system has no more of what it takes (open files, threads, memory); the detail is its own word."""
+
+
 class UnexpectedError(ModelUnreadableError):
     """An exception that hubvram did not foresee: its type and place, not its text, which may quote anything."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import traceback
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from hubvram.auditing.stream import stream
-from hubvram.errors import HubvramError, UnexpectedError, UsageError
+from hubvram.errors import HubvramError, SystemLimitError, UnexpectedError, UsageError
 from hubvram.hardware.accelerators import Accelerator
 from hubvram.inspection import (
     Headers,
@@ -19,8 +20,8 @@ from hubvram.inspection import (
     Request,
     headers_named,
     inspect_as,
-    normal_precisions,
     read_model,
+    request_of,
 )
 from hubvram.memory.workload import Attention
 from hubvram.sources.network import TIMEOUT_SECONDS, Network, OnWait
@@ -68,8 +69,8 @@ def audit(
     input_tokens: int | None = None,
     batch_size: int = 1,
     kv_cache_dtype: str | None = None,
-    attention: Attention = Attention.AUTO,
-    accelerators: Sequence[Accelerator] = (),
+    attention: Attention | str = Attention.AUTO,
+    accelerators: Sequence[Accelerator | str] = (),
     headers: Headers | str = Headers.AUTO,
     concurrency: int = CONCURRENCY,
     in_order: bool = False,
@@ -90,14 +91,14 @@ def audit(
     >>> for found in audit(["gpt2", "no/such-model"]):  # doctest: +SKIP
     ...     print(found.model, found.error or found.inspection.model.reconciliation.total)
     """
-    request = Request(
-        precisions=normal_precisions(precisions),
+    request = request_of(
+        precisions=precisions,
         context=context,
         input_tokens=input_tokens,
         batch_size=batch_size,
         kv_cache_dtype=kv_cache_dtype,
         attention=attention,
-        accelerators=tuple(accelerators),
+        accelerators=accelerators,
     )
     reading = Reading(
         network=patient(offline=offline, timeout_seconds=timeout_seconds, on_wait=on_wait),
@@ -107,7 +108,13 @@ def audit(
         in_order=in_order,
     )
     names = [models] if isinstance(models, str | os.PathLike) else models
-    return _audited(answers((os.fspath(name) for name in names), request, reading, lambda _, inspection: inspection))
+    return _audited(answers(map(_text, names), request, reading, lambda _, inspection: inspection))
+
+
+def _text(model: object) -> str:
+    """What is no name at all is left to be told so when its turn comes."""
+    path = os.fspath(model) if isinstance(model, str | os.PathLike) else None
+    return path if isinstance(path, str) else f"<{model!r}>"
 
 
 def _audited(results: Generator[tuple[str, Inspection | HubvramError], None, None]) -> Iterator[Audited]:
@@ -130,6 +137,8 @@ def answers(
             return convert(model, _inspect(model, request, reading, gate))
         except HubvramError as error:
             found = error
+        except OSError as error:
+            found = _of_the_system(model, error)
         except BaseException as error:  # a mistake of ours about one model; Ctrl-C never arrives in this thread
             found = UnexpectedError(model, type(error).__name__, _place(error))
         return _let_go(found)
@@ -145,6 +154,15 @@ def patient(*, offline: bool, timeout_seconds: float, on_wait: OnWait | None) ->
 def _inspect(model: str, request: Request, reading: Reading, gate: AbstractContextManager[object]) -> Inspection:
     source = open_source(model, reading.revision, reading.network)
     return inspect_as(read_model(source, headers=reading.headers, gate=gate), request)
+
+
+_LIMITS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+
+
+def _of_the_system(model: str, error: OSError) -> HubvramError:
+    if error.errno in _LIMITS:
+        return SystemLimitError(model, (error.strerror or type(error).__name__).lower())
+    return UnexpectedError(model, type(error).__name__, _place(error))
 
 
 def _place(error: BaseException) -> str:

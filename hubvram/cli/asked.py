@@ -23,19 +23,18 @@ def request_of(
 ) -> Request:
     """Raises UsageError for what no model could be asked."""
     from hubvram.hardware.accelerators import find_accelerator, limit
-    from hubvram.inspection import Request, normal_precisions
-    from hubvram.memory.workload import Attention
+    from hubvram.inspection import request_of as understood
     from hubvram.units import parse_size, parse_tokens
 
     accelerators = [find_accelerator(name) for name in gpu or ()]
     if max_vram is not None:
         accelerators.append(limit(parse_size(max_vram), f"a budget of {max_vram}"))
-    return Request(
-        precisions=normal_precisions(dtype or ()),
-        context=None if context is None else context.strip().lower(),
+    return understood(
+        precisions=dtype or (),
+        context=context,
         input_tokens=None if input_tokens is None else parse_tokens(input_tokens),
         batch_size=batch,
-        kv_cache_dtype=None if kv_dtype is None else kv_dtype.strip().lower(),
-        attention=Attention(attention.value),
-        accelerators=tuple(accelerators),
+        kv_cache_dtype=kv_dtype,
+        attention=attention.value,
+        accelerators=accelerators,
     )

@@ -89,6 +89,8 @@ def _row_format(format: RowFormat | None, as_json: bool, output: Path | None, re
         format = RowFormat.JSONL
     if format is None:
         format = _BY_SUFFIX.get(output.suffix.lower() if output else "", RowFormat.TABLE)
+    if output is not None and str(output) in ("-", "."):
+        raise UsageError(f"--output {output} is no file to write to", "leave it out: rows go to standard output")
     if resume and output is None:
         raise UsageError("--resume goes on with a file", "name it: --output FILE.jsonl")
     if resume and format not in RESUMABLE:

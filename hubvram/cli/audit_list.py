@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,6 +33,9 @@ class Wanted:
 
 def gather(wanted: Wanted, network: Network) -> list[str]:
     """The whole list, before anything is read: what it costs and how far it is can be said. Raises UsageError."""
+    for option in ("author", "search", "collection", "file"):
+        if getattr(wanted, option) == "":
+            raise UsageError(f"--{option} is empty", "is a variable not set? Give a value, or leave it out")
     if wanted.limit is not None and not (wanted.author or wanted.search or wanted.collection):
         raise UsageError("--limit is for a search", "add --author, --search or --collection")
     found = list(dict.fromkeys(_all(wanted, network)))
@@ -58,7 +62,16 @@ def _all(wanted: Wanted, network: Network) -> Iterator[str]:
 def _found(wanted: Wanted, network: Network, **where: str | None) -> Iterable[str]:
     from hubvram.sources.search import find_models
 
-    return find_models(**where, limit=wanted.limit, network=network)
+    return map(_on_the_hub, find_models(**where, limit=wanted.limit, network=network))
+
+
+def _on_the_hub(repo_id: str) -> str:
+    """A repo that a search found, and not the folder here that has its name."""
+    if not os.path.exists(repo_id):
+        return repo_id
+    from hubvram.sources.settings import endpoint
+
+    return f"{endpoint()}/{repo_id}"
 
 
 def _listed(file: str) -> Iterator[str]:

@@ -15,9 +15,9 @@ from hubvram.cli.dry_run import dry_run
 from hubvram.cli.errors import EXIT_INTERRUPTED
 from hubvram.cli.output import remark, write
 from hubvram.cli.progress import Progress
-from hubvram.cli.row_file import Earlier, RowFile, keep_only, read_earlier
+from hubvram.cli.row_file import Earlier, RowFile, read_earlier
 from hubvram.cli.tally import Outcome, Tally
-from hubvram.errors import HubvramError, OutputError
+from hubvram.errors import HubvramError, OutputError, UsageError
 from hubvram.inspection import Inspection, Request
 from hubvram.reports.records import Csv, JsonLines, described
 from hubvram.reports.rows import Markdown, Rows, Table
@@ -43,7 +43,7 @@ def run(job: Job, progress: Progress, words: Sequence[str], *, dry: bool) -> int
     options = described(job.request, job.reading.revision, job.reading.headers)
     rows, earlier, names, tally = _rows(job, options), _NEW, job.names, Tally()
     if job.resume and job.output is not None and isinstance(rows, JsonLines | Csv):
-        earlier = read_earlier(job.output, rows, options)
+        earlier = read_earlier(job.output, rows, options, _keys(job.names, rows))
         names = [name for name in names if rows.key(name) not in earlier.kept]
         tally.update(Outcome.of_gate(earlier.kept[key]) for key in map(rows.key, job.names) if key in earlier.kept)
     if dry:
@@ -67,10 +67,21 @@ def run(job: Job, progress: Progress, words: Sequence[str], *, dry: bool) -> int
     return tally.exit_code
 
 
+def _keys(names: Sequence[str], rows: JsonLines | Csv) -> dict[str, str]:
+    """What rows call the models -> the models. Raises UsageError where two are called the same."""
+    found: dict[str, str] = {}
+    for name in names:
+        other = found.setdefault(rows.key(name), name)
+        if other != name:
+            raise UsageError(f"{other!r} and {name!r} are one name in a csv file", "--format jsonl tells them apart")
+    return found
+
+
 def _opened(path: Path, earlier: Earlier, *, resume: bool) -> RowFile:
+    file = RowFile(path, resumed=resume)
     if resume:
-        keep_only(path, earlier)
-    return RowFile(path, resumed=resume)
+        file.keep_only(earlier)
+    return file
 
 
 def _write_rows(
@@ -95,8 +106,9 @@ def _write_rows(
 def _how_to_go_on(job: Job, words: Sequence[str]) -> str:
     if job.output is None or job.format not in RESUMABLE:
         return "a run with --output FILE.jsonl could be continued"
-    again = words if job.resume else (*words, "--resume")
-    return f"continue with: {shlex.join(('hubvram', 'audit', *again))}"
+    again = words if job.resume else ("--resume", *words)
+    same = ", and the same list" if "-" in words else ""
+    return f"continue with: {shlex.join(('hubvram', 'audit', *again))}{same}"
 
 
 def _rows(job: Job, options: str) -> Rows:

@@ -25,7 +25,10 @@ def dry_run(models: Sequence[str], reading: Reading) -> None:
     elif on_the_hub:
         quota = ask_quota()
         lines += [_need(need, quota and quota_of(need.bucket, quota)) for need in needs]
-        lines.append("less for what is in the cache; for shards of another revision than main, a resolver request each")
+        lines.append(
+            "less for what is in the cache; for shards of another revision than main, and on a mirror, a resolver "
+            "request each"
+        )
     write("\n".join(lines) + "\n")
 
 

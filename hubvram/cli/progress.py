@@ -6,6 +6,8 @@ drawn again after it. (rich's bars redirect standard output to where the bar is.
 
 from __future__ import annotations
 
+import math
+import os
 import shutil
 import sys
 import threading
@@ -19,6 +21,8 @@ from hubvram.cli.tally import Outcome, Tally
 
 _BAR_COLUMNS: Final = 24
 _REFRESH_SECONDS: Final = 0.5
+_WORD_EACH_SECONDS: Final = 10.0
+"""Between two words about waiting, where they are lines of their own."""
 _CLEAR: Final = "\r\x1b[2K"
 
 
@@ -30,6 +34,7 @@ class Progress:
         self._tally = Tally()
         self._start = time.monotonic()
         self._waits_until = 0.0
+        self._next_word = 0.0
         self._lock = threading.Lock()
         self._waiting = threading.Lock()  # its own: who waits for the Hub must not wait for a slow reader of our rows
         self._begun = False
@@ -55,9 +60,11 @@ class Progress:
         """Called by every request that waits for the quota: the first of a window is worth a word."""
         with self._waiting:
             now = time.monotonic()
-            is_new = now >= self._waits_until
             self._waits_until = max(self._waits_until, now + seconds)
-        if is_new and not (self._draws and self._begun):
+            is_due = now >= self._next_word and not (self._draws and self._begun)
+            if is_due:
+                self._next_word = now + max(seconds, _WORD_EACH_SECONDS)
+        if is_due:
             remark(_waiting(seconds))
 
     @contextmanager
@@ -76,8 +83,11 @@ class Progress:
 
     def _show(self, text: str) -> None:
         if self._draws:
-            sys.stderr.write(text)
-            sys.stderr.flush()
+            try:
+                sys.stderr.write(text)
+                sys.stderr.flush()
+            except OSError:  # the terminal is gone: the rows may still go to a file
+                self._draws = False
 
     def _text(self) -> str:
         now = time.monotonic()
@@ -90,12 +100,21 @@ class Progress:
             _quota(),
             _waiting(self._waits_until - now) if self._waits_until > now else "",
         ]
-        columns = shutil.get_terminal_size().columns
+        columns = _columns()
         return "  ".join(filter(None, parts))[: max(1, columns - 1)]
 
 
+def _columns() -> int:
+    """Of the terminal that the bar is on: rows may go elsewhere."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        columns = 0
+    return columns or shutil.get_terminal_size().columns
+
+
 def _waiting(seconds: float) -> str:
-    return f"waiting {seconds:.0f} s for the Hub's quota"
+    return f"waiting {math.ceil(seconds)} s for the Hub's quota"
 
 
 def _quota() -> str:

@@ -10,7 +10,7 @@ from hubvram.inspection.inspector import (
 )
 from hubvram.inspection.model import Model
 from hubvram.inspection.reading import Headers, headers_named, read_model
-from hubvram.inspection.request import Request, normal_precisions
+from hubvram.inspection.request import Request, request_of
 
 __all__ = [
     "DEFAULT_PRECISIONS",
@@ -22,7 +22,7 @@ __all__ = [
     "inspect",
     "inspect_as",
     "inspect_model",
-    "normal_precisions",
     "read_model",
+    "request_of",
     "weights_of",
 ]

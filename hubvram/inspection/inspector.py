@@ -14,7 +14,7 @@ from hubvram.hardware.fit import Fit, fit
 from hubvram.inspection.model import Model
 from hubvram.inspection.notes import unknown_precision_note, workload_notes
 from hubvram.inspection.reading import Headers, headers_named, read_model
-from hubvram.inspection.request import Request, normal_precisions
+from hubvram.inspection.request import Request, request_of
 from hubvram.memory.engines import transformers as engine
 from hubvram.memory.estimate import MemoryEstimate
 from hubvram.memory.estimator import estimate_memory
@@ -84,8 +84,8 @@ def inspect(
     input_tokens: int | None = None,
     batch_size: int = 1,
     kv_cache_dtype: str | None = None,
-    attention: Attention = Attention.AUTO,
-    accelerators: Sequence[Accelerator] = (),
+    attention: Attention | str = Attention.AUTO,
+    accelerators: Sequence[Accelerator | str] = (),
     headers: Headers | str = Headers.ALWAYS,
     offline: bool = False,
     timeout_seconds: float = TIMEOUT_SECONDS,
@@ -103,14 +103,14 @@ def inspect(
     >>> inspect("meta-llama/Llama-3.1-8B").model.reconciliation.total  # doctest: +SKIP
     8030261248
     """
-    request = Request(
-        precisions=normal_precisions(precisions),
+    request = request_of(
+        precisions=precisions,
         context=context,
         input_tokens=input_tokens,
         batch_size=batch_size,
         kv_cache_dtype=kv_cache_dtype,
         attention=attention,
-        accelerators=tuple(accelerators),
+        accelerators=accelerators,
     )
     policy = headers_named(headers)
     source = open_source(os.fspath(model), revision, Network(offline=offline, timeout_seconds=timeout_seconds))

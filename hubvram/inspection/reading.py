@@ -46,7 +46,7 @@ def headers_named(name: Headers | str) -> Headers:
     """Raises UsageError."""
     try:
         return Headers(name.strip().lower())
-    except ValueError:
+    except (ValueError, AttributeError):
         raise UsageError(f"headers cannot be read {name!r}", f"choose from {', '.join(Headers)}") from None
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType
+from typing import Final
 
-from hubvram.dtypes import KV_CACHE_BYTES
+from hubvram.dtypes import KV_CACHE_BYTES, PRECISION_BITS
 from hubvram.errors import UsageError
-from hubvram.hardware.accelerators import Accelerator
+from hubvram.hardware.accelerators import Accelerator, find_accelerator
 from hubvram.memory.weights import STORED
 from hubvram.memory.workload import Attention, Workload
 from hubvram.quantization.scheme import scheme_of
@@ -28,6 +30,10 @@ class Request:
     accelerators: tuple[Accelerator, ...] = ()
 
     def __post_init__(self) -> None:
+        for field, (kinds, words) in _TYPES.items():
+            value = getattr(self, field)
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                raise UsageError(f"{field} cannot be {value!r}", f"it takes {words}")
         for precision in self.precisions:
             if precision != STORED:
                 scheme_of(precision)
@@ -62,8 +68,43 @@ class Request:
         )
 
 
-def normal_precisions(precisions: str | Sequence[str]) -> tuple[str, ...]:
-    """Names as the tables have them, each once, in the order given."""
+_TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
+    "context": ((int, str, NoneType), "a number of tokens, max or fit"),
+    "input_tokens": ((int, NoneType), "a number of tokens"),
+    "batch_size": ((int,), "a whole number"),
+    "kv_cache_dtype": ((str, NoneType), f"one of {', '.join(KV_CACHE_BYTES)}"),
+}
+"""For callers from Python; the command line has its own."""
+
+
+def request_of(
+    *,
+    precisions: str | Sequence[str] = (),
+    context: int | str | None = None,
+    input_tokens: int | None = None,
+    batch_size: int = 1,
+    kv_cache_dtype: str | None = None,
+    attention: Attention | str = Attention.AUTO,
+    accelerators: Sequence[Accelerator | str] = (),
+) -> Request:
+    """A request as people write it: names in any case and each once, GPUs by name. Raises UsageError."""
+    if attention not in tuple(Attention):
+        raise UsageError(f"{attention!r} is no attention", f"choose from {', '.join(Attention)}")
+    return Request(
+        precisions=_normal_precisions(precisions),
+        context=context.strip().lower() if isinstance(context, str) else context,
+        input_tokens=input_tokens,
+        batch_size=batch_size,
+        kv_cache_dtype=kv_cache_dtype.strip().lower() if isinstance(kv_cache_dtype, str) else kv_cache_dtype,
+        attention=Attention(attention),
+        accelerators=tuple(find_accelerator(one) if isinstance(one, str) else one for one in accelerators),
+    )
+
+
+def _normal_precisions(precisions: str | Sequence[str]) -> tuple[str, ...]:
     if isinstance(precisions, str):
         precisions = (precisions,)
+    wrong = next((precision for precision in precisions if not isinstance(precision, str)), None)
+    if wrong is not None:
+        raise UsageError(f"{wrong!r} is no precision that hubvram knows", f"choose from {', '.join(PRECISION_BITS)}")
     return tuple(dict.fromkeys(precision.strip().lower() for precision in precisions))

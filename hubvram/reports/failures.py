@@ -79,7 +79,7 @@ def _busy(error: errors.HubBusyError) -> tuple[str, str]:
 def _deadline(error: errors.DeadlineError) -> tuple[str, str]:
     return (
         f"{error.model_id}: no complete answer within {error.timeout_seconds:g} s",
-        f"give it more time: hubvram {error.model_id} --timeout {2 * error.timeout_seconds:g}",
+        f"give it more time: --timeout {2 * error.timeout_seconds:g}",
     )
 
 
@@ -120,6 +120,13 @@ def _headers_needed(error: errors.HeadersNeededError) -> tuple[str, str]:
         f"{error.model_id}: without its headers nothing can be said of it: config.json does not say enough, and there "
         "are no totals of the Hub for this revision",
         f"try: hubvram {error.model_id} --headers always",
+    )
+
+
+def _system_limit(error: errors.SystemLimitError) -> tuple[str, str]:
+    return (
+        f"{error.model_id}: the system has no more for it: {error.detail}",
+        "try --concurrency 4, or raise the limit (ulimit -n)",
     )
 
 
@@ -177,6 +184,7 @@ _KINDS: Final[Sequence[tuple[type[errors.HubvramError], str, Words]]] = (
     (errors.FileUnreadableError, "file_unreadable", _file_unreadable),
     (errors.NoCheckpointError, "no_checkpoint", _no_checkpoint),
     (errors.HeadersNeededError, "headers_needed", _headers_needed),
+    (errors.SystemLimitError, "system_limit", _system_limit),
     (errors.UnexpectedError, "unexpected", _unexpected),
     (errors.CheckpointError, "malformed_checkpoint", _malformed),
     (errors.ConfigError, "malformed_config", _malformed),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import time
 import zlib
 from collections.abc import Iterator
@@ -18,12 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from hubvram.sources.settings import assets_cache
+
 LIBRARY: Final = "hubvram"
 
 _DIGEST_BYTES: Final = 32
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9.@-]")
 _NAME_CHARACTERS: Final = 100
 _PART: Final = ".part"
+_KINDS: Final = ("files", "headers", "listings")
+_OURS: Final = re.compile(r".*-[0-9a-f]{16}(?:\.\d+\.\d+\.part)?", re.DOTALL)
 _ENTRY_LIMIT_BYTES: Final = 2**29
 """A kept set of headers has a dozen MB at most, compressed one; nothing larger is read back."""
 
@@ -81,24 +86,26 @@ class Cache:
 
 def cache_folder() -> Path:
     """Where all entries are: beside huggingface_hub's other assets."""
-    from huggingface_hub import constants
-
-    return Path(constants.HF_ASSETS_CACHE) / LIBRARY
+    return assets_cache() / LIBRARY
 
 
 def entries() -> Iterator[Entry]:
-    """Everything that is kept, with what is left over from writers that were killed. Raises OSError."""
+    """Everything that is kept, with what is left over from writers that were killed. Raises OSError.
+
+    What has another name or place than an entry has is none of ours, wherever HF_ASSETS_CACHE leads.
+    """
     now = time.time()
-    for parent, _, names in os.walk(cache_folder()):
-        for name in sorted(names):
-            path = Path(parent, name)
+    for kind in _KINDS:
+        for path in sorted(cache_folder().glob(f"*/{kind}/*")):
             with suppress(FileNotFoundError):  # somebody else prunes
-                stat = path.stat()
+                status = path.lstat()
+                if not (stat.S_ISREG(status.st_mode) and _OURS.fullmatch(path.name)):
+                    continue
                 yield Entry(
                     path=path,
-                    size_bytes=stat.st_size,
-                    unused_seconds=max(0.0, now - stat.st_mtime),
-                    is_sound=not name.endswith(_PART) and _content(path.read_bytes()) is not None,
+                    size_bytes=status.st_size,
+                    unused_seconds=max(0.0, now - status.st_mtime),
+                    is_sound=not path.name.endswith(_PART) and _content(path.read_bytes()) is not None,
                 )
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from hubvram.sources.local import LocalSource
+from hubvram.sources.settings import hub_cache
 
 
 def find_cached(repo_id: str, revision: str | None, reason: str) -> LocalSource | None:
     """The cached snapshot of this revision, if its weights are there; `reason` says why it is used."""
-    from huggingface_hub import constants
-
-    if not Path(constants.HF_HUB_CACHE, f"models--{repo_id.replace('/', '--')}").is_dir():
+    if not (hub_cache() / f"models--{repo_id.replace('/', '--')}").is_dir():
         return None  # Most often there is none: no reason to import what reads one.
     from huggingface_hub import try_to_load_from_cache
 
@@ -35,11 +34,11 @@ def find_cached(repo_id: str, revision: str | None, reason: str) -> LocalSource 
 
 def cached_models() -> list[str]:
     """What this machine's Hub cache holds weights of: repo ids, with a revision where it is not main."""
-    from huggingface_hub import constants, scan_cache_dir
+    from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        repos = scan_cache_dir(constants.HF_HUB_CACHE).repos
+        repos = scan_cache_dir(hub_cache()).repos
     except (CacheNotFound, OSError, ValueError):  # none, or one that cannot be read: as good as none
         return []
     return sorted(

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from hubvram.sources.forking import in_every_child
 from hubvram.sources.loop import LOOP
 from hubvram.sources.network import REQUESTS_IN_FLIGHT
 
@@ -39,7 +40,13 @@ class Connections:
 
     def __init__(self) -> None:
         self._clients: dict[str, httpx2.AsyncClient] = {}
+        self._inherited: list[object] = []
         self._tls: ssl.SSLContext | None = None
+
+    def forget(self) -> None:
+        """In a forked child: what is open is the parent's, and is neither used nor closed here."""
+        self._inherited.append(self._clients)
+        self._clients = {}
 
     async def client(self, url: str) -> httpx2.AsyncClient:
         """The client for the origin of an address."""
@@ -78,6 +85,7 @@ class Connections:
 
 
 CONNECTIONS: Final = Connections()
+in_every_child(CONNECTIONS.forget)
 
 
 def close_connections() -> None:
@@ -88,5 +96,5 @@ def close_connections() -> None:
 
 @atexit.register
 def _at_exit() -> None:
-    with suppress(Exception):  # whatever the interpreter has taken down already
+    with suppress(Exception, KeyboardInterrupt):  # whatever the interpreter has taken down already
         close_connections()

@@ -137,7 +137,7 @@ class HubClient:
             except TimeoutError:
                 raise DeadlineError(target.model_id, self.deadline.seconds) from None
             except _Transient as failure:
-                if QUOTA.wait_seconds(url) and patience.times:
+                if QUOTA.wait_seconds(url) and patience.times > 0:
                     continue  # That the quota is used up is no fault
                 pause_seconds = next(waits, None)
                 if pause_seconds is None or failure.after_seconds > self.network.quota_wait_seconds:

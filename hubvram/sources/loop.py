@@ -6,21 +6,26 @@ Whoever waits for a request is in an ordinary thread; a request that hangs, wher
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+
+from hubvram.sources.forking import in_every_child
 
 T = TypeVar("T")
 
 
 class Loop:
-    """The loop, started when it is first needed; a forked child starts its own."""
+    """The loop, started when it is first needed; a forked child, which has no threads, starts its own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def forget(self) -> None:
+        """In a forked child."""
+        self._lock = threading.Lock()
+        self._loop = None
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for `work`, done in the loop; an interrupt here cancels it there."""
@@ -34,16 +39,16 @@ class Loop:
     @property
     def is_running(self) -> bool:
         """Whether anything was ever run in this process."""
-        return self._loop is not None and self._process == os.getpid()
+        return self._loop is not None
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._loop is None or self._process != os.getpid():
+            if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                self._process = os.getpid()
                 # A daemon: the end of the program does not wait for a server.
                 threading.Thread(target=self._loop.run_forever, name="hubvram-network", daemon=True).start()
             return self._loop
 
 
 LOOP = Loop()
+in_every_child(LOOP.forget)

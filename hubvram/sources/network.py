@@ -34,5 +34,6 @@ class Network:
     on_wait: OnWait | None = None
 
     def __post_init__(self) -> None:
-        if not (self.timeout_seconds > 0 and math.isfinite(self.timeout_seconds)):
-            raise UsageError(f"a timeout of {self.timeout_seconds:g} s is not possible", "--timeout takes seconds")
+        seconds = self.timeout_seconds
+        if not (isinstance(seconds, int | float) and seconds > 0 and math.isfinite(seconds)):
+            raise UsageError(f"a timeout of {seconds} s is not possible", "--timeout takes seconds")

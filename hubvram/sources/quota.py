@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from hubvram.sources.forking import in_every_child
+
 API: Final = "api"
 RESOLVERS: Final = "resolvers"
 
@@ -31,6 +33,10 @@ class Quota:
     def __init__(self) -> None:
         self._left: dict[str, tuple[int, float]] = {}
         self._renewed: dict[str, asyncio.Event] = {}
+
+    def forget(self) -> None:
+        """In a forked child: whom the others wait for is not there."""
+        self._renewed = {}
 
     def note(self, url: str, headers: Mapping[str, str]) -> None:
         """What an answer says. The latest counts: where requests pass, nobody has to wait any longer."""
@@ -67,3 +73,4 @@ class Quota:
 
 QUOTA: Final = Quota()
 """Of the Hub that this process asks."""
+in_every_child(QUOTA.forget)

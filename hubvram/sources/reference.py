@@ -13,7 +13,7 @@ from hubvram.errors import FileMissingError, UsageError
 from hubvram.sources.settings import check_endpoint, endpoint
 
 _EXAMPLES: Final = "write org/name, org/name@revision, a https://huggingface.co/... address or a folder"
-_HOSTS: Final = ("huggingface.co", "www.huggingface.co", "hf.co")
+HOSTS: Final = ("huggingface.co", "www.huggingface.co", "hf.co")
 _NOT_MODELS: Final = {
     "datasets": "a dataset",
     "spaces": "a space",
@@ -48,10 +48,9 @@ def parse_reference(text: str, revision: str | None = None) -> HubReference | Lo
     """
     if revision == "":
         raise UsageError("--revision is empty", "give a branch, tag or commit, or leave it out")
-    if text.startswith(tuple(f"{host}/" for host in _HOSTS)):
+    if text.startswith(tuple(f"{host}/" for host in HOSTS)):
         text = f"https://{text}"
     if "://" in text:
-        check_endpoint()
         return _merge(text, *_from_url(text), revision)
     # os.path answers False or leaves the text alone where pathlib raises: names too long, homes of nobody.
     path = Path(os.path.expanduser(text))
@@ -80,7 +79,7 @@ def _from_url(text: str) -> tuple[str, str | None]:
     if (
         parts.scheme not in ("http", "https")
         or not segments
-        or host not in (*_HOSTS, urlsplit(endpoint()).netloc.lower())
+        or host not in (*HOSTS, urlsplit(endpoint()).netloc.lower())
     ):
         raise UsageError(f"{text} is not an address of a model on the Hub", _EXAMPLES)
     if segments[0] in _NOT_MODELS:
@@ -94,6 +93,8 @@ def _from_url(text: str) -> tuple[str, str | None]:
 def _merge(text: str, repo_id: str, inline: str | None, revision: str | None) -> HubReference:
     if not is_repo_id(repo_id):
         raise UsageError(f"{text!r} is neither a repo id nor a folder that exists", _EXAMPLES)
+    if not (inline or revision or "").isprintable():
+        raise UsageError(f"{text!r}: a revision has no control characters", "give a branch, tag or commit")
     if inline and revision and inline != revision:
         raise UsageError(f"two revisions: {inline} in {text}, and --revision {revision}", "give one of them")
     return HubReference(repo_id=repo_id, revision=inline or revision)

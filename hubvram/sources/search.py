@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlencode, urljoin
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from hubvram.errors import HubBusyError, HubResponseError, ModelUnreadableError, RepoNotFoundError, UsageError
 from hubvram.sources.http import HubClient, Target
@@ -14,7 +14,8 @@ from hubvram.sources.listing import not_a_hub
 from hubvram.sources.loop import LOOP
 from hubvram.sources.network import Network
 from hubvram.sources.quota import API, QUOTA
-from hubvram.sources.settings import check_endpoint
+from hubvram.sources.reference import HOSTS, is_repo_id
+from hubvram.sources.settings import endpoint, is_offline
 
 if TYPE_CHECKING:
     import httpx2
@@ -39,9 +40,8 @@ def find_models(
     """
     if limit is not None and limit < 1:
         raise UsageError(f"a limit of {limit} models makes no sense", "--limit takes 1 or more")
-    if network.offline or _is_offline():
+    if network.offline or is_offline():
         raise UsageError("a search asks the Hub, and offline mode is on", "give names, a list, or --cached")
-    check_endpoint()
     found = _searched(author, search, limit, network) if collection is None else _of_collection(collection, network)
     for place, repo_id in enumerate(found, start=1):
         yield repo_id
@@ -49,18 +49,14 @@ def find_models(
             return
 
 
-def _is_offline() -> bool:
-    from huggingface_hub import constants
-
-    return constants.HF_HUB_OFFLINE
-
-
 def _searched(author: str | None, search: str | None, limit: int | None, network: Network) -> Iterator[str]:
     filters = {name: value for name, value in (("author", author), ("search", search)) if value is not None}
     query = urlencode({**filters, "sort": "downloads", "limit": min(limit or _PAGE_MODELS, _PAGE_MODELS)})
     name = " ".join(f"--{name} {value}" for name, value in filters.items())
     path: str | None = f"/api/models?{query}"
-    while path is not None:
+    seen: set[str] = set()
+    while path is not None and path not in seen:
+        seen.add(path)
         models, path = _page(path, name, network)
         yield from models
 
@@ -71,8 +67,8 @@ def _page(path: str, name: str, network: Network) -> tuple[list[str], str | None
     url = f"{client.endpoint}{path}"
     answer, link = _get(client, url, name)
     try:
-        ids = [str(model["id"]) for model in answer]
-    except (KeyError, TypeError):
+        ids = [_id(model["id"]) for model in answer]
+    except (KeyError, TypeError, ValueError):
         raise not_a_hub(name) from None
     following = urljoin(url, link) if link and ids else None  # a page without models is the last
     if following is None:
@@ -84,17 +80,37 @@ def _page(path: str, name: str, network: Network) -> tuple[list[str], str | None
 
 def _of_collection(collection: str, network: Network) -> Iterator[str]:
     """`owner/title-0123abc`, or the address of its page."""
-    slug = collection.rpartition("/collections/")[2].strip("/")
+    slug = _slug(collection)
     name = f"--collection {collection}"
     client = HubClient(network)
     try:
         answer, _ = _get(client, f"{client.endpoint}/api/collections/{quote(slug)}", name)
-        items = [(item.get("type"), item.get("id")) for item in answer["items"]]
-    except (KeyError, TypeError, AttributeError):
+        ids = [_id(item["id"]) for item in answer["items"] if item["type"] == "model"]
+    except (KeyError, TypeError, ValueError):
         raise not_a_hub(name) from None
     except RepoNotFoundError:
         raise UsageError(f"there is no collection {slug}, or it is private", "copy the address of its page") from None
-    yield from (str(item_id) for kind, item_id in items if kind == "model" and item_id)
+    yield from ids
+
+
+def _id(value: object) -> str:
+    """Nothing that could be a path on this machine. Raises ValueError."""
+    if not isinstance(value, str) or not is_repo_id(value):
+        raise ValueError(value)
+    return value
+
+
+def _slug(collection: str) -> str:
+    if "://" not in collection:
+        return collection.strip("/")
+    try:
+        parts = urlsplit(collection)
+    except ValueError:
+        parts = urlsplit("")
+    _, _, slug = parts.path.partition("/collections/")
+    if not slug or parts.netloc.lower() not in (*HOSTS, urlsplit(endpoint()).netloc.lower()):
+        raise UsageError(f"{collection} is not an address of a collection on the Hub", "copy the address of its page")
+    return slug.strip("/")
 
 
 def _get(client: HubClient, url: str, name: str) -> tuple[Any, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from hubvram.errors import UsageError
@@ -18,7 +19,8 @@ def host_of(url: str) -> str:
 
 
 def endpoint() -> str:
-    """The Hub's address."""
+    """The Hub's address. Raises UsageError, as all of these do."""
+    check_endpoint()
     from huggingface_hub import constants
 
     return str(constants.ENDPOINT)
@@ -26,9 +28,26 @@ def endpoint() -> str:
 
 def is_offline() -> bool:
     """Whether the user's environment forbids requests."""
+    check_endpoint()
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
+
+
+def hub_cache() -> Path:
+    """Where huggingface_hub keeps downloads."""
+    check_endpoint()
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+def assets_cache() -> Path:
+    """Where it lets other libraries keep what is theirs."""
+    check_endpoint()
+    from huggingface_hub import constants
+
+    return Path(constants.HF_ASSETS_CACHE)
 
 
 def shown_endpoint() -> str:

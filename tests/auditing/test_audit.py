@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import sys
 import threading
@@ -17,6 +18,7 @@ from hubvram.errors import (
     HubvramError,
     RepoNotFoundError,
     RevisionNotFoundError,
+    SystemLimitError,
     UnexpectedError,
     UsageError,
 )
@@ -191,3 +193,22 @@ def test_public_names() -> None:
     assert hubvram.audit is audit and hubvram.Audited is Audited
     assert issubclass(UnexpectedError, HubvramError)
     assert Headers("auto") is Headers.AUTO
+
+
+def test_what_is_no_name_is_one_failure(hub: LoopbackHub) -> None:
+    add_llamas(hub, "org/a")
+    models: list[Any] = ["org/a", 1, None, b"org/a"]
+    found = list(audit(models, in_order=True))
+    assert [result.inspection is not None for result in found] == [True, False, False, False]
+    assert all(isinstance(result.error, UsageError) for result in found[1:])
+
+
+def test_a_limit_of_the_system_is_said(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(audit_module, "read_model", refuse)
+    add_llamas(hub, "org/a")
+    (found,) = audit(["org/a"])
+    assert isinstance(found.error, SystemLimitError)
+    assert str(found.error) == "org/a: too many open files"

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from hubvram.cli.row_file import Earlier, RowFile
+from hubvram.errors import UsageError
 from hubvram.sources.quota import QUOTA
 from tests.auditing.models import PARAMETERS, WEIGHT_BYTES, add_llamas, llama_files
 from tests.cli.support import Ran, run
@@ -327,7 +329,7 @@ def test_the_name_of_the_file_is_the_format(
 def test_a_full_disk_loses_no_row(capsys: Capsys) -> None:
     ran = audited(capsys, "gpt2", "--format", "jsonl", "--output", "/dev/full")
     assert ran.exit_code == 3
-    assert "0 of 1 models done; continue with: hubvram audit gpt2" in ran.stderr
+    assert "0 of 1 models done; continue with: hubvram audit --resume gpt2" in ran.stderr
     assert "No space left" in ran.stderr
 
 
@@ -512,3 +514,108 @@ def test_a_dry_run_of_a_hub_that_says_nothing(capsys: Capsys) -> None:
     ran = audited(capsys, "org/a", "--dry-run")
     assert ran.exit_code == 0
     assert "api        1 to 2 requests; the Hub does not say how many it allows" in ran.stdout
+
+
+# ------------------------------------------------------------------------------------------ one file
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_file_that_another_audit_writes_to_is_left_to_it(
+    capsys: Capsys, hub: LoopbackHub, tmp_path: Path, resume: bool
+) -> None:
+    add_llamas(hub, "org/a")
+    path = tmp_path / "rows.jsonl"
+    other = RowFile(path, resumed=True)
+    ran = audited(capsys, "org/a", "--output", str(path), *(["--resume"] if resume else []))
+    other.close()
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert ran.stderr.startswith(f"hubvram: {path} is being written by another audit\n")
+    assert path.read_bytes() == b""
+    assert audited(capsys, "org/a", "--output", str(path)).exit_code == 0
+
+
+def test_a_file_that_was_written_to_since_it_was_read_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("abc\n")
+    file = RowFile(path, resumed=True)
+    with pytest.raises(UsageError, match="is being written by another audit"):
+        file.keep_only(Earlier(kept={}, spans=(), all_bytes=3))
+    file.close()
+    assert path.read_text() == "abc\n"
+
+
+def test_resume_with_another_list_keeps_what_is_not_in_it(capsys: Capsys, hub: LoopbackHub, tmp_path: Path) -> None:
+    add_llamas(hub, "org/a", "org/b")
+    path = tmp_path / "rows.jsonl"
+    assert audited(capsys, "org/a", "org/none", "org/gone", "--output", str(path)).exit_code == 3
+    assert audited(capsys, "org/b", "org/none", "--output", str(path), "--resume").exit_code == 3
+    models = [row["audit"]["model"] for row in rows_of(path.read_text())]
+    assert sorted(models) == ["org/a", "org/b", "org/gone", "org/none"]
+
+
+def test_csv_does_not_take_two_models_for_one(capsys: Capsys, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    ran = audited(capsys, "a  b", "a b", "--output", str(path), "--resume")
+    assert (ran.exit_code, path.exists()) == (2, False)
+    assert "are one name in a csv file" in ran.stderr
+
+
+def test_what_a_loss_of_power_leaves_is_a_torn_line(capsys: Capsys, hub: LoopbackHub, tmp_path: Path) -> None:
+    add_llamas(hub, "org/a", "org/b")
+    path = tmp_path / "rows.jsonl"
+    audited(capsys, "org/a", "--output", str(path))
+    row = path.read_bytes()
+    path.write_bytes(row + bytes(4096))
+    assert audited(capsys, "org/a", "org/b", "--output", str(path), "--resume").exit_code == 0
+    assert path.read_bytes().startswith(row)
+    assert len(rows_of(path.read_text())) == 2
+
+
+def test_a_huge_line_is_not_read_whole(capsys: Capsys, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    with path.open("wb") as file:
+        file.write(b'{"schema_version":')
+        file.truncate(2**33)  # of zeros, without taking the space
+    ran = audited(capsys, "gpt2", "--output", str(path), "--resume")
+    assert (ran.exit_code, path.stat().st_size) == (2, 2**33)
+    assert "line 1 is no row of such an audit" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--author", ""], "--author is empty"),
+        (["--search", ""], "--search is empty"),
+        (["--file", ""], "--file is empty"),
+        (["gpt2", "--output", "-"], "--output - is no file"),
+        (["gpt2", "--output", ""], "--output . is no file"),
+    ],
+)
+def test_values_that_are_none(capsys: Capsys, hub: LoopbackHub, arguments: list[str], problem: str) -> None:
+    ran = audited(capsys, *arguments)
+    assert (ran.exit_code, ran.stdout, hub.requests) == (2, "", [])
+    assert problem in ran.stderr
+
+
+def test_what_a_search_finds_is_no_folder_of_that_name(
+    capsys: Capsys, hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_llamas(hub, "acme/a")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "acme" / "a").mkdir(parents=True)
+    ran = audited(capsys, "--author", "acme", "--format", "jsonl")
+    (row,) = rows_of(ran.stdout)
+    assert (row["model_id"], row["audit"]["model"]) == ("acme/a", f"{hub.endpoint}/acme/a")
+
+
+def test_an_endless_quota_ends(capsys: Capsys, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_llamas(hub, "org/a", "org/b")
+    monkeypatch.setattr(QUOTA, "wait_seconds", lambda url: 0.01 if url.endswith("org/a?blobs=true") else 0.0)
+    hub.faults.append(Fault("status:429", times=1000, path_contains="org/a"))
+    ran = audited(capsys, "org/a", "org/b", "--format", "jsonl")
+    assert ran.exit_code == 3
+    assert {row["model_id"]: row.get("error", {}).get("kind") for row in rows_of(ran.stdout)} == {
+        "org/a": "hub_busy",
+        "org/b": None,
+    }
+    assert ran.stderr.count("waiting") == 1

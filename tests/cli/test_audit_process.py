@@ -82,7 +82,7 @@ def test_an_interrupted_run_says_how_to_go_on(
     found = re.fullmatch(r"hubvram: stopped with 3 of 6 models done; continue with: hubvram (.*)", line)
     assert found
     again = shlex.split(found[1])
-    assert again == ["audit", *models, "--concurrency", "4", "--output", str(path), "--resume"]
+    assert again == ["audit", "--resume", *models, "--concurrency", "4", "--output", str(path)]
     hub.faults.clear()
     assert run(capsys, *again).stderr == "hubvram: 6 models: 6 fine\n"
     assert sorted(_models(path)) == models
@@ -121,7 +121,7 @@ def test_a_disk_that_fills_up_takes_no_row_apart(
     assert done.returncode == 3
     assert "Traceback" not in done.stderr
     assert "File too large" in done.stderr
-    assert "continue with: hubvram audit org/0" in done.stderr
+    assert "continue with: hubvram audit --resume org/0" in done.stderr
     content = path.read_bytes()
     assert content.endswith(b"\n") and 1 < len(content) < largest_kib * 1024
     assert run(capsys, *words, "--resume").exit_code == 0

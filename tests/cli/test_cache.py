@@ -48,11 +48,22 @@ def test_what_was_used_lately_stays(warm: list[Path], capsys: pytest.CaptureFixt
 
 def test_what_is_damaged_goes(warm: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     warm[1].write_bytes(warm[1].read_bytes()[:-1])
-    left_over = warm[2].with_name("x.1.2.part")
+    left_over = warm[2].with_name(f"x-{'0' * 16}.1.2.part")
     left_over.write_bytes(b"half of it")
     assert "damaged" in run(capsys, "cache").stdout
     run(capsys, "cache", "--prune")
     assert [path.exists() for path in (*warm, left_over)] == [True, False, True, False]
+
+
+@pytest.mark.parametrize("where", ["thesis.tex", "notes/thesis-0123456789abcdef", "mirror/files/thesis.tex"])
+def test_what_is_none_of_ours_stays(warm: list[Path], capsys: pytest.CaptureFixture[str], where: str) -> None:
+    folder = warm[0].parents[2]
+    theirs = folder / where
+    theirs.parent.mkdir(parents=True, exist_ok=True)
+    theirs.write_text("precious")
+    os.mkfifo(warm[0].with_name(f"pipe-{'0' * 16}"))  # opening it would wait for ever
+    assert "removed 3 entries" in run(capsys, "cache", "--prune", "--unused-days", "0").stdout
+    assert theirs.read_text() == "precious"
 
 
 def test_everything(warm: list[Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -209,6 +209,7 @@ def test_control_characters_do_not_reach_the_terminal(capsys: Capsys, hub: Loopb
 MADE: dict[type[errors.HubvramError], Callable[[], errors.HubvramError]] = {
     errors.UsageError: lambda: errors.UsageError("wrong", "do this"),
     errors.UnsupportedOptionError: lambda: errors.UnsupportedOptionError("wrong", "do this"),
+    errors.SystemLimitError: lambda: errors.SystemLimitError("m", "too many open files"),
     errors.RepoNotFoundError: lambda: errors.RepoNotFoundError("m", token_sent=False),
     errors.RevisionNotFoundError: lambda: errors.RevisionNotFoundError("m", "v1"),
     errors.AccessError: lambda: errors.AccessError("m", "no"),

@@ -71,3 +71,17 @@ def test_without_a_terminal_there_is_one_word_for_each_wait(capsys: pytest.Captu
 def test_the_tally(outcomes: list[Outcome], sentence: str, exit_code: int) -> None:
     tally = Tally(outcomes)
     assert (tally.sentence(), tally.exit_code) == (sentence, exit_code)
+
+
+def test_a_terminal_that_is_gone_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _terminal(monkeypatch, columns=40)
+
+    def gone(_: str) -> int:
+        raise OSError(5, "Input/output error")
+
+    progress = Progress()
+    with progress:
+        monkeypatch.setattr(terminal, "write", gone)
+        with progress.aside():
+            pass
+        progress.count(Outcome.FINE)

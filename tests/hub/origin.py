@@ -15,6 +15,8 @@ from .fault_kinds import DRIP_SECONDS, SOUND, Sending
 from .messages import Origin, Reply, Request, text_reply
 from .traffic import Exchange, FaultQueue, TrafficLog
 
+_TURNS = 5
+"""Of the loop: a connection that was accepted just now is known a few turns later."""
 _BACKLOG = 512
 
 
@@ -55,9 +57,11 @@ class OriginServer:
         self._started.set()
         await self._closing.wait()
         server.close()
-        for connection in self._connections:
-            connection.abort()
-        while self._connections:
+        quiet_turns = 0
+        while quiet_turns < _TURNS:
+            for connection in self._connections:
+                connection.abort()
+            quiet_turns = 0 if self._connections else quiet_turns + 1
             await asyncio.sleep(0)
 
     def _accept(self) -> Accepted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hubvram.errors import HubResponseError, NetworkError, UsageError
+from hubvram.sources import search as search_module
 from hubvram.sources.network import Network
 from hubvram.sources.search import find_models
 from tests.hub import Fault, LoopbackHub
@@ -72,4 +73,36 @@ def test_offline_there_is_no_search(hub: LoopbackHub, monkeypatch: pytest.Monkey
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(UsageError, match="offline mode is on"):
         list(find_models(author="acme", network=NETWORK))
+    assert hub.requests == []
+
+
+def test_ids_that_would_be_read_here_are_none(hub: LoopbackHub) -> None:
+    for name in ("/etc", "./models", "a/b/c"):
+        hub.add_repo(name, {})
+        with pytest.raises(HubResponseError, match="did not answer like a Hugging Face Hub"):
+            list(find_models(search=name, network=NETWORK))
+
+
+def test_pages_that_lead_back_end(hub: LoopbackHub, repos: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    page = search_module._page
+    monkeypatch.setattr(search_module, "_page", lambda path, *rest: (page(path, *rest)[0], path))
+    assert list(find_models(author="acme", network=NETWORK)) == repos
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["acme/best-0123abcd", "{}/collections/acme/best-0123abcd", "{}/collections/acme/best-0123abcd?sort=likes#top"],
+)
+def test_a_collection_by_slug_or_address(hub: LoopbackHub, repos: list[str], written: str) -> None:
+    hub.add_collection("acme/best-0123abcd", [("model", repos[2]), ("dataset", "acme/data"), ("model", repos[0])])
+    found = find_models(collection=written.format(hub.endpoint), network=NETWORK)
+    assert list(found) == [repos[2], repos[0]]
+
+
+@pytest.mark.parametrize(
+    "written", ["https://evil.example/collections/acme/best", "https://huggingface.co/acme", "http://["]
+)
+def test_an_address_of_no_collection(hub: LoopbackHub, written: str) -> None:
+    with pytest.raises(UsageError, match="is not an address of a collection"):
+        list(find_models(collection=written, network=NETWORK))
     assert hub.requests == []
