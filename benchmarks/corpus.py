@@ -41,8 +41,10 @@ class CorpusSource:
         path = self._folder / "headers.json.xz"
         if path.exists():
             headers = json.loads(lzma.decompress(path.read_bytes()))
-            self._headers = {file: _beginning(tensors) for file, tensors in headers.items()}
-        self.files = {file: RepoFile(path=file, size_bytes=it.file_bytes) for file, it in self._headers.items()}
+            self._headers = {file: beginning_of(tensors) for file, tensors in headers.items()}
+        weights = {file: RepoFile(path=file, size_bytes=it.file_bytes) for file, it in self._headers.items()}
+        others = {path.name: RepoFile(path=path.name, size_bytes=None) for path in self._folder.glob("*.json")}
+        self.files = weights | others
 
     def read(self, path: str, limit_bytes: int) -> bytes:
         return (self._folder / path).read_bytes()
@@ -53,7 +55,8 @@ class CorpusSource:
         return {path: self._headers[path] for path in paths}
 
 
-def _beginning(tensors: Mapping[str, Any]) -> Beginning:
+def beginning_of(tensors: Mapping[str, Any]) -> Beginning:
+    """A file as published, of tensors as `[dtype, shape]`."""
     stored = [
         StoredTensor(name=name, dtype=entry[0], shape=tuple(entry[1]))
         for name, entry in tensors.items()

@@ -16,6 +16,7 @@ from hubvram.architecture import families
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.checkpoint.tensors import Checkpoint, TensorInfo
+from hubvram.config.quantization import Group, QuantizationSettings
 from hubvram.config.reader import ModelConfig, parse_config
 from hubvram.dtypes import SAFETENSORS_BITS
 from hubvram.inspection import Model, read_model
@@ -73,6 +74,11 @@ def attention_of(layer: Layer) -> FullAttention:
     """The attention of a layer that has one."""
     assert isinstance(layer.mixer, FullAttention)
     return layer.mixer
+
+
+def declared(method: str | None, *groups: Group) -> QuantizationSettings | None:
+    """What a configuration says of packed weights."""
+    return None if method is None else QuantizationSettings(method=method, file="config.json", groups=groups)
 
 
 def small_llama(**changes: Any) -> Architecture:

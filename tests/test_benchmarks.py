@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import lzma
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from benchmarks import audit, network
+from benchmarks import audit, network, quantized
 from benchmarks.hub_of_snapshots import add_snapshots
 from hubvram.cli.errors import EXIT_UNREADABLE
 from tests.hub.process import hub_process
+from tests.quantized import samples
 
 MODELS = 70
 """Each bundled model twice: once with the Hub's totals, once without."""
@@ -37,3 +41,26 @@ def test_one_model_takes_four_requests_and_a_kept_one_a_single_one(
     assert cold.requests <= 4
     assert cold.bytes_sent <= max(64 * 2**10, 1.3 * network.header_bytes(model))
     assert warm.requests == 1
+
+
+def test_quantized_repos_are_listed_with_what_is_published_of_them(tmp_path: Path) -> None:
+    manifest = []
+    for name, basis in (
+        ("awq-gemm", "I32-packed weights unpacked, qzeros/scales/g_idx dropped"),
+        ("gptq-8b-g128", None),
+    ):
+        sample, folder = samples()[name], tmp_path / "repos" / f"test__{name}"
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps(sample.files["config.json"]))
+        headers = json.dumps({"model.safetensors": sample.tensors}).encode()
+        (folder / "headers.json.xz").write_bytes(lzma.compress(headers))
+        manifest.append({"repo": f"test/{name}", "published_params_total": sample.parameters, "equal_basis": basis})
+    manifest.append({"repo": "test/absent", "published_params_total": None, "equal_basis": None})
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    awq, gptq = quantized.rows(tmp_path)
+    assert awq[:6] == ("test/awq-gemm", "awq (config.json)", "awq 4-bit", "writer", "reconciled", "0")
+    # 6.3285 bits a weight: 1,142,784 bytes for 1,444,608 parameters.
+    assert awq[6:] == (
+        *("1,444,608", "1,444,608", "yes", "1,142,784", "yes", "4.1562", "6.3285", "-", "embedding, norm, head"),
+    )
+    assert gptq[8] == "no", "its total is no sum of stored elements"

@@ -22,7 +22,11 @@ from tests.walk.build import MAPPINGS
 from tests.walk.record import NOT_BUILT, recorded
 
 README = Path(__file__).parents[1] / "README.md"
-BLOCK = re.compile(r"<!-- (output: (?P<arguments>[^>]+)|help) -->\n```text\n(?P<text>.*?)```", re.DOTALL)
+BLOCK = re.compile(
+    r"<!-- (?:output: (?P<arguments>[^>,]+)(?:, lines (?P<first>\d+)-(?P<last>\d+))?|help) -->\n"
+    r"```text\n(?P<text>.*?)```",
+    re.DOTALL,
+)
 
 
 def _printed(arguments: list[str]) -> str:
@@ -35,7 +39,10 @@ def _printed(arguments: list[str]) -> str:
 def _renewed(text: str) -> str:
     def block(match: re.Match[str]) -> str:
         arguments = (match["arguments"] or "--help").split()
-        return match[0].replace(f"```text\n{match['text']}```", f"```text\n{_printed(arguments)}```")
+        printed = _printed(arguments)
+        if match["first"]:
+            printed = "".join(printed.splitlines(keepends=True)[int(match["first"]) - 1 : int(match["last"])])
+        return match[0].replace(f"```text\n{match['text']}```", f"```text\n{printed}```")
 
     text = BLOCK.sub(block, text)
     text = re.sub(r"\d+( model types <!-- families -->)", rf"{len(FAMILIES)}\g<1>", text)
@@ -71,7 +78,7 @@ def _a_plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_outputs_and_lists_are_the_programs_own() -> None:
     text = README.read_text(encoding="utf-8")
-    assert len(BLOCK.findall(text)) == 3
+    assert len(BLOCK.findall(text)) == 4
     assert _renewed(text) == text
 
 

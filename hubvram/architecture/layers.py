@@ -201,11 +201,22 @@ class Architecture:  # without slots, for the sake of what is cached
 
     def counted_linears(self) -> Iterator[tuple[int, Linear]]:
         """(how many layers, a weight that a quantizer packs): not those of towers, which quantizers leave alone."""
-        whole = (self.groups(), *(stack.groups() for stack in self.stacks if stack.component is None))
-        for groups in whole:
-            for group in groups:
-                for linear in group.layer.linears:
-                    yield group.count, linear
+        for group in self._text_groups():
+            for linear in group.layer.linears:
+                yield group.count, linear
+
+    def counted_routers(self) -> Iterator[tuple[int, Linear]]:
+        """(how many layers, a matrix that picks experts): few quantizers pack those."""
+        for group in self._text_groups():
+            for weight in (weight for part in group.layer.own_parts for weight in part.tensors):
+                if isinstance(weight, Linear) and weight.component is Component.ROUTER:
+                    yield group.count, weight
+
+    def _text_groups(self) -> Iterator[LayerGroup]:
+        yield from self.groups()
+        for stack in self.stacks:
+            if stack.component is None:
+                yield from stack.groups()
 
 
 def _sum(parts: Iterable[dict[Component, int]]) -> dict[Component, int]:

@@ -11,14 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.parts import Weight
 from hubvram.architecture.shapes import strangers
 from hubvram.architecture.stored import MTP, Item, Stored, item_of, tell_apart
 from hubvram.checkpoint.components import NEXT_SENTENCE, POOLER, Component, beside_head
+from hubvram.checkpoint.packed.unpack import Unpacked
 from hubvram.checkpoint.tensors import Checkpoint, Kind
+
+if TYPE_CHECKING:
+    from hubvram.checkpoint.packed.layout import Declared
 
 
 class Status(StrEnum):
@@ -92,6 +96,10 @@ class Reconciliation:
     scope: str = "all"
     hub_total: int | None = None
     """The Hub's own count of stored elements, where no header was read and it gives one."""
+    unpacked: Unpacked | None = None
+    """What is packed in the files, and how; None where no header was read."""
+    packed_by_component: Mapping[Component, int] = field(default_factory=dict)
+    """Those of the parameters that are packed."""
 
     @property
     def difference(self) -> int | None:
@@ -120,25 +128,20 @@ def reconcile(
     checkpoint: Checkpoint,
     architecture: Architecture | None,
     *,
-    quantization_method: str | None = None,
+    declared: Declared | None = None,
     by_shapes: bool = False,
 ) -> Reconciliation:
-    """Compare. `by_shapes`: the architecture was derived with the help of the tensors."""
-    files = tell_apart(checkpoint.kinds, architecture, method=quantization_method)
-    groups, stored, not_counted = files.groups, files.by_component, files.not_counted
+    """Compare. `declared`: what the configuration says of packed weights; `by_shapes`: the architecture was derived
+    with the help of the tensors."""
+    files = tell_apart(checkpoint.kinds, architecture, declared=declared)
     if architecture is None:
-        return Reconciliation(
-            status=Status.UNKNOWN_ARCHITECTURE,
-            total=sum(stored.values()),
-            by_component=stored,
-            not_counted=not_counted,
-        )
+        return _reconciliation(Status.UNKNOWN_ARCHITECTURE, files)
+    groups, stored = files.groups, files.by_component
     derived = architecture.parameters_by_component
     towers = [component for component in TOWERS if component in stored and component not in derived]
     scope = "text" if towers else "all"
-    if files.is_packed:
-        accounted = [_tower(component, groups[component]) for component in towers]
-        return _quantized(architecture, stored, not_counted, scope, accounted)
+    if files.unpacked.unknown:
+        return _quantized(architecture, files, scope, [_tower(component, groups[component]) for component in towers])
     beside = list(_beside(files, architecture, towers))
     accounted = [item for item, _ in beside]
     explained: dict[Component, int] = {}
@@ -153,17 +156,27 @@ def reconcile(
         if (difference := stored.get(component, 0) - derived.get(component, 0) - explained.get(component, 0))
     }
     foreign = tuple(f"{kind.members[0].name} {kind.shape}" for kind in strangers(groups, architecture))
-    return Reconciliation(
-        status=_status(bool(differences or foreign), by_shapes=by_shapes),
-        total=sum(stored.values()),
-        by_component=stored,
+    return replace(
+        _reconciliation(_status(bool(differences or foreign), by_shapes=by_shapes), files),
         architecture=architecture,
         derived=sum(derived.values()),
         accounted=tuple(accounted),
-        not_counted=not_counted,
         differences=differences,
         strangers=foreign,
         scope=scope,
+    )
+
+
+def _reconciliation(status: Status, files: Stored) -> Reconciliation:
+    """What the files alone show."""
+    stored = files.by_component
+    return Reconciliation(
+        status=status,
+        total=sum(stored.values()),
+        by_component=stored,
+        not_counted=files.not_counted,
+        unpacked=files.unpacked,
+        packed_by_component=files.packed_by_component,
     )
 
 
@@ -191,23 +204,16 @@ def _status(differ: bool, *, by_shapes: bool) -> Status:
     return Status.SHAPE_MATCHED if by_shapes else Status.RECONCILED
 
 
-def _quantized(
-    architecture: Architecture,
-    stored: Mapping[Component, int],
-    not_counted: tuple[Item, ...],
-    scope: str,
-    accounted: list[Item],
-) -> Reconciliation:
-    derived = architecture.parameters_by_component
+def _quantized(architecture: Architecture, files: Stored, scope: str, accounted: list[Item]) -> Reconciliation:
+    derived, stored = architecture.parameters_by_component, files.by_component
     by_component = derived | {tower: stored[tower] for tower in TOWERS if tower in stored and tower not in derived}
-    return Reconciliation(
-        status=Status.QUANTIZED,
+    return replace(
+        _reconciliation(Status.QUANTIZED, files),
         total=sum(by_component.values()),
         by_component=by_component,
         architecture=architecture,
         derived=sum(derived.values()),
         accounted=tuple(accounted),
-        not_counted=not_counted,
         scope=scope,
     )
 

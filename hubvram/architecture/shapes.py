@@ -18,17 +18,17 @@ from hubvram.checkpoint.tensors import Kind
 Shape = tuple[int, int]
 """(out_features, in_features)"""
 
-_CHECKED: Final = (Component.ATTENTION, Component.MLP, Component.EXPERTS)
+CHECKED: Final = (Component.ATTENTION, Component.MLP, Component.EXPERTS)
 _FUSED_LIMIT: Final = 8
 """How many of a part's matrices with the same input are joined: 255 ways are enough."""
 
 
 def strangers(groups: Mapping[Component, Sequence[Kind]], architecture: Architecture) -> list[Kind]:
     """Stored matrices of layers, in a shape that no part of the architecture has, alone or joined with others."""
-    known = set(_shapes(architecture))
+    known = set(matrix_shapes(architecture))
     return [
         kind
-        for component in _CHECKED
+        for component in CHECKED
         for kind in groups.get(component, ())
         if _is_matrix(kind) and known.isdisjoint(_readings(kind.shape))
     ]
@@ -48,7 +48,8 @@ def _readings(shape: tuple[int, ...]) -> Iterator[Shape]:
             yield into, out
 
 
-def _shapes(architecture: Architecture) -> Iterator[Shape]:
+def matrix_shapes(architecture: Architecture) -> Iterator[Shape]:
+    """Of the matrices of layers, alone and joined."""
     stacks = [stack for stack in architecture.stacks if stack.component is None]
     groups = [*architecture.groups(), *(group for stack in stacks for group in stack.groups())]
     layers = [group.layer for group in groups]

@@ -39,6 +39,10 @@ class Kind:
     """Of the weights that each holds: packed tensors hold more than they have elements."""
     members: Sequence[TensorInfo]
     component: Component
+    layout: str | None = None
+    """How the weights are packed; None where they stand as they are."""
+    padding: int = 0
+    """Of what each of them seems to hold, as many at most are no weights."""
 
     @property
     def parameters(self) -> int:

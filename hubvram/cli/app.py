@@ -11,6 +11,7 @@ import typer
 from hubvram._version import __version__
 from hubvram.cli.audit import audit
 from hubvram.cli.cache import cache
+from hubvram.cli.dtypes import dtypes
 from hubvram.cli.errors import EXIT_INTERRUPTED, explain
 from hubvram.cli.gpus import gpus
 from hubvram.cli.inspect import inspect
@@ -23,6 +24,7 @@ COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
     DEFAULT_COMMAND: inspect,
     "audit": audit,
     "cache": cache,
+    "dtypes": dtypes,
     "gpus": gpus,
     "schema": schema,
 }

@@ -44,7 +44,8 @@ Dtype = Annotated[
     typer.Option(
         "--dtype",
         metavar="NAME",
-        help=f"Weights at this precision: {', '.join(PRECISION_BITS)}. Repeat for several. "
+        help=f"Weights at this precision: {', '.join(PRECISION_BITS)}, or a tool's or GGUF's name such as nf4, awq, "
+        "q4_k_m (`hubvram dtypes` lists them). Repeat for several. "
         "Default: as stored, and fp32, bf16, int8, int4.",
         show_default=False,
         rich_help_panel=_ASKED,

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hubvram.config.aliases import aliases_in
 from hubvram.config.defaults import attribute_map_of, defaults_of, is_known, type_inside
 from hubvram.config.document import ConfigDocument
+from hubvram.config.quantization_files import MLX_SECTION, SECTIONS
 from hubvram.dtypes import TORCH_NAMES
 from hubvram.errors import ConfigError
 from hubvram.sources.interface import CONFIG_FILE
+
+if TYPE_CHECKING:
+    from hubvram.config.quantization import QuantizationSettings
 
 _TEXT_SECTIONS: Final = ("text_config", "llm_config", "language_config")
 """Where composite models keep the config of their language model; the first is transformers' own name."""
@@ -25,10 +29,15 @@ class ModelConfig:
     model_type: str | None
     architectures: tuple[str, ...]
     dtype: str | None
-    quantization_method: str | None
+    quantization: QuantizationSettings | None
     whole: ConfigDocument
     text: ConfigDocument
     text_model_type: str | None
+
+    @property
+    def quantization_method(self) -> str | None:
+        """How the weights are packed, by what is declared."""
+        return self.quantization.method if self.quantization else None
 
     @property
     def is_nested(self) -> bool:
@@ -36,8 +45,11 @@ class ModelConfig:
         return bool(self.text.path)
 
 
-def parse_config(content: bytes, model_id: str) -> ModelConfig:
-    """Read config.json. Raises ConfigError, naming the key."""
+def parse_config(content: bytes, model_id: str, quantization: QuantizationSettings | None = None) -> ModelConfig:
+    """Read config.json. `quantization`: what another file says of it, where config.json says nothing.
+
+    Raises ConfigError, naming the key.
+    """
     try:
         data = json.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -57,7 +69,7 @@ def parse_config(content: bytes, model_id: str) -> ModelConfig:
         model_type=whole.get(str, "model_type"),
         architectures=whole.strings("architectures"),
         dtype=_dtype(whole) or _dtype(document),
-        quantization_method=_quantization_method(whole) or _quantization_method(document),
+        quantization=_quantization(whole) or _quantization(document) or quantization,
         whole=whole,
         text=document,
         text_model_type=document.model_type,
@@ -100,9 +112,9 @@ def _dtype(document: ConfigDocument) -> str | None:
     return TORCH_NAMES.get(name.removeprefix("torch.")) if name else None
 
 
-def _quantization_method(document: ConfigDocument) -> str | None:
-    section = document.section("quantization_config")
-    if section is None:
+def _quantization(document: ConfigDocument) -> QuantizationSettings | None:
+    if document.data.keys().isdisjoint((*SECTIONS, MLX_SECTION)):
         return None
-    method = section.get("quant_method")
-    return method if isinstance(method, str) else "a method that quantization_config does not name"
+    from hubvram.config.quantization import settings_in  # by need: most models have none
+
+    return settings_in(document)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hubvram.dtypes import PRECISION_BITS
 from hubvram.errors import UsageError
 from hubvram.hardware.accelerators import ACCELERATORS, Accelerator
 from hubvram.hardware.fit import Fit, fit
@@ -19,8 +18,9 @@ from hubvram.memory.engines import transformers as engine
 from hubvram.memory.estimate import MemoryEstimate
 from hubvram.memory.estimator import estimate_memory
 from hubvram.memory.kv_cache import knows_cache
-from hubvram.memory.weights import STORED, Weights, deployed_weights
+from hubvram.memory.weights import STORED, NoWeights, Weights, deployed_weights
 from hubvram.memory.workload import Attention, Workload
+from hubvram.quantization.precisions import is_gguf
 from hubvram.sources.interface import OnProgress
 from hubvram.sources.network import TIMEOUT_SECONDS, Network
 from hubvram.sources.open import open_source
@@ -38,6 +38,8 @@ class Inspection:
     attention: Attention | None
     """The attention that runs; None where what the model's code makes of it is not known."""
     estimates: tuple[MemoryEstimate, ...]
+    unknown: tuple[tuple[str, str], ...]
+    """Precisions that there is no figure for, with the reason."""
     stored_estimate: MemoryEstimate
     """The files as they are, for comparison, whether or not it was asked for."""
     fits: tuple[tuple[Fit, ...], ...]
@@ -47,14 +49,12 @@ class Inspection:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        missing = set(self.requested_precisions or DEFAULT_PRECISIONS) - {e.precision for e in self.estimates}
         return (
             *self.model.notes,
             *workload_notes(self.model.architecture, self.workload),
             *(
-                unknown_precision_note(self.model.reconciliation.total, precision)
-                for precision in PRECISION_BITS
-                if precision in missing
+                unknown_precision_note(self.model.reconciliation.total, precision, reason)
+                for precision, reason in self.unknown
             ),
         )
 
@@ -72,7 +72,8 @@ class Inspection:
         ]
         if False in verdicts:
             return False
-        return None if None in verdicts or not verdicts else True
+        in_doubt = None in verdicts or not verdicts or any(precision in deciding for precision, _ in self.unknown)
+        return None if in_doubt else True
 
 
 def inspect(
@@ -138,16 +139,16 @@ def inspect_model(
             weights, model.architecture, workload, is_grounded=is_grounded, workspace_bytes=workspace_bytes
         )
 
-    estimates = tuple(
-        estimate_of(weights)
-        for precision in precisions or DEFAULT_PRECISIONS
-        if (weights := weights_of(model, precision)) is not None
-    )
+    found = {precision: weights_of(model, precision) for precision in precisions or DEFAULT_PRECISIONS}
+    estimates = tuple(estimate_of(weights) for weights in found.values() if isinstance(weights, Weights))
     return Inspection(
         model=model,
         workload=workload,
         attention=_attention(model, workload),
         estimates=estimates,
+        unknown=tuple(
+            (precision, weights.reason) for precision, weights in found.items() if isinstance(weights, NoWeights)
+        ),
         stored_estimate=estimate_of(model.stored),
         fits=tuple(
             tuple(fit(estimate, accelerator) for accelerator in accelerators or ACCELERATORS.values())
@@ -165,10 +166,14 @@ def _attention(model: Model, workload: Workload) -> Attention | None:
     return engine.resolve_attention(architecture, workload.attention)
 
 
-def weights_of(model: Model, precision: str) -> Weights | None:
-    """The weights at `stored` or at a `--dtype`; None where they cannot be known."""
+def weights_of(model: Model, precision: str) -> Weights | NoWeights:
+    """The weights at `stored` or at a `--dtype`."""
     if precision == STORED:
         return model.stored
+    if is_gguf(precision):
+        from hubvram.memory.gguf import gguf_file  # its tables, for those who ask
+
+        return gguf_file(precision, model.reconciliation, model.checkpoint, model.config, model.stored.compute_dtype)
     return deployed_weights(precision, model.reconciliation, model.checkpoint, model.stored.compute_dtype)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.reconcile import Reconciliation, Status
@@ -12,6 +13,9 @@ from hubvram.checkpoint.totals import Totals
 from hubvram.config.reader import ModelConfig
 from hubvram.memory.weights import Weights
 from hubvram.sources.interface import ModelSource
+
+if TYPE_CHECKING:
+    from hubvram.inspection.quantization import QuantizationFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +28,9 @@ class Model:
     model_type: str | None
     architectures: tuple[str, ...]
     library: str | None
-    quantization_method: str | None
+    config: ModelConfig | None
+    quantization: QuantizationFacts | None
+    """None where nothing is packed, and nothing says so."""
     checkpoint: Checkpoint | None
     """None where there are no headers, or none that were read."""
     totals: Totals | None
@@ -38,6 +44,10 @@ class Model:
     @property
     def architecture(self) -> Architecture | None:
         return self.reconciliation.architecture
+
+    @property
+    def quantization_method(self) -> str | None:
+        return self.quantization.method if self.quantization else None
 
     @property
     def active_parameters(self) -> int:
@@ -66,6 +76,7 @@ def model_of(
     """Put together what was found; where there is no config, what the Hub's summary says of it."""
     summary = source.summary
     named = config or summary
+    quantization, quantization_notes = _quantization(config, compared, checkpoint)
     return Model(
         model_id=source.model_id,
         revision=source.revision,
@@ -73,14 +84,28 @@ def model_of(
         model_type=named.model_type if named else None,
         architectures=named.architectures if named else (),
         library=_library(source, config),
-        quantization_method=config.quantization_method if config else None,
+        config=config,
+        quantization=quantization,
         checkpoint=checkpoint,
         totals=totals,
         listed_bytes=listed_bytes,
         reconciliation=compared,
         stored=stored,
-        notes=(*source.notes, *notes),
+        notes=(*source.notes, *notes, *quantization_notes),
     )
+
+
+def _quantization(
+    config: ModelConfig | None, compared: Reconciliation, checkpoint: Checkpoint | None
+) -> tuple[QuantizationFacts | None, tuple[str, ...]]:
+    """What is known of packed weights, and what there is to say about it; most models have none."""
+    declared = config.quantization if config else None
+    if declared is None and (compared.unpacked is None or not compared.unpacked.packed):
+        return None, ()
+    from hubvram.inspection.quantization import facts_of, quantization_notes
+
+    facts = facts_of(declared, compared, checkpoint.stored_bytes if checkpoint else None)
+    return facts, tuple(quantization_notes(facts, compared.status))
 
 
 def _library(source: ModelSource, config: ModelConfig | None) -> str | None:

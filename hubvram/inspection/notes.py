@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.reconcile import Reconciliation, Status
 from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.checkpoint.totals import Totals
 from hubvram.config.reader import ModelConfig
-from hubvram.dtypes import COMPUTE_DTYPES, PRECISION_BITS, nominal_weight_bytes
+from hubvram.dtypes import COMPUTE_DTYPES, nominal_weight_bytes
 from hubvram.memory.engines import transformers as engine
 from hubvram.memory.kv_cache import knows_cache
 from hubvram.memory.weights import stored_compute_dtype
 from hubvram.memory.workload import Attention, Workload
+from hubvram.quantization.precisions import nominal_bits
 from hubvram.units import size
 
 
@@ -50,7 +51,7 @@ def dtype_notes(
     config: ModelConfig | None, checkpoint: Checkpoint | Totals, compared: Reconciliation
 ) -> tuple[str, ...]:
     """Types that change what a count or a load means."""
-    packed = [dtype for dtype in checkpoint.by_dtype() if dtype not in COMPUTE_DTYPES]
+    packed = list(_packed_dtypes(checkpoint, compared))
     if packed and compared.status is Status.UNKNOWN_ARCHITECTURE:
         return (
             f"tensors of type {', '.join(packed)} are counted as stored: where they are packed weights, scales or "
@@ -65,6 +66,13 @@ def dtype_notes(
     )
 
 
+def _packed_dtypes(checkpoint: Checkpoint | Totals, compared: Reconciliation) -> Iterable[str]:
+    """Types of what may be packed, as far as it was not found out how."""
+    if compared.unpacked is not None:
+        return dict.fromkeys(kind.dtype for kind in compared.unpacked.unknown)
+    return (dtype for dtype in checkpoint.by_dtype() if dtype not in COMPUTE_DTYPES)
+
+
 def workload_notes(architecture: Architecture | None, workload: Workload) -> Iterator[str]:
     """Where the workload asks for more than the model was made for, or than is known."""
     largest = architecture.max_position_embeddings if architecture else None
@@ -77,7 +85,7 @@ def workload_notes(architecture: Architecture | None, workload: Workload) -> Ite
         yield "flash attention runs in fp16 and bf16 only: figures in fp32 are for comparison"
 
 
-def unknown_precision_note(parameters: int, precision: str) -> str:
-    """What is known of a precision when the layers are not."""
-    nominal = nominal_weight_bytes(parameters, PRECISION_BITS[precision])
-    return f"{precision}: {size(nominal)} nominal; what a tool would write depends on layers that are not known here"
+def unknown_precision_note(parameters: int, precision: str, reason: str) -> str:
+    """What is known of a precision that there is no figure for."""
+    nominal = nominal_weight_bytes(parameters, nominal_bits(precision))
+    return f"{precision}: {size(nominal)} nominal; {reason}"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from hubvram.checkpoint.files import weight_files
 from hubvram.checkpoint.reader import Beginnings, fetch_headers, parse_checkpoint
+from hubvram.config.quantization_files import SIDE_FILES, has_settings
 from hubvram.config.reader import ModelConfig, parse_config
 from hubvram.errors import (
     CheckpointError,
@@ -69,7 +71,8 @@ def read_model(
 
 def _always(source: ModelSource, on_progress: OnProgress | None, gate: Gate) -> Model:
     """Both are fetched at the same time: each waits for the network."""
-    reading = beside(lambda: _config_of(source))
+    side_file = _side_file(source)  # before they part: two that ask for the listing would make it twice
+    reading = beside(lambda: _config_of(source, side_file))
     found = _headers_of(source, on_progress)
     content = reading()
     with gate:
@@ -82,7 +85,7 @@ def _auto(source: ModelSource, on_progress: OnProgress | None, gate: Gate) -> Mo
     totals = comparable_totals(source)
     if totals is None or not totals.is_plain:  # Nothing could match: no reason to wait for config.json.
         return _always(source, on_progress, gate)
-    content = _config_of(source)
+    content = _config_of(source, _side_file(source))
     with gate:
         config = _parsed(source, content)
         model = from_totals(source, config, totals)
@@ -98,8 +101,8 @@ def _never(source: ModelSource, on_progress: OnProgress | None, gate: Gate) -> M
     try:
         files = weight_files(source)
     except NoCheckpointError as error:
-        return _compared(source, _parsed(source, _config_of(source)), error)
-    content, totals = _config_of(source), comparable_totals(source)
+        return _compared(source, _parsed(source, _config_of(source, _side_file(source))), error)
+    content, totals = _config_of(source, _side_file(source)), comparable_totals(source)
     with gate:
         return from_listing(source, _parsed(source, content), files, totals)
 
@@ -111,15 +114,41 @@ _READ: Final[Mapping[Headers, Callable[[ModelSource, OnProgress | None, Gate], M
 }
 
 
-def _config_of(source: ModelSource) -> bytes | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ConfigFiles:
+    """What was fetched; the second file is that of a tool which packed the weights."""
+
+    config: bytes
+    side_file: str | None = None
+    side: bytes = b""
+
+
+def _side_file(source: ModelSource) -> str | None:
+    """The file of a tool that writes its settings apart, where one is listed."""
+    return next((file for file in SIDE_FILES if file in source.files), None)
+
+
+def _config_of(source: ModelSource, side_file: str | None) -> _ConfigFiles | None:
+    """config.json. Where it has no settings of packed weights, and there is a side file, that one too: one more small
+    request."""
     try:
-        return source.read(CONFIG_FILE, CONFIG_LIMIT_BYTES)
+        config = source.read(CONFIG_FILE, CONFIG_LIMIT_BYTES)
     except FileMissingError:
         return None
+    if side_file is None or has_settings(config):
+        return _ConfigFiles(config=config)
+    return _ConfigFiles(config=config, side_file=side_file, side=source.read(side_file, CONFIG_LIMIT_BYTES))
 
 
-def _parsed(source: ModelSource, content: bytes | None) -> ModelConfig | None:
-    return None if content is None else parse_config(content, source.model_id)
+def _parsed(source: ModelSource, found: _ConfigFiles | None) -> ModelConfig | None:
+    if found is None:
+        return None
+    quantization = None
+    if found.side_file is not None:
+        from hubvram.config.quantization import settings_of_file
+
+        quantization = settings_of_file(found.side, source.model_id, found.side_file)
+    return parse_config(found.config, source.model_id, quantization)
 
 
 def _headers_of(source: ModelSource, on_progress: OnProgress | None) -> Beginnings | ModelUnreadableError:

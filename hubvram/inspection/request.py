@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Final
 
-from hubvram.dtypes import KV_CACHE_BYTES, PRECISION_BITS
+from hubvram.dtypes import KV_CACHE_BYTES
 from hubvram.errors import UsageError
 from hubvram.hardware.accelerators import Accelerator, find_accelerator
 from hubvram.memory.weights import STORED
 from hubvram.memory.workload import Attention, Workload
-from hubvram.quantization.scheme import scheme_of
+from hubvram.quantization.precisions import check_precision
 from hubvram.units import parse_tokens
 
 
@@ -36,7 +36,7 @@ class Request:
                 raise UsageError(f"{field} cannot be {value!r}", f"it takes {words}")
         for precision in self.precisions:
             if precision != STORED:
-                scheme_of(precision)
+                check_precision(precision)
         if self.context == "fit" and not self.accelerators:
             raise UsageError("--context fit needs a GPU to fit", "add --gpu or --max-vram")
         if self.kv_cache_dtype is not None and self.kv_cache_dtype not in KV_CACHE_BYTES:
@@ -106,5 +106,5 @@ def _normal_precisions(precisions: str | Sequence[str]) -> tuple[str, ...]:
         precisions = (precisions,)
     wrong = next((precision for precision in precisions if not isinstance(precision, str)), None)
     if wrong is not None:
-        raise UsageError(f"{wrong!r} is no precision that hubvram knows", f"choose from {', '.join(PRECISION_BITS)}")
+        raise UsageError(f"{wrong!r} is no precision that hubvram knows", "`hubvram dtypes` lists them")
     return tuple(dict.fromkeys(precision.strip().lower() for precision in precisions))

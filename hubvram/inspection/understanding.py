@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from hubvram.architecture.attention import SlidingAttention
@@ -10,10 +11,11 @@ from hubvram.architecture.generic import derive
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.reconcile import Reconciliation, Status, reconcile
 from hubvram.architecture.roles import NotUnderstoodError
-from hubvram.checkpoint.tensors import Checkpoint
+from hubvram.checkpoint.tensors import Checkpoint, TensorInfo
 from hubvram.config.completed import can_complete, completed
 from hubvram.config.defaults import is_known
 from hubvram.config.reader import ModelConfig
+from hubvram.dtypes import COMPUTE_DTYPES
 from hubvram.sources.interface import CONFIG_FILE
 
 _DIMENSIONS: Final = (
@@ -30,7 +32,7 @@ def understand(config: ModelConfig | None, checkpoint: Checkpoint) -> tuple[Reco
     architecture = architecture_of(config)
     if architecture is None:
         return _by_shapes(config, checkpoint)
-    compared = reconcile(checkpoint, architecture, quantization_method=config.quantization_method)
+    compared = reconcile(checkpoint, architecture, declared=config.quantization)
     return compared, family_notes(config, architecture)
 
 
@@ -46,19 +48,32 @@ _BY_SHAPES: Final = (
 
 def _by_shapes(config: ModelConfig, checkpoint: Checkpoint) -> tuple[Reconciliation, tuple[str, ...]]:
     """For a type without a family: what the usual fields and the tensors make, if that meets every tensor."""
-    method = config.quantization_method
     try:
-        if method is not None:
-            raise NotUnderstoodError(f"packed by {method!r}, its shapes show no dimensions")
-        architecture = derive(completed(config.text), checkpoint.tensors, config.architectures)
-        compared = reconcile(checkpoint, architecture, by_shapes=True)
+        tensors = _logical(config, checkpoint)
+        architecture = derive(completed(config.text), tensors, config.architectures)
+        compared = reconcile(checkpoint, architecture, declared=config.quantization, by_shapes=True)
         if compared.status is not Status.SHAPE_MATCHED:
             wrong = ", ".join(compared.differences or compared.strangers[:1]) or "packed tensors"
             raise NotUnderstoodError(f"{wrong} do not add up")
     except NotUnderstoodError as error:
-        unknown = reconcile(checkpoint, None, quantization_method=method)
+        unknown = reconcile(checkpoint, None, declared=config.quantization)
         return unknown, _unknown(config, str(error))
     return compared, _by_shapes_notes(config, architecture)
+
+
+def _logical(config: ModelConfig, checkpoint: Checkpoint) -> Sequence[TensorInfo]:
+    """The tensors as a model that is not quantized has them. Raises NotUnderstoodError."""
+    if config.quantization is None and all(kind.dtype in COMPUTE_DTYPES for kind in checkpoint.kinds):
+        return checkpoint.tensors
+    from hubvram.checkpoint.logical import logical_tensors
+
+    found = []
+    for name, shape in logical_tensors(checkpoint, config.quantization):
+        if shape is None:
+            method = config.quantization_method or "packed tensors"
+            raise NotUnderstoodError(f"packed by {method!r}, its shapes show no dimensions")
+        found.append(TensorInfo(name=name, dtype="", shape=shape, stored_bytes=0, file=""))
+    return found
 
 
 def _by_shapes_notes(config: ModelConfig, architecture: Architecture) -> tuple[str, ...]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 
+from hubvram.architecture.layers import Architecture
 from hubvram.architecture.reconcile import Reconciliation, Status
 from hubvram.checkpoint.components import Component
 from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.checkpoint.totals import Totals
-from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, PRECISION_BITS, SAFETENSORS_BITS, nominal_weight_bytes
+from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, SAFETENSORS_BITS, nominal_weight_bytes
 from hubvram.memory.estimate import Basis, MemoryComponent, exact
-from hubvram.quantization.scheme import KEPT_BITS, QuantizationScheme, scheme_of
+from hubvram.quantization.scheme import KEPT_BITS, QuantizationScheme, Weighed, has_fused_experts
+from hubvram.quantization.schemes import ON_LOAD, SCHEMES
 from hubvram.units import size
 
 STORED = "stored"
@@ -71,41 +73,60 @@ def stored_compute_dtype(checkpoint: Checkpoint | Totals) -> str | None:
     return next((COMPUTE_DTYPES[dtype] for dtype in checkpoint.by_dtype() if dtype in COMPUTE_DTYPES), None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoWeights:
+    """Why there is no figure for a precision, as a clause."""
+
+    reason: str
+
+
 def deployed_weights(
     precision: str,
     reconciliation: Reconciliation,
     checkpoint: Checkpoint | None,
     compute_dtype: str | None,
-) -> Weights | None:
-    """The weights as a tool would deploy them at `precision`; None where they cannot be known.
+) -> Weights | NoWeights:
+    """The weights as a tool would deploy them at one of the SCHEMES.
 
     With an architecture that the files agree with, its layers' matrices are packed; else matrices are told by
     their names and shapes.
     """
-    scheme = scheme_of(precision)
+    scheme = SCHEMES[precision]
     loaded = reconciliation.loaded_parameters
     architecture = None if reconciliation.status is Status.UNRECONCILED else reconciliation.architecture
-    note = ""
     if scheme.everything:
-        weight_bytes = nominal_weight_bytes(loaded, scheme.weight_bits)
+        weighed, notes = Weighed(size_bytes=nominal_weight_bytes(loaded, scheme.bits)), []
     elif architecture is not None:
-        weight_bytes = scheme.weight_bytes(architecture, loaded)
+        weighed = scheme.weigh(architecture, loaded)
+        notes = list(_about(scheme, weighed, architecture, loaded))
     elif checkpoint is not None:
-        weight_bytes = _by_shape(scheme, checkpoint, loaded)
-        note = "which tensors are matrices was judged by their names and shapes"
+        weighed = _by_shape(scheme, checkpoint, loaded)
+        notes = ["which tensors are matrices was judged by their names and shapes"]
     else:
-        return None
+        return NoWeights(reason="what a tool would write depends on layers that are not known here")
     return Weights(
         precision=precision,
         scheme=scheme.name,
         description=scheme.description,
-        compute_dtype=precision if precision in COMPUTE_BYTES else _sixteen_bit(compute_dtype),
-        nominal_bytes=nominal_weight_bytes(reconciliation.total, PRECISION_BITS[precision]),
-        component=exact("weights", weight_bytes, Basis.DERIVED, note),
+        compute_dtype=precision if precision in COMPUTE_BYTES else sixteen_bit(compute_dtype),
+        nominal_bytes=nominal_weight_bytes(reconciliation.total, scheme.bits),
+        component=exact("weights", weighed.size_bytes, Basis.DERIVED, "; ".join(notes)),
     )
 
 
-def _sixteen_bit(compute_dtype: str | None) -> str:
+def _about(scheme: QuantizationScheme, weighed: Weighed, architecture: Architecture, parameters: int) -> Iterator[str]:
+    """What else the reader of the figure has to know."""
+    if weighed.refused:
+        yield f"{weighed.refused:,} matrices are of a shape that {scheme.name} cannot pack, and stay 16 bit"
+    on_load = SCHEMES.get(f"{scheme.name}{ON_LOAD}")
+    if on_load is not None and has_fused_experts(architecture):
+        yield (
+            "this is a published file, whose experts are packed; quantized on load, transformers 5 leaves experts in "
+            f"16 bit: {size(on_load.weigh(architecture, parameters).size_bytes)} (--dtype {on_load.name})"
+        )
+
+
+def sixteen_bit(compute_dtype: str | None) -> str:
     """What stays 16 bit beside quantized weights computes in: fp16 where the files say so, else bf16."""
     return "fp16" if compute_dtype == "fp16" else "bf16"
 
@@ -113,12 +134,18 @@ def _sixteen_bit(compute_dtype: str | None) -> str:
 _KEPT = frozenset({Component.EMBEDDING, Component.HEAD, Component.NORM, Component.ROUTER})
 
 
-def _by_shape(scheme: QuantizationScheme, checkpoint: Checkpoint, parameters: int) -> int:
+def _by_shape(scheme: QuantizationScheme, checkpoint: Checkpoint, parameters: int) -> Weighed:
     """A generic reading of the headers: each matrix (last dimension in, the ones before it out) is packed."""
-    packed_parameters = packed_bytes = 0
+    packed_bytes = packed = refused = 0
     for kind in checkpoint.kinds:
         elements = prod(kind.shape)
-        if len(kind.shape) >= 2 and elements and kind.component not in _KEPT:
-            packed_parameters += kind.parameters
-            packed_bytes += len(kind.members) * scheme.matrix_bytes(elements // kind.shape[-1], kind.shape[-1])
-    return packed_bytes + max(0, parameters - packed_parameters) * KEPT_BITS // 8
+        if len(kind.shape) < 2 or not elements or kind.component in _KEPT:
+            continue
+        matrix_bytes = scheme.matrix(elements // kind.shape[-1], kind.shape[-1])
+        if matrix_bytes is None:
+            refused += len(kind.members)
+        else:
+            packed_bytes += len(kind.members) * matrix_bytes
+            packed += kind.parameters
+    kept_bytes = max(0, parameters - packed) * KEPT_BITS // 8
+    return Weighed(size_bytes=packed_bytes + kept_bytes, refused=refused)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hubvram.architecture.attention import FullAttention, LatentAttention
 from hubvram.architecture.layers import Architecture, LayerGroup, Stack
@@ -20,6 +20,9 @@ from hubvram.memory.engines import transformers as engine
 from hubvram.memory.estimate import MemoryEstimate
 from hubvram.reports.failures import SCHEMA_VERSION
 
+if TYPE_CHECKING:
+    from hubvram.inspection.quantization import QuantizationFacts
+
 
 def as_json(found: Inspection) -> dict[str, Any]:
     """The whole answer. Sizes are in bytes, lengths in tokens."""
@@ -34,7 +37,7 @@ def as_json(found: Inspection) -> dict[str, Any]:
         "library": model.library,
         "checkpoint": _checkpoint(model.checkpoint or model.totals),
         "parameters": _parameters(model),
-        "quantization": {"method": model.quantization_method} if model.quantization_method else None,
+        "quantization": _quantization(model.quantization) if model.quantization else None,
         "architecture": _architecture(model.architecture) if model.architecture else None,
         "workload": _workload(found),
         "estimates": [_estimate(estimate, fits) for estimate, fits in zip(found.estimates, found.fits, strict=True)],
@@ -80,6 +83,35 @@ def _parameters(model: Model) -> dict[str, Any]:
         "strangers": list(compared.strangers),
         "hub_total": compared.hub_total,
         "scope": compared.scope,
+    }
+
+
+def _quantization(facts: QuantizationFacts) -> dict[str, Any]:
+    declared = facts.declared
+    return {
+        "method": facts.method,
+        "declared_in": declared.file if declared else None,
+        "declared_format": declared.format if declared else None,
+        "declared_bits": declared.bits if declared else None,
+        "declared_group_size": declared.group_size if declared else None,
+        "declared_kv_cache_dtype": declared.kv_cache_dtype if declared else None,
+        "layouts": [
+            {
+                "name": layout.name,
+                "checked": layout.checked.value,
+                "parameters": layout.parameters,
+                "bytes": layout.stored_bytes,
+            }
+            for layout in facts.layouts
+        ],
+        "unknown_tensors": facts.unknown_tensors,
+        "packed_parameters": facts.packed_parameters,
+        "packed_bytes": facts.packed_bytes,
+        "bits_per_packed_weight": facts.bits_per_packed_weight,
+        "bits_per_weight": facts.bits_per_weight,
+        "kept": [
+            {"component": kept.component.value, "parameters": kept.parameters, "of": kept.of} for kept in facts.kept
+        ],
     }
 
 

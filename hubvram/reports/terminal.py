@@ -13,10 +13,12 @@ from hubvram.memory.engines import transformers as engine
 from hubvram.memory.estimate import Basis, MemoryEstimate
 from hubvram.memory.weights import STORED
 from hubvram.reports.dimensions import dimensions
+from hubvram.reports.packed import packed_line, stored_name
 from hubvram.reports.table import WIDTH, align
 from hubvram.units import count, gib, size
 
 _LONGEST_NAME: Final = 100
+_LONGEST_LABEL: Final = 12  # of a row, so that sizes have room for two decimals
 
 _STATUS: Final = {
     Status.RECONCILED: "reconciled: config.json and the file headers agree",
@@ -53,7 +55,7 @@ def _title(model: Model) -> list[str]:
     if stored is not None:
         files = len(stored.files)
         facts.append(f"{files} safetensors file{'s' if files != 1 else ''}")
-    facts.append(_short(model.stored.scheme))
+    facts.append(_short(stored_name(model)))
     if model.listed_bytes is not None:
         facts.append(f"{size(model.listed_bytes)} {'to download' if model.requested_revision else 'on disk'}")
     compared = model.reconciliation
@@ -61,6 +63,7 @@ def _title(model: Model) -> list[str]:
         f"{_short(model.model_id)}{at}",
         *_wrap(", ".join(facts), indent=0),
         *_wrap(f"{compared.total:,} parameters{_active(model)}, {_STATUS[compared.status]}", indent=0),
+        *(_wrap(packed_line(model.quantization), indent=0) if model.quantization else ()),
     ]
 
 
@@ -95,7 +98,7 @@ def _table(found: Inspection) -> list[str]:
         rows: list[tuple[str, ...]] = [("", *_COLUMNS)]
         for estimate in _shown(found):
             marker = "> " if estimate.precision in marked else "  "
-            rows.append((marker + _label(estimate), *_cells(estimate, decimals)))
+            rows.append((marker + _label(found, estimate), *_cells(estimate, decimals)))
         lines = align(rows, gap=gap)
         if max(map(len, lines)) <= WIDTH:
             break
@@ -125,12 +128,14 @@ def _headline(found: Inspection) -> str:
     return "Memory in GiB for " + ", ".join(parts)
 
 
-def _label(estimate: MemoryEstimate) -> str:
-    """A precision's name; what is stored in several types is named in the title."""
+def _label(found: Inspection, estimate: MemoryEstimate) -> str:
+    """A precision's name; what is stored in several types is named in the title, and so are long names."""
     if estimate.precision != STORED:
         return estimate.precision
     word = STORED if estimate.components[0].basis is Basis.READ else "config"  # where no header was read
-    return word if "+" in estimate.scheme else f"{word} {estimate.scheme}"
+    name = stored_name(found.model)
+    label = f"{word} {name}"
+    return word if "+" in name or len(label) > _LONGEST_LABEL else label
 
 
 def _cells(estimate: MemoryEstimate, decimals: int) -> tuple[str, ...]:
@@ -153,14 +158,16 @@ def _footnotes(found: Inspection) -> list[str]:
     deciding = _shown(found)[-1] if found.requested_precisions else found.stored_estimate
     peak = next((moment for moment in deciding.instants if moment.name == deciding.peak), None)
     shown = set(found.requested_precisions or ("int4",)) - {STORED}
-    lines = [estimate.scheme_description for estimate in found.estimates if estimate.precision in shown]
+    lines: list[str] = []
+    for estimate in (estimate for estimate in found.estimates if estimate.precision in shown):
+        lines += filter(None, (estimate.scheme_description, estimate.components[0].note))
     runtime = next(c for c in found.stored_estimate.components if c.name == "runtime")
     lines.append(
         f"runtime (CUDA context, workspaces) is assumed, {gib(runtime.low_bytes)} to {gib(runtime.high_bytes)}; "
         "rule x1.2 is what people usually calculate: parameters x bytes x 1.2"
     )
     if peak is not None:
-        lines.append(f"the peak of {_label(deciding)} is {peak.explanation}")
+        lines.append(f"the peak of {_label(found, deciding)} is {peak.explanation}")
     return ["", *(line for text in dict.fromkeys(lines) for line in _wrap(text))]
 
 
@@ -172,7 +179,7 @@ def _fits(found: Inspection) -> list[str]:
     deciding = found.requested_precisions or (STORED, "int4")
     for estimate, fits in zip(found.estimates, found.fits, strict=True):
         if estimate.precision in deciding:
-            lines += _verdicts(f"Fits ({_label(estimate)})", fits)
+            lines += _verdicts(f"Fits ({_label(found, estimate)})", fits)
     return lines
 
 

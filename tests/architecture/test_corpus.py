@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import lzma
 from functools import cache
+from math import prod
 from typing import Any
 
 import pytest
 
+from benchmarks.quantized import as_the_hub_counts
 from hubvram.architecture.families import described
 from hubvram.architecture.reconcile import Status
-from hubvram.checkpoint.packing import METHODS
-from hubvram.checkpoint.tensors import Checkpoint
+from hubvram.dtypes import SAFETENSORS_BITS
 from hubvram.inspection import Model, read_model
 from tests.samples import CORPUS, corpus_config, corpus_repos, corpus_source, needs_corpus
 
@@ -29,37 +31,21 @@ def known_repos() -> list[str]:
     return [repo for repo in repos if described(corpus_config(repo)) is not None]
 
 
-def is_packed(repo: str) -> bool:
-    """Whether a repo is quantized by a method whose tensors are not unpacked yet."""
-    method = corpus_config(repo).quantization_method
-    # Some name it in hf_quant_config.json only.
-    return method not in (None, *METHODS) or (method is None and repo in corpus_repos("hf_quant_config.json"))
+def is_quantized(repo: str) -> bool:
+    """Some say so in hf_quant_config.json only."""
+    return corpus_config(repo).quantization is not None or repo in corpus_repos("hf_quant_config.json")
 
 
-EXACT = [repo for repo in known_repos() if not is_packed(repo)]
-PACKED = [repo for repo in known_repos() if is_packed(repo)]
+QUANTIZED = [repo for repo in known_repos() if is_quantized(repo)]
 
 
 def read(repo: str) -> Model:
     return read_model(corpus_source(repo))
 
 
-def as_published(repo: str, checkpoint: Checkpoint, total: int) -> int:
-    """The count on the basis on which the Hub made it: for most, all elements that are stored."""
-    basis = manifest()[repo]["equal_basis"] or "raw sum of elements"
-    scalars = sum(tensor.shape == () for tensor in checkpoint.tensors)
-    floats = checkpoint.by_dtype().get("F32")
-    return {
-        "raw sum of elements": checkpoint.elements,
-        "0-dim tensors counted as 0": checkpoint.elements - scalars,
-        "without F32 tensors": checkpoint.elements - (floats.elements if floats else 0),
-        "mxfp4 blocks x2, scales dropped": total,
-    }[basis]
-
-
 def test_there_is_something_to_compare_with() -> None:
-    assert len(EXACT) >= 128
-    assert len(PACKED) >= 11
+    assert len(known_repos()) >= 139
+    assert len(QUANTIZED) >= 21
 
 
 @pytest.mark.parametrize("repo", corpus_repos("headers.json.xz"))
@@ -68,18 +54,35 @@ def test_every_repo_that_names_its_type_has_a_family(repo: str) -> None:
         assert repo in known_repos()
 
 
-@pytest.mark.parametrize("repo", EXACT)
+def assert_quantized(repo: str, model: Model) -> None:
+    """What holds of all quantized repos, to the last byte."""
+    facts, checkpoint = model.quantization, model.checkpoint
+    assert facts is not None and checkpoint is not None
+    assert facts.unknown_tensors == 0 and facts.packed_parameters and facts.packed_bytes
+    headers = json.loads(lzma.decompress((CORPUS / "repos" / repo.replace("/", "__") / "headers.json.xz").read_bytes()))
+    stored = [entry for tensors in headers.values() for name, entry in tensors.items() if name != "__metadata__"]
+    data_bytes = sum(prod(shape) * SAFETENSORS_BITS[dtype] // 8 for dtype, shape in stored)
+    assert checkpoint.stored_bytes == facts.stored_bytes == data_bytes
+    assert facts.bits_per_weight == 8 * data_bytes / model.reconciliation.total
+    assert facts.packed_parameters + sum(kept.parameters for kept in facts.kept) == model.reconciliation.total
+    # The files say what their configuration says.
+    assert not any("the tensors decide" in note or "no tensor is packed" in note for note in model.notes)
+
+
+@pytest.mark.parametrize("repo", known_repos())
 def test_published_models_are_reconciled(repo: str) -> None:
     model = read(repo)
     compared, published = model.reconciliation, manifest()[repo]["published_params_total"]
-    assert model.checkpoint is not None
     assert compared.status is Status.RECONCILED, compared.differences
     assert compared.difference == 0
     assert compared.scope == "all"
     assert sum(compared.by_component.values()) == compared.total
+    assert (model.quantization is not None) == is_quantized(repo)
+    if model.quantization is not None:
+        assert_quantized(repo, model)
     # For a few repos the Hub's total is not known; of Kimi-K2, nobody knows how it was made.
     if published is not None and repo != "moonshotai/Kimi-K2-Instruct":
-        assert as_published(repo, model.checkpoint, compared.total) == published
+        assert as_the_hub_counts(model, manifest()[repo]["equal_basis"]) == published
 
 
 def test_a_second_copy_of_the_weights_is_left_out() -> None:
@@ -92,14 +95,20 @@ def test_a_second_copy_of_the_weights_is_left_out() -> None:
     assert model.reconciliation.total == 7_248_023_552
 
 
-@pytest.mark.parametrize("repo", PACKED)
-def test_quantized_models_are_said_to_be(repo: str) -> None:
+@pytest.mark.parametrize(
+    ("repo", "dtype"),
+    [
+        ("nvidia/Llama-3.1-70B-Instruct-FP8", "fp8"),
+        ("nvidia/Qwen3-8B-NVFP4", "fp8"),
+        ("RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8", None),
+        ("Qwen/Qwen2.5-7B-Instruct-AWQ", None),
+    ],
+)
+def test_a_declared_kv_cache(repo: str, dtype: str | None) -> None:
     model = read(repo)
-    compared = model.reconciliation
-    assert compared.status is Status.QUANTIZED
-    assert compared.difference is None
-    assert compared.total == sum(compared.by_component.values())
-    assert any(note.startswith("quantized (") for note in model.notes)
+    assert model.quantization is not None and model.quantization.declared is not None
+    assert model.quantization.declared.kv_cache_dtype == dtype
+    assert any("--kv-dtype fp8" in note for note in model.notes) == (dtype is not None)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from hubvram.architecture.attention import SlidingAttention
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.reconcile import Reconciliation, Status
+from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.inspection.understanding import understand
 from tests.samples import SMALL_LLAMA, attention_of, checkpoint_of, config_of, llama_tensors, small_llama
 
@@ -409,8 +410,28 @@ def test_layers_without_all_of_attention() -> None:
         refused({name: shape for name, shape in LLAMA.items() if missing not in name})
 
 
-def test_packed_tensors_show_nothing() -> None:
-    assert "gptq" in refused(LLAMA, {**CONFIG, "quantization_config": {"quant_method": "gptq"}})
+def packed(**endings: tuple[str, tuple[int, ...]]) -> Checkpoint:
+    """With other tensors in the place of one matrix."""
+    module = "model.layers.0.mlp.down_proj"
+    shapes = {name: shape for name, shape in LLAMA.items() if name != f"{module}.weight"}
+    beside = {f"{module}.{ending.replace('__', '.')}": tensor for ending, tensor in endings.items()}
+    shapes |= {name: shape for name, (_, shape) in beside.items()}
+    return checkpoint_of(shapes, {name: dtype for name, (dtype, _) in beside.items()})
+
+
+def test_packed_tensors_show_what_they_hold() -> None:
+    words = packed(qweight=("I32", (12, 64)), qzeros=("I32", (1, 8)), scales=("F16", (1, 64)), g_idx=("I32", (96,)))
+    found, notes = understand(config_of({**CONFIG, "quantization_config": {"quant_method": "gptq"}}), words)
+    assert found.status is Status.SHAPE_MATCHED, notes
+    assert found.total == small_llama().parameters
+
+
+def test_packed_tensors_that_show_no_shape() -> None:
+    tensors = packed(weight=("U8", (64 * 96 // 2, 1)), weight__absmax=("F32", (96,)), weight__quant_map=("F32", (16,)))
+    found, notes = understand(config_of(CONFIG), tensors)
+    assert found.status is Status.UNKNOWN_ARCHITECTURE
+    assert "packed by 'packed tensors', its shapes show no dimensions" in notes[0]
+    assert found.total == small_llama().parameters
 
 
 HOSTILE: Final[tuple[Any, ...]] = (True, -1, 0, 2**62, 10**30, 1.5, "x", [], [1], ["x"], [2**62, 0], {}, {"a": 1})

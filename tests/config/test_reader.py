@@ -64,7 +64,7 @@ def test_a_plain_config() -> None:
         model_type="llama",
         architectures=("LlamaForCausalLM",),
         dtype="bf16",
-        quantization_method=None,
+        quantization=None,
         whole=config.text,
         text=config.text,
         text_model_type="llama",

@@ -277,7 +277,15 @@ def test_a_quantized_model_is_noted(tmp_path: Path) -> None:
 
 def test_packed_tensors_without_a_method(tmp_path: Path) -> None:
     model = read_model(LocalSource(write_model(tmp_path, dtypes={"model.layers.0.mlp.up_proj.weight": "F8_E4M3"})))
+    assert model.reconciliation.status is Status.RECONCILED
+    assert model.quantization_method == "fp8"
+    assert model.notes == ("no configuration says that weights are packed; by the tensors it is fp8",)
+
+
+def test_packed_in_no_known_way_and_without_a_method(tmp_path: Path) -> None:
+    model = read_model(LocalSource(write_model(tmp_path, dtypes={"model.layers.0.mlp.up_proj.weight": "I16"})))
     assert model.notes[0].startswith("quantized (packed tensors): ")
+    assert model.quantization is None
 
 
 @pytest.mark.parametrize(("dtype", "name"), [("F16", "fp16"), ("BF16", "bf16"), ("F32", "fp32"), ("F64", "fp64")])

@@ -12,7 +12,7 @@ from hubvram.errors import UnsupportedOptionError
 from hubvram.inspection import weights_of
 from hubvram.memory.estimate import Basis, MemoryEstimate
 from hubvram.memory.estimator import estimate_memory
-from hubvram.memory.weights import STORED
+from hubvram.memory.weights import STORED, Weights
 from hubvram.memory.workload import Attention, Workload
 from tests.samples import NAMES, fixture_model, workload_of
 
@@ -30,7 +30,7 @@ attentions = st.sampled_from([Attention.AUTO, Attention.EAGER, Attention.FLASH])
 def estimate(name: str, precision: str, workload: Workload) -> MemoryEstimate:
     model = fixture_model(name)
     weights = weights_of(model, precision)
-    assert weights is not None
+    assert isinstance(weights, Weights)
     return estimate_memory(weights, model.architecture, workload)
 
 

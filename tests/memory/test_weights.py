@@ -6,8 +6,8 @@ import pytest
 
 from hubvram.architecture.reconcile import reconcile
 from hubvram.memory.estimate import Basis
-from hubvram.memory.weights import STORED, Weights, deployed_weights, stored_compute_dtype, stored_weights
-from tests.samples import checkpoint_of, fixture_model, llama_tensors, small_llama
+from hubvram.memory.weights import STORED, NoWeights, Weights, deployed_weights, stored_compute_dtype, stored_weights
+from tests.samples import checkpoint_of, declared, fixture_model, llama_tensors, small_llama
 
 SMALL = small_llama()
 MASK = "model.layers.0.attn.bias"
@@ -17,7 +17,7 @@ def deployed(precision: str, *, compute_dtype: str | None = "bf16") -> Weights:
     checkpoint = checkpoint_of(llama_tensors(SMALL))
     compared = reconcile(checkpoint, SMALL)
     weights = deployed_weights(precision, compared, checkpoint, compute_dtype)
-    assert weights is not None
+    assert isinstance(weights, Weights)
     return weights
 
 
@@ -50,7 +50,7 @@ def test_packed_weights_compute_in_what_stands_beside_them() -> None:
     packed = {name: "I32" for name in llama_tensors(SMALL) if "_proj" in name}
     checkpoint = checkpoint_of(llama_tensors(SMALL), packed | {"lm_head.weight": "F16"})
     assert stored_compute_dtype(checkpoint) == "bf16"
-    weights = stored_weights(checkpoint, reconcile(checkpoint, SMALL, quantization_method="gptq"), None)
+    weights = stored_weights(checkpoint, reconcile(checkpoint, SMALL, declared=declared("gptq")), None)
     assert weights.nominal_bytes is None, "no precision is nominal for packed tensors"
     assert weights.component.size_bytes == checkpoint.stored_bytes
 
@@ -89,7 +89,7 @@ def test_without_an_architecture_matrices_are_told_by_name_and_shape() -> None:
     unknown = reconcile(checkpoint, None)
     for precision in ("fp32", "bf16", "fp8", "int8", "int4"):
         weights = deployed_weights(precision, unknown, checkpoint, "bf16")
-        assert weights is not None
+        assert isinstance(weights, Weights)
         # Of a llama, the names tell everything that the architecture does.
         assert weights.component.size_bytes == deployed(precision).component.size_bytes
         assert weights.component.basis is Basis.DERIVED
@@ -105,14 +105,14 @@ def test_a_config_that_the_files_do_not_bear_out_is_not_believed() -> None:
     for precision in ("bf16", "int8", "int4"):
         weights = deployed_weights(precision, compared, checkpoint, "bf16")
         by_shape = deployed_weights(precision, as_if_unknown, checkpoint, "bf16")
-        assert weights is not None and by_shape is not None
+        assert isinstance(weights, Weights) and isinstance(by_shape, Weights)
         assert 0 < weights.component.size_bytes == by_shape.component.size_bytes < 2 * compared.total + 1
 
 
 def test_a_checkpoint_of_integers_computes_in_what_its_config_says() -> None:
     names = llama_tensors(SMALL)
     checkpoint = checkpoint_of(names, dict.fromkeys(names, "I8"))
-    compared = reconcile(checkpoint, SMALL, quantization_method="gptq")
+    compared = reconcile(checkpoint, SMALL, declared=declared("gptq"))
     assert stored_weights(checkpoint, compared, "fp16").compute_dtype == "fp16"
 
 
@@ -120,9 +120,9 @@ def test_without_headers_only_plain_precisions_are_known() -> None:
     checkpoint = checkpoint_of(llama_tensors(SMALL))
     unknown = reconcile(checkpoint, None)
     plain = deployed_weights("fp32", unknown, None, "bf16")
-    assert plain is not None
+    assert isinstance(plain, Weights)
     assert plain.component.size_bytes == 4 * SMALL.parameters
-    assert deployed_weights("int4", unknown, None, "bf16") is None
+    assert isinstance(deployed_weights("int4", unknown, None, "bf16"), NoWeights)
 
 
 def test_llama_70b_nominally() -> None:
@@ -130,7 +130,7 @@ def test_llama_70b_nominally() -> None:
     nominal = {}
     for precision in ("fp32", "fp16", "int8", "int4"):
         weights = deployed_weights(precision, model.reconciliation, model.checkpoint, model.stored.compute_dtype)
-        assert weights is not None
+        assert isinstance(weights, Weights)
         nominal[precision] = weights.nominal_bytes
     assert nominal == {
         "fp32": 282_214_825_984,

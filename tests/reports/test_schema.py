@@ -15,7 +15,7 @@ from hubvram.architecture import attention, mlp, parts, recurrent
 from hubvram.architecture.parts import Part
 from hubvram.architecture.reconcile import Ground, Status
 from hubvram.checkpoint.components import Component
-from hubvram.dtypes import COMPUTE_BYTES, KV_CACHE_BYTES, PRECISION_BITS, SAFETENSORS_BITS
+from hubvram.dtypes import COMPUTE_BYTES, KV_CACHE_BYTES, SAFETENSORS_BITS
 from hubvram.errors import HubvramError
 from hubvram.inspection import Model, inspect_model, read_model
 from hubvram.memory.estimate import Basis
@@ -135,7 +135,6 @@ def test_its_tables_are_those_of_the_code() -> None:
     assert _enum("parameters", "ground") == set(Ground)
     assert _enum("component", "basis") == set(Basis)
     assert _enum("workload", "attention") == {*Attention, None} - {Attention.AUTO}
-    assert _enum("estimate", "precision") == {"stored", *PRECISION_BITS}
     assert _enum("estimate", "compute_dtype") == {*COMPUTE_BYTES, None}
     assert _enum("estimate", "kv_cache_dtype") == {*COMPUTE_BYTES, *KV_CACHE_BYTES, None}
     assert set(DEFS["checkpoint"]["properties"]["dtypes"]["propertyNames"]["enum"]) == set(SAFETENSORS_BITS)
