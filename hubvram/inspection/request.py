@@ -12,7 +12,7 @@ from hubvram.errors import UsageError
 from hubvram.hardware.accelerators import Accelerator, find_accelerator
 from hubvram.memory.weights import STORED
 from hubvram.memory.workload import Attention, Workload
-from hubvram.quantization.precisions import check_precision
+from hubvram.quantization.precisions import check_precision, normal_precision
 from hubvram.units import parse_tokens
 
 
@@ -107,4 +107,4 @@ def _normal_precisions(precisions: str | Sequence[str]) -> tuple[str, ...]:
     wrong = next((precision for precision in precisions if not isinstance(precision, str)), None)
     if wrong is not None:
         raise UsageError(f"{wrong!r} is no precision that hubvram knows", "`hubvram dtypes` lists them")
-    return tuple(dict.fromkeys(precision.strip().lower() for precision in precisions))
+    return tuple(dict.fromkeys(map(normal_precision, precisions)))

@@ -9,7 +9,7 @@ from math import prod
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.reconcile import Reconciliation, Status
 from hubvram.checkpoint.components import Component
-from hubvram.checkpoint.tensors import Checkpoint
+from hubvram.checkpoint.tensors import Checkpoint, Kind
 from hubvram.checkpoint.totals import Totals
 from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, SAFETENSORS_BITS, nominal_weight_bytes
 from hubvram.memory.estimate import Basis, MemoryComponent, exact
@@ -94,13 +94,20 @@ def deployed_weights(
     scheme = SCHEMES[precision]
     loaded = reconciliation.loaded_parameters
     architecture = None if reconciliation.status is Status.UNRECONCILED else reconciliation.architecture
+    unpacked = reconciliation.unpacked
+    if architecture is None and unpacked is not None and unpacked.unknown:
+        return NoWeights(
+            reason="its tensors are packed in a way that is not known, and no architecture tells their weights"
+        )
     if scheme.everything:
         weighed, notes = Weighed(size_bytes=nominal_weight_bytes(loaded, scheme.bits)), []
     elif architecture is not None:
         weighed = scheme.weigh(architecture, loaded)
         notes = list(_about(scheme, weighed, architecture, loaded))
+    elif unpacked is not None and any(packed.shape is None for packed in unpacked.packed):
+        return NoWeights(reason="its packed tensors do not show the shapes of their matrices")
     elif checkpoint is not None:
-        weighed = _by_shape(scheme, checkpoint, loaded)
+        weighed = _by_shape(scheme, unpacked.parameters if unpacked else checkpoint.kinds, loaded)
         notes = ["which tensors are matrices was judged by their names and shapes"]
     else:
         return NoWeights(reason="what a tool would write depends on layers that are not known here")
@@ -134,10 +141,10 @@ def sixteen_bit(compute_dtype: str | None) -> str:
 _KEPT = frozenset({Component.EMBEDDING, Component.HEAD, Component.NORM, Component.ROUTER})
 
 
-def _by_shape(scheme: QuantizationScheme, checkpoint: Checkpoint, parameters: int) -> Weighed:
+def _by_shape(scheme: QuantizationScheme, kinds: Iterable[Kind], parameters: int) -> Weighed:
     """A generic reading of the headers: each matrix (last dimension in, the ones before it out) is packed."""
     packed_bytes = packed = refused = 0
-    for kind in checkpoint.kinds:
+    for kind in kinds:
         elements = prod(kind.shape)
         if len(kind.shape) < 2 or not elements or kind.component in _KEPT:
             continue

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from hubvram.errors import UsageError
 from hubvram.quantization.schemes import SCHEMES
+
+ALIASES: Final[Mapping[str, str]] = {"q3_k": "q3_k_m", "q4_k": "q4_k_m", "q5_k": "q5_k_m"}
+"""llama-quantize's short names -> what they mean."""
+
+
+def normal_precision(text: str) -> str:
+    """A name as the tables have it."""
+    name = text.strip().lower()
+    return ALIASES.get(name, name)
 
 
 def check_precision(name: str) -> None:

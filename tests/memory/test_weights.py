@@ -125,6 +125,29 @@ def test_without_headers_only_plain_precisions_are_known() -> None:
     assert isinstance(deployed_weights("int4", unknown, None, "bf16"), NoWeights)
 
 
+def test_packed_in_an_unknown_way_there_is_no_figure_without_an_architecture() -> None:
+    names = llama_tensors(SMALL)
+    checkpoint = checkpoint_of(names, dict.fromkeys(names, "I32"))
+    unknown = reconcile(checkpoint, None)
+    for precision in ("bf16", "int4"):
+        found = deployed_weights(precision, unknown, checkpoint, "bf16")
+        assert isinstance(found, NoWeights) and "packed in a way that is not known" in found.reason
+
+
+def test_what_is_packed_without_showing_its_shape_is_not_packed_again() -> None:
+    """bitsandbytes in 4 bit: the number of weights is known, the rows and columns are not."""
+    module = "model.layers.0.mlp.up_proj.weight"
+    shapes = {module: (64 * 64 // 2, 1), f"{module}.absmax": (64,), f"{module}.quant_map": (16,)}
+    shapes[f"{module}.quant_state.bitsandbytes__nf4"] = (80,)
+    types = dict.fromkeys((module, f"{module}.quant_state.bitsandbytes__nf4"), "U8")
+    checkpoint = checkpoint_of(shapes, types | dict.fromkeys((f"{module}.absmax", f"{module}.quant_map"), "F32"))
+    unknown = reconcile(checkpoint, None)
+    assert unknown.total == 64 * 64
+    plain = deployed_weights("bf16", unknown, checkpoint, "bf16")
+    assert isinstance(plain, Weights) and plain.component.size_bytes == 2 * 64 * 64
+    assert isinstance(deployed_weights("int4", unknown, checkpoint, "bf16"), NoWeights)
+
+
 def test_llama_70b_nominally() -> None:
     model = fixture_model("meta-llama--Llama-3.1-70B")
     nominal = {}

@@ -6,7 +6,7 @@ import pytest
 
 from hubvram.dtypes import PRECISION_BITS
 from hubvram.errors import UsageError
-from hubvram.quantization.precisions import check_precision, described, is_gguf, nominal_bits
+from hubvram.quantization.precisions import ALIASES, check_precision, described, is_gguf, nominal_bits, normal_precision
 
 
 @pytest.mark.parametrize("name", ["int3", "", "stored", "int4-g64", "Q4_K_M", "q4_k_xl"])
@@ -26,6 +26,17 @@ def test_every_name_is_described_and_none_twice() -> None:
         check_precision(name)
         assert nominal_bits(name) == bits == PRECISION_BITS.get(name, bits)
         assert text and "\n" not in text
+
+
+def test_llama_quantizes_short_names_are_understood() -> None:
+    assert [normal_precision(name) for name in ("Q4_K", " q3_k", "Q5_K_S", "INT4")] == [
+        "q4_k_m",
+        "q3_k_m",
+        "q5_k_s",
+        "int4",
+    ]
+    for name in ALIASES:
+        check_precision(normal_precision(name))
 
 
 def test_gguf_is_what_is_no_scheme() -> None:

@@ -253,6 +253,3 @@ MIXTURES: Final[Mapping[str, Mixture]] = {
     "mxfp4_moe": Mixture(base="mxfp4", but="for the experts, everything else Q8_0", head="q8_0"),
 }
 """Name -> what it is, from large to small; the last is for models with experts."""
-
-ALIASES: Final[Mapping[str, str]] = {"q3_k": "q3_k_m", "q4_k": "q4_k_m", "q5_k": "q5_k_m"}
-"""llama-quantize's own short names."""

@@ -10,7 +10,7 @@ from typing import Final
 from hubvram.errors import UsageError
 from hubvram.quantization.gguf.facts import GgufFacts
 from hubvram.quantization.gguf.layout import TIED_HEAD, GgufLayout, layout_of
-from hubvram.quantization.gguf.mixtures import ALIASES, LLAMA_CPP, MIXTURES, Mixture
+from hubvram.quantization.gguf.mixtures import LLAMA_CPP, MIXTURES, Mixture
 from hubvram.quantization.gguf.reasons import NotPossible, NotPossibleError
 from hubvram.quantization.gguf.rules import fitting, types_of
 from hubvram.quantization.gguf.types import Shape, tensor_bytes
@@ -59,7 +59,7 @@ def gguf_weights(
 
 def mixture_of(name: str) -> Mixture:
     """Raises UsageError."""
-    found = MIXTURES.get(ALIASES.get(name.lower(), name.lower()))
+    found = MIXTURES.get(name)
     if found is None:
         raise UsageError(f"{name!r} is no GGUF type that hubvram knows", f"choose from {', '.join(MIXTURES)}")
     return found
@@ -71,7 +71,7 @@ def weights_of(name: str, layout: GgufLayout, *, imatrix: bool | None = None, be
     chosen_imatrix = mixture.usual_imatrix if imatrix is None else imatrix
     found = _weigh(mixture, layout, imatrix=chosen_imatrix, before_2026=before_2026)
     return GgufWeights(
-        mixture=ALIASES.get(name.lower(), name.lower()),
+        mixture=name,
         tensor_bytes=found.all_bytes,
         mtp_bytes=found.mtp_bytes,
         parameters=layout.parameters,
