@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +27,9 @@ from hubvram.sources.open import open_source
 
 DEFAULT_PRECISIONS: Final = (STORED, "fp32", "bf16", "int8", "int4")
 DEFAULT_CONTEXT_TOKENS: Final = 8192
+
+_AllWeights = Mapping[str, Weights | NoWeights]
+"""Precision -> weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,35 +123,43 @@ def inspect(
 
 def inspect_as(model: Model, request: Request) -> Inspection:
     """The answer to a request about a model that was read before. Raises UsageError."""
-    workload = request.workload_of(_context_tokens(model, request))
-    return inspect_model(model, workload, request.precisions, request.accelerators)
+    # Once, for all contexts that are tried.
+    weights = {precision: weights_of(model, precision) for precision in request.precisions or DEFAULT_PRECISIONS}
+    workload = request.workload_of(_context_tokens(model, request, weights))
+    return inspect_model(model, workload, request.precisions, request.accelerators, weights)
 
 
 def inspect_model(
-    model: Model, workload: Workload, precisions: Sequence[str] = (), accelerators: Sequence[Accelerator] = ()
+    model: Model,
+    workload: Workload,
+    precisions: Sequence[str] = (),
+    accelerators: Sequence[Accelerator] = (),
+    weights: _AllWeights | None = None,
 ) -> Inspection:
-    """The second half: estimates of a model that was read before. Raises UsageError."""
+    """The second half: estimates of a model that was read before, and of `weights`, if they are known. Raises
+    UsageError."""
     if model.architecture is not None:
         engine.check_length(model.architecture, workload)
     is_grounded = model.reconciliation.status.is_grounded
     # The workspace is a range unless one GPU is asked for.
     workspace_bytes = accelerators[0].workspace_bytes if len(accelerators) == 1 else None
 
-    def estimate_of(weights: Weights) -> MemoryEstimate:
+    def estimate_of(found: Weights) -> MemoryEstimate:
         return estimate_memory(
-            weights, model.architecture, workload, is_grounded=is_grounded, workspace_bytes=workspace_bytes
+            found, model.architecture, workload, is_grounded=is_grounded, workspace_bytes=workspace_bytes
         )
 
-    found = {precision: weights_of(model, precision) for precision in precisions or DEFAULT_PRECISIONS}
-    estimates = tuple(estimate_of(weights) for weights in found.values() if isinstance(weights, Weights))
+    found = {
+        precision: weights[precision] if weights else weights_of(model, precision)
+        for precision in precisions or DEFAULT_PRECISIONS
+    }
+    estimates = tuple(estimate_of(known) for known in found.values() if isinstance(known, Weights))
     return Inspection(
         model=model,
         workload=workload,
         attention=_attention(model, workload),
         estimates=estimates,
-        unknown=tuple(
-            (precision, weights.reason) for precision, weights in found.items() if isinstance(weights, NoWeights)
-        ),
+        unknown=tuple((precision, none.reason) for precision, none in found.items() if isinstance(none, NoWeights)),
         stored_estimate=estimate_of(model.stored),
         fits=tuple(
             tuple(fit(estimate, accelerator) for accelerator in accelerators or ACCELERATORS.values())
@@ -177,13 +188,13 @@ def weights_of(model: Model, precision: str) -> Weights | NoWeights:
     return deployed_weights(precision, model.reconciliation, model.checkpoint, model.stored.compute_dtype)
 
 
-def _context_tokens(model: Model, request: Request) -> int:
+def _context_tokens(model: Model, request: Request, weights: _AllWeights) -> int:
     if request.given_tokens is not None:
         return request.given_tokens
     shortest = request.input_tokens or 1
     largest = model.architecture.max_position_embeddings if model.architecture else None
     if request.context == "fit":
-        return _longest_fit(model, request, shortest, largest)
+        return _longest_fit(model, request, weights, shortest, largest)
     if request.context == "max":
         if largest is None:
             raise UsageError("--context max: the config does not say how long a context may be", "give a number")
@@ -191,14 +202,15 @@ def _context_tokens(model: Model, request: Request) -> int:
     return max(shortest, min(DEFAULT_CONTEXT_TOKENS, largest or DEFAULT_CONTEXT_TOKENS))
 
 
-def _longest_fit(model: Model, request: Request, shortest: int, largest: int | None) -> int:
+def _longest_fit(model: Model, request: Request, weights: _AllWeights, shortest: int, largest: int | None) -> int:
     """The longest context that fits, by bisection: memory never shrinks as a context grows."""
     if largest is None or model.architecture is None or not knows_cache(model.architecture):
         return shortest  # Nothing can be said to fit, and the report says so.
 
     def fits(tokens: int) -> bool:
         workload = request.workload_of(tokens)
-        return inspect_model(model, workload, request.deciding_precisions, request.accelerators).gate is True
+        precisions = request.deciding_precisions
+        return inspect_model(model, workload, precisions, request.accelerators, weights).gate is True
 
     low, high = shortest, max(shortest, largest)
     if not fits(low):

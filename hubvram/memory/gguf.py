@@ -42,5 +42,5 @@ def gguf_file(
         description=f"{mixture} as of {LLAMA_CPP}: {chosen.description}; {found.bits_per_weight:.2f} bits per weight",
         compute_dtype=sixteen_bit(compute_dtype),
         nominal_bytes=nominal_weight_bytes(reconciliation.total, chosen.bits),
-        component=exact("weights", found.tensor_bytes, Basis.DERIVED, "; ".join((*found.notes, _ELSEWHERE))),
+        component=exact("weights", found.loaded_bytes, Basis.DERIVED, "; ".join((*found.notes, _ELSEWHERE))),
     )

@@ -108,7 +108,7 @@ def deployed_weights(
         return NoWeights(reason="its packed tensors do not show the shapes of their matrices")
     elif checkpoint is not None:
         weighed = _by_shape(scheme, unpacked.parameters if unpacked else checkpoint.kinds, loaded)
-        notes = ["which tensors are matrices was judged by their names and shapes"]
+        notes = ["which tensors are matrices was judged by their names and shapes", *_refused(scheme, weighed)]
     else:
         return NoWeights(reason="what a tool would write depends on layers that are not known here")
     return Weights(
@@ -123,14 +123,18 @@ def deployed_weights(
 
 def _about(scheme: QuantizationScheme, weighed: Weighed, architecture: Architecture, parameters: int) -> Iterator[str]:
     """What else the reader of the figure has to know."""
-    if weighed.refused:
-        yield f"{weighed.refused:,} matrices are of a shape that {scheme.name} cannot pack, and stay 16 bit"
+    yield from _refused(scheme, weighed)
     on_load = SCHEMES.get(f"{scheme.name}{ON_LOAD}")
     if on_load is not None and has_fused_experts(architecture):
         yield (
             "this is a published file, whose experts are packed; quantized on load, transformers 5 leaves experts in "
             f"16 bit: {size(on_load.weigh(architecture, parameters).size_bytes)} (--dtype {on_load.name})"
         )
+
+
+def _refused(scheme: QuantizationScheme, weighed: Weighed) -> Iterator[str]:
+    if weighed.refused:
+        yield f"matrices of a shape that {scheme.name} cannot pack, {weighed.refused:,} of them, stay 16 bit"
 
 
 def sixteen_bit(compute_dtype: str | None) -> str:

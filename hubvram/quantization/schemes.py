@@ -63,12 +63,12 @@ SCHEMES: Final[Mapping[str, QuantizationScheme]] = {
     "int8-bnb-onload": _layers(
         "int8-bnb-onload", 8, formulas.int8_bnb, f"bitsandbytes LLM.int8 {_ON_LOAD}", experts=False
     ),
-    "fp8-block": _layers("fp8-block", 8, formulas.fp8_block, f"fp8 with a scale per 128 x 128 (DeepSeek-V3); {_KEPT}"),
+    "fp8-block": _layers("fp8-block", 8, formulas.fp8_block, f"fp8 with a scale per 128 x 128, rounded up; {_KEPT}"),
     "fp8-channel": _layers(
         "fp8-channel", 8, formulas.per_channel(2), f"fp8 with a 2-byte scale per output (compressed-tensors); {_KEPT}"
     ),
     "nvfp4": _layers("nvfp4", 4, formulas.nvfp4, f"NVFP4 (ModelOpt), a scale per 16 weights; {_KEPT}"),
     "mxfp4": _layers("mxfp4", 4, formulas.mxfp4, f"MXFP4, an exponent per 32 weights; {_KEPT}"),
-    "hqq4": _layers("hqq4", 4, formulas.hqq4, f"HQQ, 4 bit in groups of 64 (transformers 4); {_KEPT}", routers=True),
+    "hqq4": _layers("hqq4", 4, formulas.hqq4, f"HQQ, 4 bit in groups of 64, 16-bit scales; {_KEPT}", routers=True),
 }
 """Name -> scheme."""

@@ -125,6 +125,7 @@ class Csv:
             of_model | _estimate(estimate, fits if asked else ())
             for estimate, fits in zip(found.estimates, found.fits, strict=True)
         ]
+        rows += [of_model | _no_estimate(precision, asked=asked) for precision, _ in found.unknown]
         return _lines(rows or [of_model])
 
     def failure(self, model: str, error: HubvramError) -> str:
@@ -178,6 +179,11 @@ def _estimate(estimate: MemoryEstimate, fits: Sequence[Fit]) -> dict[str, Any]:
         "complete": "yes" if estimate.is_complete else "no",
         "fits": _WORDS[worst([fit.fits for fit in fits])] if fits else None,
     }
+
+
+def _no_estimate(precision: str, *, asked: bool) -> dict[str, Any]:
+    """A precision that there is no figure for; the notes say why."""
+    return {"precision": precision, "complete": "no", "fits": _WORDS[None] if asked else None}
 
 
 def _lines(rows: Sequence[Mapping[str, Any]]) -> str:

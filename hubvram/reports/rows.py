@@ -95,7 +95,8 @@ def _verdict(place: int, request: Request) -> Callable[[Inspection], str]:
             for estimate, fits in zip(found.estimates, found.fits, strict=True)
             if estimate.precision in request.deciding_precisions
         ]
-        return VERDICTS[worst(fits)]
+        in_doubt = any(precision in request.deciding_precisions for precision, _ in found.unknown)
+        return VERDICTS[worst([*fits, None] if in_doubt else fits)]
 
     return cell
 

@@ -76,7 +76,7 @@ def _short(text: str) -> str:
 def _active(model: Model) -> str:
     """Both counts that are published, where not all parameters are used by each token."""
     active, without = model.active_parameters, model.active_without_input_embedding
-    if active == model.reconciliation.total:
+    if active >= model.reconciliation.total:
         return ""
     return f", {count(active)} active per token ({count(without)} without the input embedding)"
 

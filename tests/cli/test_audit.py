@@ -619,3 +619,22 @@ def test_an_endless_quota_ends(capsys: Capsys, hub: LoopbackHub, monkeypatch: py
         "org/b": None,
     }
     assert ran.stderr.count("waiting") == 1
+
+
+def test_a_precision_without_a_figure_is_in_doubt_in_every_format(capsys: Capsys, tmp_path: Path) -> None:
+    asked = ("--dtype", "int8", "--dtype", "q4_k_m", "--max-vram", "80GiB")
+    arguments = ("state-spaces/mamba-130m-hf", "--offline", *asked)
+    table = audited(capsys, *arguments)
+    assert table.exit_code == 3
+    assert " yes " not in table.stdout and " ? " in table.stdout
+    path = tmp_path / "rows.csv"
+    assert audited(capsys, *arguments, "--output", str(path)).exit_code == 3
+    rows = list(csv.DictReader(io.StringIO(path.read_text())))
+    assert [(row["precision"], row["fits"], row["gate"]) for row in rows] == [
+        ("int8", "unknown", "unknown"),
+        ("q4_k_m", "unknown", "unknown"),
+    ]
+    assert (rows[1]["weights_bytes"], rows[1]["total_bytes"]) == ("", "")
+    before = path.read_bytes()
+    assert audited(capsys, *arguments, "--output", str(path), "--resume").exit_code == 3
+    assert path.read_bytes() == before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hubvram.hardware.accelerators import find_accelerator
-from hubvram.inspection import inspect, weights_of
+from hubvram.inspection import Model, inspect, inspector, weights_of
 from hubvram.memory.weights import NoWeights, Weights
 from tests.samples import fixture_model
 
@@ -45,3 +45,32 @@ def test_the_reason_is_a_note() -> None:
         for precisions in (("q8_0",), ("q8_0", "q4_0"))
     }
     assert set(gates.values()) == {None}, "what is not known is not said to fit"
+
+
+def test_a_tower_is_a_file_of_its_own() -> None:
+    weights = weights_of(fixture_model("Qwen--Qwen2-VL-7B-Instruct"), "f16")
+    assert isinstance(weights, Weights)
+    assert "mmproj" in weights.component.note
+
+
+def test_drafting_blocks_are_in_the_file_and_not_in_memory() -> None:
+    """GLM-4.5: one of 93 layers drafts; without it, F16 is what bf16 is but for norms and routers in F32."""
+    model = fixture_model("zai-org--GLM-4.5")
+    f16, bf16 = weights_of(model, "f16"), weights_of(model, "bf16")
+    assert isinstance(f16, Weights) and isinstance(bf16, Weights)
+    assert abs(f16.component.size_bytes / bf16.component.size_bytes - 1) < 0.001
+    assert "multi-token prediction" in f16.component.note
+
+
+def test_the_longest_context_weighs_each_file_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    weigh = inspector.weights_of
+
+    def watched(model: Model, precision: str) -> Weights | NoWeights:
+        asked.append(precision)
+        return weigh(model, precision)
+
+    monkeypatch.setattr(inspector, "weights_of", watched)
+    found = inspect("meta-llama/Llama-3.1-8B", precisions=["q4_k_m"], context="fit", accelerators=["rtx-4090"])
+    assert found.workload.context_tokens > 8192
+    assert asked == ["q4_k_m"]

@@ -19,7 +19,7 @@ from hubvram.quantization.gguf.types import Shape
 OUTSIDE: Final = -1
 """The block of what stands in none."""
 TIED_HEAD: Final = "tied head, stored again"
-_TOWERS: Final = "towers and projectors, which are a file of their own"
+TOWERS: Final = "towers and projectors, which are a file of their own"
 _MTP: Final = "blocks for multi-token prediction"
 _ROWS: Final = "rows of the embedding that no token has"
 
@@ -202,7 +202,7 @@ class _Making:
 def _not_in_the_file(name: str, dimensions: int) -> str | None:
     """What a tensor is that the converter leaves out, None for those that it is not known to leave out."""
     if component_of(name) in _TOWER_COMPONENTS:
-        return _TOWERS
+        return TOWERS
     return buffer_kind(name, dimensions) or (POOLER if beside_head(name) == POOLER else None)
 
 

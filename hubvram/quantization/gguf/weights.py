@@ -9,7 +9,7 @@ from typing import Final
 
 from hubvram.errors import UsageError
 from hubvram.quantization.gguf.facts import GgufFacts
-from hubvram.quantization.gguf.layout import TIED_HEAD, GgufLayout, layout_of
+from hubvram.quantization.gguf.layout import TIED_HEAD, TOWERS, GgufLayout, layout_of
 from hubvram.quantization.gguf.mixtures import LLAMA_CPP, MIXTURES, Mixture
 from hubvram.quantization.gguf.reasons import NotPossible, NotPossibleError
 from hubvram.quantization.gguf.rules import fitting, types_of
@@ -37,6 +37,11 @@ class GgufWeights:
     stand_ins: int
     """Tensors whose rows are no whole number of blocks, so that they have another type than the mixture's."""
     notes: tuple[str, ...]
+
+    @property
+    def loaded_bytes(self) -> int:
+        """What stays in memory."""
+        return self.tensor_bytes - self.mtp_bytes
 
     @property
     def bits_per_weight(self) -> float:
@@ -117,7 +122,7 @@ def _weigh(mixture: Mixture, layout: GgufLayout, *, imatrix: bool, before_2026: 
 def _notes(mixture: Mixture, layout: GgufLayout, found: _Weighed, *, imatrix: bool) -> Iterable[str]:
     """What must be known of the figure."""
     if found.stand_ins:
-        yield f"{found.stand_ins:,} tensors have rows that are no whole number of blocks: another type stands in"
+        yield f"rows of no whole number of blocks, in {found.stand_ins:,} of the tensors: another type stands in"
     other = _weigh(mixture, layout, imatrix=not imatrix).all_bytes - found.all_bytes
     if other and not mixture.needs_imatrix:
         with_, without = ("with", "without") if imatrix else ("without", "with")
@@ -126,10 +131,16 @@ def _notes(mixture: Mixture, layout: GgufLayout, found: _Weighed, *, imatrix: bo
     if older:
         yield f"{LLAMA_CPP} counts fused Q, K and V as attn_v; files of 2025 and before are {_more(older)}"
     for item in layout.left_out:
-        if item.what == TIED_HEAD:
-            yield "without the tied head that the files store again; some published GGUF files have it"
+        if item.what in _WORTH_A_NOTE:
+            yield _WORTH_A_NOTE[item.what]
     if found.mtp_bytes:
-        yield f"with {size(found.mtp_bytes)} of blocks for multi-token prediction, loaded only if asked for"
+        yield f"the file also has blocks for multi-token prediction, {size(found.mtp_bytes)}, loaded only if asked for"
+
+
+_WORTH_A_NOTE: Final[Mapping[str, str]] = {
+    TIED_HEAD: "without the tied head that the files store again; some published GGUF files have it",
+    TOWERS: "without what sees or hears: towers and projectors are a GGUF file of their own (mmproj)",
+}
 
 
 def _more(difference: int) -> str:

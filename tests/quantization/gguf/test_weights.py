@@ -70,7 +70,7 @@ def test_rows_that_are_no_whole_blocks_are_counted() -> None:
     found = weighed("q4_k_s", small_tensors())  # 64 and 96 columns
     assert set(found.tensors_by_type) == {"q5_0", "q5_1", "q8_0", "f32"}
     assert found.stand_ins == 2 * 7 + 1  # not the head, which is Q8_0 at once
-    assert "15 tensors" in found.notes[0]
+    assert "15 of the tensors" in found.notes[0]
 
 
 def test_a_tied_head_is_left_out_and_named() -> None:
