@@ -1,9 +1,10 @@
 """Reconciliation: what config.json derives against what the files store, to the last parameter.
 
 Reconciled means that total = derived + accounted in every component, and that every matrix of the layers has a shape
-that the architecture has. `total` is logical: buffers, scales of
-packed weights, and a head that repeats its tied embedding, are stored but are not parameters. What is in the
-files beyond the architecture is accounted for by a rule with a name, or the model is not reconciled.
+that the architecture has. `total` is logical: buffers, scales of packed weights, and a head that repeats its tied
+embedding, are stored but are not parameters. What is in the files beyond the architecture is accounted for by a rule
+with a name, or the model is not reconciled. Tensors that are packed in a way that is not known leave their own
+components open, as far as they may hold what is missing there, and no others.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from hubvram.architecture.doubt import in_unknown_packing
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.parts import Weight
 from hubvram.architecture.shapes import strangers
@@ -33,7 +35,7 @@ class Status(StrEnum):
     """Derived with the help of the tensors' names and shapes: equal, but not from config.json alone."""
     UNRECONCILED = "unreconciled"
     QUANTIZED = "quantized"
-    """Tensors packed in a way that is not known: the count is the architecture's, not compared with the files."""
+    """Tensors packed in a way that is not known: where they are, the count is the architecture's."""
     UNKNOWN_ARCHITECTURE = "unknown-architecture"
     """Stored elements, counted; no family derives them."""
     TOTALS_MATCHED = "totals-matched"
@@ -140,8 +142,7 @@ def reconcile(
     derived = architecture.parameters_by_component
     towers = [component for component in TOWERS if component in stored and component not in derived]
     scope = "text" if towers else "all"
-    if files.unpacked.unknown:
-        return _quantized(architecture, files, scope, [_tower(component, groups[component]) for component in towers])
+    in_doubt = in_unknown_packing(groups, derived) if files.unpacked.unknown else {}
     beside = list(_beside(files, architecture, towers))
     accounted = [item for item, _ in beside]
     explained: dict[Component, int] = {}
@@ -150,14 +151,26 @@ def reconcile(
     on_top, architecture = _on_top(architecture, groups)
     accounted += on_top
     explained[Component.HEAD] = explained.get(Component.HEAD, 0) + sum(item.parameters for item in on_top)
+    assumed = {
+        component: derived[component] + explained.get(component, 0)
+        for component, packed in in_doubt.items()
+        if packed.may_hold(derived[component] + explained.get(component, 0))
+    }
     differences = {
         component: difference
         for component in Component
-        if (difference := stored.get(component, 0) - derived.get(component, 0) - explained.get(component, 0))
+        if component not in assumed
+        and (difference := stored.get(component, 0) - derived.get(component, 0) - explained.get(component, 0))
     }
-    foreign = tuple(f"{kind.members[0].name} {kind.shape}" for kind in strangers(groups, architecture))
+    # Scales of what is not known how to read are matrices too.
+    matrices = groups | {component: [kind for kind in groups[component] if kind.layout] for component in in_doubt}
+    foreign = tuple(f"{kind.members[0].name} {kind.shape}" for kind in strangers(matrices, architecture))
+    status = _status(bool(differences or foreign), bool(files.unpacked.unknown), by_shapes=by_shapes)
+    by_component = stored | assumed
     return replace(
-        _reconciliation(_status(bool(differences or foreign), by_shapes=by_shapes), files),
+        _reconciliation(status, files),
+        total=sum(by_component.values()),
+        by_component=by_component,
         architecture=architecture,
         derived=sum(derived.values()),
         accounted=tuple(accounted),
@@ -198,24 +211,10 @@ def _beside(
             yield item_of(what, kinds, rule, is_loaded=is_loaded), kinds
 
 
-def _status(differ: bool, *, by_shapes: bool) -> Status:
-    if differ:
-        return Status.UNRECONCILED
+def _status(differ: bool, is_unknown: bool, *, by_shapes: bool) -> Status:
+    if differ or is_unknown:
+        return Status.UNRECONCILED if differ else Status.QUANTIZED
     return Status.SHAPE_MATCHED if by_shapes else Status.RECONCILED
-
-
-def _quantized(architecture: Architecture, files: Stored, scope: str, accounted: list[Item]) -> Reconciliation:
-    derived, stored = architecture.parameters_by_component, files.by_component
-    by_component = derived | {tower: stored[tower] for tower in TOWERS if tower in stored and tower not in derived}
-    return replace(
-        _reconciliation(Status.QUANTIZED, files),
-        total=sum(by_component.values()),
-        by_component=by_component,
-        architecture=architecture,
-        derived=sum(derived.values()),
-        accounted=tuple(accounted),
-        scope=scope,
-    )
 
 
 def _on_top(architecture: Architecture, groups: Mapping[Component, Sequence[Kind]]) -> tuple[list[Item], Architecture]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from hubvram.config.document import ConfigDocument
+from hubvram.config.quantization_fields import Fields
 from hubvram.config.quantization_files import HF_QUANT_CONFIG, MLX_SECTION, QUANTO_MAP, SECTIONS
 from hubvram.errors import ConfigError
 
 T = TypeVar("T")
-K = TypeVar("K", int, str, float)
 
 UNNAMED: Final = "a method that quantization_config does not name"
 
@@ -47,6 +47,9 @@ class QuantizationSettings:
     kept_modules: tuple[str, ...] = ()
     """What the tool was told to leave alone, in its own words: parts of names, patterns, wildcards."""
     kv_cache_dtype: str | None = None
+    """One of those that engines know."""
+    misread: tuple[str, ...] = ()
+    """Values that make no sense, with the names of their keys: they were left out."""
 
     @property
     def bits(self) -> float | None:
@@ -71,7 +74,9 @@ def settings_in(document: ConfigDocument) -> QuantizationSettings | None:
             inner = ConfigDocument(model_id=document.model_id, data=section, path=f"{document.path}{key}.")
             return _settings(inner, UNNAMED)
     if document.is_a(dict, MLX_SECTION):
-        return _settings(_inside(document, MLX_SECTION), "mlx")
+        data = document.section(MLX_SECTION) or {}
+        inner = ConfigDocument(model_id=document.model_id, data=data, path=f"{document.path}{MLX_SECTION}.")
+        return _settings(inner, "mlx")
     return None
 
 
@@ -85,7 +90,9 @@ def settings_of_file(content: bytes, model_id: str, file: str) -> QuantizationSe
         raise ConfigError(model_id, file, "it is not a JSON object")
     document = ConfigDocument(model_id=model_id, data=data, file=file)
     if file == QUANTO_MAP:
-        return QuantizationSettings(method="quanto", file=file, groups=_groups_of_quanto(document))
+        fields = Fields(document=document, misread=[])
+        groups = _distinct(_groups_of_quanto(fields), document, "weights")
+        return QuantizationSettings(method="quanto", file=file, groups=groups, misread=tuple(fields.misread))
     if file == HF_QUANT_CONFIG:
         section = document.section("quantization")
         if section is None:
@@ -97,39 +104,50 @@ def settings_of_file(content: bytes, model_id: str, file: str) -> QuantizationSe
 
 def _settings(document: ConfigDocument, unnamed: str) -> QuantizationSettings:
     """`unnamed`: the method where `quant_method` is missing."""
+    fields = Fields(document=document, misread=[])
+    groups = list(_distinct(_own_groups(fields), document, "bits"))
+    for key, inner in _NESTED.items():
+        groups += _distinct(_nested_groups(fields, key, inner), document, key)
     return QuantizationSettings(
-        method=document.get(str, "quant_method") or unnamed,
+        method=fields.text("quant_method") or unnamed,
         file=document.file,
-        format=_first(document, str, "format", "checkpoint_format", "quant_algo"),
-        groups=tuple(dict.fromkeys(_groups(document))),
-        kept_modules=tuple(dict.fromkeys(name for key in _KEPT for name in document.strings(key))),
-        kv_cache_dtype=_kv_cache_dtype(document),
+        format=fields.text("format", "checkpoint_format", "quant_algo"),
+        groups=tuple(dict.fromkeys(groups)),
+        kept_modules=tuple(dict.fromkeys(name for key in _KEPT for name in fields.strings(key))),
+        kv_cache_dtype=_kv_cache_dtype(fields),
+        misread=tuple(fields.misread),
     )
 
 
-def _inside(document: ConfigDocument, key: str) -> ConfigDocument:
-    """The object under a key, an empty one where there is none."""
-    data = document.section(key) or {}
-    return replace(document, data=data, path=f"{document.path}{key}.")
+_MOST_GROUPS: Final = 64
+"""Different ones: no tool writes more than a few, and every packed tensor is held against all of them."""
 
 
-def _first(document: ConfigDocument, kind: type[K], *keys: str) -> K | None:
-    return next((value for key in keys if (value := document.get(kind, key)) is not None), None)
+def _distinct(groups: Iterable[Group], document: ConfigDocument, key: str) -> tuple[Group, ...]:
+    found: dict[Group, None] = {}
+    for group in groups:
+        found[group] = None
+        if len(found) > _MOST_GROUPS:
+            raise document.error(key, f"more than {_MOST_GROUPS} different bits and sizes of groups")
+    return tuple(found)
 
 
-def _groups(document: ConfigDocument) -> Iterator[Group]:
-    """Where tools state bits and groups: at the top, by a switch, for groups of modules or for each of them."""
-    yield from _group(document)
+def _own_groups(fields: Fields) -> Iterator[Group]:
+    """At the top, by a switch, or in the class of a configuration."""
+    yield from _group(fields)
     for key, bits in _SWITCHES.items():
-        if document.flag(key):
+        if fields.flag(key):
             yield Group(bits=bits)
-    for key, inner in _NESTED.items():
-        section = _inside(document, key)
-        for name in section.data:
-            if section.is_a(dict, name) and name not in _OF_SCALES:
-                each = _inside(section, name)
-                yield from _group(_inside(each, inner) if inner in each.data else each)
-    yield from _of_torchao(document)
+    yield from _of_torchao(fields.document)
+
+
+def _nested_groups(fields: Fields, key: str, inner: str) -> Iterator[Group]:
+    """For groups of modules, or for each of them."""
+    section = fields.inside(key)
+    for name in section.document.data:
+        if section.document.is_a(dict, name) and name not in _OF_SCALES:
+            each = section.inside(name)
+            yield from _group(each.inside(inner) if inner in each.document.data else each)
 
 
 _SWITCHES: Final = {"load_in_4bit": 4, "load_in_8bit": 8}
@@ -141,17 +159,24 @@ _NESTED: Final = {
 }
 """Objects of objects (compressed-tensors, HQQ, ModelOpt) -> where in each of those it is."""
 _OF_SCALES: Final = ("scale_quant_params", "zero_quant_params")
+_BITS: Final = ("bits", "w_bit", "nbits", "num_bits")
+_GROUP_SIZES: Final = ("group_size", "q_group_size")
 
 
-def _group(document: ConfigDocument) -> Iterator[Group]:
-    bits = _first(document, float, "bits", "w_bit", "nbits", "num_bits")
-    group_size = _first(document, int, "group_size", "q_group_size")
+def _group(fields: Fields) -> Iterator[Group]:
+    bits, group_size = fields.number(*_BITS), fields.integer(*_GROUP_SIZES)
     if bits is not None and not 0 < bits <= _MOST_BITS:
-        raise document.error("bits", f"{bits} is no number of bits that a weight may have")
+        fields.wrong(_named(fields, _BITS), "a number of bits that a weight may have is expected")
+        bits = None
     if group_size is not None and group_size > _LARGEST_GROUP:
-        raise document.error("group_size", f"{group_size:,} is more than any matrix has inputs")
+        fields.wrong(_named(fields, _GROUP_SIZES), "no matrix has as many inputs")
+        group_size = None
     if bits is not None or group_size is not None:
         yield Group(bits=bits, group_size=group_size if group_size and group_size > 0 else None)
+
+
+def _named(fields: Fields, keys: tuple[str, ...]) -> str:
+    return next(key for key in keys if fields.document.data.get(key) is not None)
 
 
 _MOST_BITS: Final = 64
@@ -170,22 +195,28 @@ def _of_torchao(document: ConfigDocument) -> Iterator[Group]:
 _DIGITS: Final = re.compile("[1-9][0-9]?")
 
 
-def _groups_of_quanto(document: ConfigDocument) -> tuple[Group, ...]:
+def _groups_of_quanto(fields: Fields) -> Iterator[Group]:
     """Module -> `{"weights": "qint4"}`."""
-    found: dict[Group, None] = {}
-    for name in document.data:
-        digits = _DIGITS.search(_inside(document, name).get(str, "weights") or "")
+    for name in fields.document.data:
+        digits = _DIGITS.search(fields.inside(name).text("weights") or "")
         if digits:
-            found[Group(bits=int(digits[0]))] = None
-    return tuple(found)
+            yield Group(bits=int(digits[0]))
 
 
-def _kv_cache_dtype(document: ConfigDocument) -> str | None:
-    """`kv_cache_quant_algo` of ModelOpt; `kv_cache_scheme`, an object, or a word."""
-    if document.is_a(dict, "kv_cache_scheme"):
-        scheme = _inside(document, "kv_cache_scheme")
-        bits = scheme.get(int, "num_bits")
-        return None if bits is None else f"{'int' if scheme.get(str, 'type') == 'int' else 'fp'}{bits}"
-    word = _first(document, str, "kv_cache_quant_algo", "kv_cache_scheme")
+_CACHES: Final = {
     # AutoFP8 names how the scales are found, and its caches are always FP8.
-    return None if word is None else {"static": "fp8", "dynamic": "fp8"}.get(word.lower(), word.lower())
+    **dict.fromkeys(("static", "dynamic"), "fp8"),
+    **{word: word for word in ("fp8", "fp8_e4m3", "fp8_e5m2", "int8", "int4", "fp4", "nvfp4", "mxfp4", "mxfp8")},
+}
+"""Words for the types of a KV cache -> those of engines. Others ("auto", "none") say nothing."""
+
+
+def _kv_cache_dtype(fields: Fields) -> str | None:
+    """`kv_cache_quant_algo` of ModelOpt; `kv_cache_scheme`, an object, or a word."""
+    if fields.document.is_a(dict, "kv_cache_scheme"):
+        scheme = fields.inside("kv_cache_scheme")
+        bits = scheme.integer("num_bits")
+        word = f"{'int' if scheme.text('type') == 'int' else 'fp'}{bits}" if bits in (4, 8) else None
+    else:
+        word = fields.text("kv_cache_quant_algo", "kv_cache_scheme")
+    return _CACHES.get(word.lower()) if word is not None else None

@@ -15,6 +15,6 @@ SIDE_FILES: Final = (HF_QUANT_CONFIG, "quantize_config.json", "quant_config.json
 """Of ModelOpt, of AutoGPTQ, of AutoAWQ, of quanto: where config.json has no section."""
 
 
-def has_settings(config: bytes) -> bool:
+def may_have_settings(config: bytes) -> bool:
     """Whether config.json may have a section, before it is parsed."""
     return any(f'"{key}"'.encode() in config for key in SECTIONS)

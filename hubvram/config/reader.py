@@ -33,6 +33,8 @@ class ModelConfig:
     whole: ConfigDocument
     text: ConfigDocument
     text_model_type: str | None
+    notes: tuple[str, ...] = ()
+    """What is wrong with a file beside it that no figure needs."""
 
     @property
     def quantization_method(self) -> str | None:
@@ -45,8 +47,11 @@ class ModelConfig:
         return bool(self.text.path)
 
 
-def parse_config(content: bytes, model_id: str, quantization: QuantizationSettings | None = None) -> ModelConfig:
-    """Read config.json. `quantization`: what another file says of it, where config.json says nothing.
+def parse_config(
+    content: bytes, model_id: str, quantization: QuantizationSettings | None = None, *notes: str
+) -> ModelConfig:
+    """Read config.json. `quantization`: what another file says of it, where config.json says nothing; `notes`: what
+    is wrong with that file.
 
     Raises ConfigError, naming the key.
     """
@@ -73,6 +78,7 @@ def parse_config(content: bytes, model_id: str, quantization: QuantizationSettin
         whole=whole,
         text=document,
         text_model_type=document.model_type,
+        notes=notes,
     )
 
 

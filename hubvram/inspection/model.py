@@ -91,7 +91,7 @@ def model_of(
         listed_bytes=listed_bytes,
         reconciliation=compared,
         stored=stored,
-        notes=(*source.notes, *notes, *quantization_notes),
+        notes=(*source.notes, *notes, *(config.notes if config else ()), *quantization_notes),
     )
 
 

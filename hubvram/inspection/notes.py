@@ -60,6 +60,8 @@ def dtype_notes(
     stored = stored_compute_dtype(checkpoint)
     if config is None or config.dtype in (None, stored) or stored is None or compared.status is Status.QUANTIZED:
         return ()
+    if compared.unpacked is not None and compared.unpacked.packed:  # the row of that dtype is the unpacked model
+        return (f"what is not packed is {stored} in the files, config.json asks for {config.dtype}",)
     return (
         f"the files hold {stored}, config.json asks for {config.dtype}: transformers would load it so, "
         f"which is the row of --dtype {config.dtype}",

@@ -12,6 +12,7 @@ from hubvram.checkpoint.packed.layout import Checked
 from hubvram.checkpoint.packed.unpack import Packed, Unpacked
 from hubvram.config.quantization import UNNAMED, QuantizationSettings
 from hubvram.dtypes import COMPUTE_DTYPES, SAFETENSORS_BITS
+from hubvram.inspection.flaws import flaws_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,8 @@ class QuantizationFacts:
     kept: tuple[Kept, ...] = ()
     kept_bits: tuple[int, ...] = ()
     """Widths of what stays, where it is more than a hundredth of that."""
+    flaws: tuple[str, ...] = ()
+    """What is odd about scales and sizes, in words."""
 
     @property
     def bits_per_packed_weight(self) -> float | None:
@@ -119,6 +122,7 @@ def facts_of(
         parameters=compared.total,
         kept=_kept(compared),
         kept_bits=_kept_bits(unpacked),
+        flaws=tuple(flaws_in(declared, compared, unpacked)),
     )
 
 
@@ -172,12 +176,15 @@ def quantization_notes(facts: QuantizationFacts | None, status: Status) -> Itera
     declared = facts.declared
     if facts.unknown_tensors is not None:
         yield from _disagreements(facts, declared)
+    yield from facts.flaws
     for layout in facts.layouts:
         if layout.checked is Checked.UNCHECKED or (
             layout.checked is Checked.SOURCE and status is not Status.RECONCILED
         ):
             how = "nobody checked it" if layout.checked is Checked.UNCHECKED else "checked by its source code alone"
             yield f"how {layout.name} packs weights is read by the shapes of its tensors; {how}"
+    if declared is not None and declared.misread:
+        yield f"settings in {declared.file} that make no sense are left out: {'; '.join(declared.misread)}"
     if declared is not None and declared.kv_cache_dtype is not None:
         yield (
             f"{declared.file} declares a KV cache in {declared.kv_cache_dtype}: vLLM and TensorRT-LLM keep it so, "
@@ -197,7 +204,8 @@ def _disagreements(facts: QuantizationFacts, declared: QuantizationSettings | No
     strange = [layout for layout in facts.layouts if declared.method not in layout.methods]
     if strange and declared.method != UNNAMED:
         names = " and ".join(layout.name for layout in strange)
-        yield f"{declared.file} declares {declared.method!r}, the tensors are packed as {names}: the tensors decide"
+        which = "the" if len(strange) == len(facts.layouts) else "some"
+        yield f"{declared.file} declares {declared.method!r}, {which} tensors are packed as {names}: the tensors decide"
     dense = [layout for layout in facts.layouts if layout.is_dense and layout.parameters]
     bits = {it.bits for it in declared.groups}
     if len(bits) == 1 and (stated := bits.pop()) is not None and dense:

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from hubvram.checkpoint.files import weight_files
 from hubvram.checkpoint.reader import Beginnings, fetch_headers, parse_checkpoint
-from hubvram.config.quantization_files import SIDE_FILES, has_settings
+from hubvram.config.quantization_files import SIDE_FILES, may_have_settings
 from hubvram.config.reader import ModelConfig, parse_config
 from hubvram.errors import (
     CheckpointError,
+    ConfigError,
     FileMissingError,
     GatedRepoError,
     ModelUnreadableError,
@@ -135,9 +136,17 @@ def _config_of(source: ModelSource, side_file: str | None) -> _ConfigFiles | Non
         config = source.read(CONFIG_FILE, CONFIG_LIMIT_BYTES)
     except FileMissingError:
         return None
-    if side_file is None or has_settings(config):
+    if side_file is None or (may_have_settings(config) and _has_settings(config, source.model_id)):
         return _ConfigFiles(config=config)
     return _ConfigFiles(config=config, side_file=side_file, side=source.read(side_file, CONFIG_LIMIT_BYTES))
+
+
+def _has_settings(config: bytes, model_id: str) -> bool:
+    """Whether they are where they are read: a section may be null, or in a place that means nothing."""
+    try:
+        return parse_config(config, model_id).quantization is not None
+    except ConfigError:
+        return True  # which is said once more where it ends the answer
 
 
 def _parsed(source: ModelSource, found: _ConfigFiles | None) -> ModelConfig | None:
@@ -147,7 +156,10 @@ def _parsed(source: ModelSource, found: _ConfigFiles | None) -> ModelConfig | No
     if found.side_file is not None:
         from hubvram.config.quantization import settings_of_file
 
-        quantization = settings_of_file(found.side, source.model_id, found.side_file)
+        try:
+            quantization = settings_of_file(found.side, source.model_id, found.side_file)
+        except ConfigError as error:  # the tensors decide, and config.json is whole
+            return parse_config(found.config, source.model_id, None, f"{error.file} is left out: {error.reason}")
     return parse_config(found.config, source.model_id, quantization)
 
 

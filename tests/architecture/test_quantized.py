@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.reconcile import Reconciliation, Status, reconcile
+from hubvram.architecture.shapes import strangers
 from hubvram.checkpoint.components import Component
 from hubvram.config.quantization import Group
 from hubvram.inspection import read_model
 from hubvram.memory.weights import stored_weights
+from tests.quantized import SampleSource, samples
 from tests.samples import (
     architecture_of,
     checkpoint_of,
@@ -205,6 +208,124 @@ def test_a_packed_matrix_of_another_shape_is_not_reconciled() -> None:
     compared = reconcile(checkpoint_of(shapes, {name: "F8_E4M3"}), SMALL)
     assert (compared.status, compared.difference) == (Status.UNRECONCILED, 0)
     assert compared.strangers == (f"{name} (48, 128)",)
+
+
+# --------------------------------------------------------------- packed tensors that show no rows
+
+
+def flat(architecture: Architecture, of: Architecture, *, fused: bool = False) -> Reconciliation:
+    """The tensors of one, in bitsandbytes' 4 bit, beside the config of another; Q, K and V in one where `fused`."""
+    shapes, dtypes = {}, {}
+    for name, shape in llama_tensors(architecture).items():
+        if "_proj" not in name:
+            shapes[name] = shape
+        elif not fused or (".k_proj" not in name and ".v_proj" not in name):
+            count = shape[0] * shape[1] * (3 if fused and ".q_proj" in name else 1)
+            shapes |= {name: (count // 2, 1), f"{name}.absmax": (count // 64,), f"{name}.quant_map": (16,)}
+            dtypes[name] = "U8"
+    return reconcile(checkpoint_of(shapes, dtypes), of, declared=declared("bitsandbytes"))
+
+
+def test_equal_counts_of_other_heads() -> None:
+    # 4 heads of 16 with 1 for K and V: 64 x (64 + 64 + 16 + 16) is 64 x 4 x 40, but no matrix of 2.5 heads.
+    written = small_llama(num_key_value_heads=1, head_dim=16)
+    other = small_llama(num_attention_heads=5, num_key_value_heads=5, head_dim=8)
+    assert written.parameters == other.parameters
+    assert flat(written, written).status is flat(other, other).status is Status.RECONCILED
+    compared = flat(written, other)
+    assert (compared.status, dict(compared.differences)) == (Status.UNRECONCILED, {})
+    assert compared.strangers[0] == "model.layers.0.self_attn.q_proj.weight (4096,)"
+
+
+def test_joined_matrices_that_show_no_rows() -> None:
+    alike = small_llama(num_key_value_heads=4)
+    assert flat(alike, alike, fused=True).status is Status.RECONCILED
+
+
+@pytest.mark.parametrize(("name", "each"), [("down_proj", 64 * 32), ("gate_up_proj", 64 * 64)])
+def test_experts_in_one_tensor_that_shows_no_rows(name: str, each: int) -> None:
+    architecture = architecture_of({**QWEN_MOE})
+    kind = next(iter(checkpoint_of({f"model.layers.0.mlp.experts.{name}": (8 * each,)}).kinds))
+    assert strangers({Component.EXPERTS: [replace(kind, layout="nvfp4")]}, architecture) == []
+    wrong = replace(kind, layout="nvfp4", shape=(7 * each,))
+    assert strangers({Component.EXPERTS: [wrong]}, architecture) == [wrong]
+    assert strangers({Component.ATTENTION: [replace(kind, layout="nvfp4")]}, architecture) != []
+
+
+QWEN_MOE = {
+    "model_type": "qwen3_moe",
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "moe_intermediate_size": 32,
+    "num_experts": 8,
+    "num_experts_per_tok": 2,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "vocab_size": 100,
+}
+
+
+# ------------------------------------------------------------------ packed in a way that is not known
+
+
+def with_stranger(name: str, dtype: str, shape: tuple[int, ...], *, layers: int = 2) -> Reconciliation:
+    """A small llama in 16 bit, or some of its layers, and one more tensor."""
+    shapes = {n: s for n, s in llama_tensors(SMALL).items() if layers == 2 or ".layers.1." not in n}
+    return reconcile(checkpoint_of({**shapes, name: shape}, {name: dtype}), SMALL, declared=declared("gptq"))
+
+
+# One layer of the small llama, by its matrices of 64 x (64 + 32 + 32 + 64) and 3 x 64 x 96, and two norms of 64.
+LAYER: Mapping[Component, int] = {Component.ATTENTION: 12_288, Component.MLP: 18_432, Component.NORM: 128}
+
+
+@pytest.mark.parametrize("name", ["model.layers.0.mlp.extra", "model.layers.0.self_attn.extra"])
+def test_a_stray_tensor_excuses_no_missing_layer(name: str) -> None:
+    compared = with_stranger(name, "U8", (8,), layers=1)
+    assert compared.status is Status.UNRECONCILED
+    # Elements are counted where nobody knows what they hold.
+    own = Component.MLP if "mlp" in name else Component.ATTENTION
+    assert dict(compared.differences) == {c: (8 if c is own else 0) - n for c, n in LAYER.items()}
+    assert compared.difference == sum(compared.differences.values())
+
+
+def test_a_tensor_in_a_component_that_the_architecture_has_not() -> None:
+    compared = with_stranger("somewhere.else", "U8", (8,))
+    assert (compared.status, dict(compared.differences)) == (Status.UNRECONCILED, {Component.OTHER: 8})
+    assert with_stranger("model.layers.0.mlp.extra", "U8", (8,)).status is Status.QUANTIZED
+
+
+@pytest.mark.parametrize(("stored_bytes", "status"), [(768, Status.QUANTIZED), (767, Status.UNRECONCILED)])
+def test_what_is_missing_has_a_bit_each_at_least(stored_bytes: int, status: Status) -> None:
+    shapes = {n: s for n, s in llama_tensors(SMALL).items() if n != "model.layers.0.mlp.up_proj.weight"}  # 8 x 768
+    shapes |= {"model.layers.0.mlp.up_proj.bits": (stored_bytes,), "model.layers.0.mlp.up_proj.scales": (1, 0)}
+    compared = reconcile(checkpoint_of(shapes, {"model.layers.0.mlp.up_proj.bits": "U8"}), SMALL)
+    assert compared.status is status
+    assert compared.total == sum(compared.by_component.values())
+    assert (compared.total == SMALL.parameters) is (status is Status.QUANTIZED)
+
+
+def test_more_than_the_architecture_has_is_no_scale() -> None:
+    shapes = {**llama_tensors(SMALL), "model.layers.0.mlp.up_proj.bits": (8,), "model.layers.0.mlp.x": (1,)}
+    compared = reconcile(checkpoint_of(shapes, {"model.layers.0.mlp.up_proj.bits": "U8"}), SMALL)
+    assert (compared.status, dict(compared.differences)) == (Status.UNRECONCILED, {Component.MLP: 9})
+
+
+def test_a_packed_matrix_of_another_shape_beside_what_is_not_known() -> None:
+    name = "model.layers.1.mlp.up_proj.weight"
+    shapes = {**llama_tensors(SMALL), name: (48, 128), f"{name}_scale": (1,), "model.layers.0.mlp.up_proj.bits": (8,)}
+    compared = reconcile(checkpoint_of(shapes, {name: "F8_E4M3", "model.layers.0.mlp.up_proj.bits": "U8"}), SMALL)
+    assert (compared.status, compared.strangers) == (Status.UNRECONCILED, (f"{name} (48, 128)",))
+
+
+@pytest.mark.parametrize("sample", ["awq-gemm", "gptq-4b-g128"])
+def test_scales_and_zeros_alone_hold_no_weights(sample: str) -> None:
+    written = samples()[sample]
+    tensors = {name: tensor for name, tensor in written.tensors.items() if not name.endswith("qweight")}
+    compared = read_model(SampleSource(replace(written, tensors=tensors))).reconciliation
+    assert compared.status is Status.UNRECONCILED
+    assert {Component.ATTENTION, Component.MLP} == set(compared.differences)
 
 
 def test_a_packed_head_that_is_tied_counts_once() -> None:

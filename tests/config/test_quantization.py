@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubvram.config.quantization import UNNAMED, Group, QuantizationSettings, settings_of_file
-from hubvram.config.quantization_files import HF_QUANT_CONFIG, QUANTO_MAP, SIDE_FILES, has_settings
+from hubvram.config.quantization_files import HF_QUANT_CONFIG, QUANTO_MAP, SIDE_FILES, may_have_settings
 from hubvram.errors import ConfigError
 from tests.samples import config_of
 
@@ -116,6 +117,12 @@ def test_a_method_without_a_name() -> None:
         ({"kv_cache_quant_algo": None}, None),
         ({"kv_cache_scheme": None}, None),
         ({"kv_cache_scheme": {}}, None),
+        ({"kv_cache_scheme": {"num_bits": 10**300}}, None),
+        ({"kv_cache_scheme": {"num_bits": 4, "type": "float"}}, "fp4"),
+        ({"kv_cache_scheme": "None"}, None),
+        ({"kv_cache_scheme": "auto"}, None),
+        ({"kv_cache_quant_algo": ""}, None),
+        ({"kv_cache_quant_algo": "fp-8"}, None),
     ],
 )
 def test_the_kv_cache(said: dict[str, Any], dtype: str | None) -> None:
@@ -160,8 +167,8 @@ def test_quanto_names_the_type_of_each_module() -> None:
 
 @pytest.mark.parametrize("config", [b'{"quantization_config": {}}', b'{"text_config":{"compression_config":null}}'])
 def test_a_config_with_settings_needs_no_other_file(config: bytes) -> None:
-    assert has_settings(config)
-    assert not has_settings(b'{"hidden_size": 64}')
+    assert may_have_settings(config)
+    assert not may_have_settings(b'{"hidden_size": 64}')
 
 
 # ---------------------------------------------------------------------------------------- refused
@@ -171,24 +178,58 @@ def test_a_config_with_settings_needs_no_other_file(config: bytes) -> None:
     ("section", "key"),
     [
         ({"quant_method": 3}, "quant_method"),
-        ({"bits": "4"}, "bits"),
+        ({"bits": "four"}, "bits"),
+        ({"bits": float("nan")}, "bits"),
         ({"bits": 0}, "bits"),
         ({"bits": float("inf")}, "bits"),
         ({"group_size": 1.5}, "group_size"),
         ({"group_size": 2**60}, "group_size"),
-        ({"ignore": "lm_head"}, "ignore"),
+        ({"group_size": 10**400}, "group_size"),
+        ({"ignore": 3}, "ignore"),
         ({"modules_to_not_convert": [1]}, r"modules_to_not_convert\[0\]"),
         ({"config_groups": []}, "config_groups"),
         ({"config_groups": {"group_0": {"weights": 4}}}, "config_groups.group_0.weights"),
-        ({"config_groups": {"group_0": {"weights": {"num_bits": "4"}}}}, "config_groups.group_0.weights.num_bits"),
+        ({"config_groups": {"group_0": {"weights": {"num_bits": "x"}}}}, "config_groups.group_0.weights.num_bits"),
         ({"load_in_4bit": 1}, "load_in_4bit"),
         ({"kv_cache_scheme": 8}, "kv_cache_scheme"),
-        ({"kv_cache_scheme": {"num_bits": "8"}}, "kv_cache_scheme.num_bits"),
+        ({"kv_cache_scheme": True}, "kv_cache_scheme"),
+        ({"kv_cache_scheme": {"num_bits": "x"}}, "kv_cache_scheme.num_bits"),
     ],
 )
-def test_a_wrong_value_is_named(section: Any, key: str) -> None:
-    with pytest.raises(ConfigError, match=rf"config\.json: quantization_config\.{key}: "):
-        settings_of(section)
+def test_a_wrong_value_is_left_out_and_named(section: Any, key: str) -> None:
+    found = settings_of({"quant_method": "gptq", **section})
+    (misread,) = found.misread
+    assert re.match(rf"quantization_config\.{key}: ", misread) and len(misread) < 200
+    assert (found.groups, found.kept_modules, found.kv_cache_dtype) == ((), (), None)
+
+
+def test_what_is_meant_is_taken() -> None:
+    found = settings_of({"bits": "4", "group_size": 128.0, "ignore": "lm_head", "kv_cache_scheme": {"num_bits": "8"}})
+    assert (found.groups, found.misread) == ((Group(bits=4, group_size=128),), ())
+    assert (found.kept_modules, found.kv_cache_dtype) == (("lm_head",), "fp8")
+    assert repr(found.bits) == "4"
+
+
+def test_a_section_that_is_none_is_a_fault_of_config_json() -> None:
+    with pytest.raises(ConfigError, match="quantization_config: expected an object"):
+        settings_of([])
+
+
+def test_as_many_groups_as_tools_write() -> None:
+    def groups(number: int) -> dict[str, Any]:
+        return {f"group_{i}": {"weights": {"num_bits": 4, "group_size": 1 + i % number}} for i in range(1000)}
+
+    assert len(settings_of({"config_groups": groups(64)}).groups) == 64
+    with pytest.raises(ConfigError, match=r"quantization_config\.config_groups: more than 64 different"):
+        settings_of({"config_groups": groups(65)})
+
+
+def test_long_words_are_cut() -> None:
+    found = settings_of({"quant_method": "g" * 4000, "format": "f" * 4000})
+    assert len(found.method) == len(found.format or "") == 60
+    (misread,) = settings_of({"config_groups": {"g" * 4000: {"weights": 3}}}).misread
+    assert len(misread) == 160
+    assert len(settings_of({"quant_config": {str(i): {"weight_quant_params": 3} for i in range(99)}}).misread) == 8
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b"[" * 100_000, b'{"quantization": 3}', b'{"a": 3}'])

@@ -279,7 +279,10 @@ def test_packed_tensors_without_a_method(tmp_path: Path) -> None:
     model = read_model(LocalSource(write_model(tmp_path, dtypes={"model.layers.0.mlp.up_proj.weight": "F8_E4M3"})))
     assert model.reconciliation.status is Status.RECONCILED
     assert model.quantization_method == "fp8"
-    assert model.notes == ("no configuration says that weights are packed; by the tensors it is fp8",)
+    assert model.notes == (
+        "no configuration says that weights are packed; by the tensors it is fp8",
+        "1 tensor (model.layers.0.mlp.up_proj.weight) is packed without all the scales that such files have",
+    )
 
 
 def test_packed_in_no_known_way_and_without_a_method(tmp_path: Path) -> None:

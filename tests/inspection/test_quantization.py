@@ -84,6 +84,53 @@ def test_settings_beside_config_json() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {**SMALL_LLAMA, "quantization_config": None},
+        {**SMALL_LLAMA, "text_config": {"quantization_config": None}},
+        {**SMALL_LLAMA, "text_config": {"quantization_config": {"quant_method": "awq"}}},  # not where it is read
+    ],
+)
+def test_a_section_that_says_nothing_hides_no_file(config: dict[str, Any]) -> None:
+    model = fp8_llama(config, side={"quantization": {"quant_algo": "FP8"}})
+    assert (model.quantization_method, disagreements(model)) == ("modelopt", [])
+
+
+@pytest.mark.parametrize("side", ["garbage", {"quantization": 3}])
+def test_a_file_that_is_none_of_the_tools_ends_nothing(side: Any) -> None:
+    model = fp8_llama(dtype="BF16", side=side)
+    assert (model.reconciliation.status, model.quantization) == (Status.RECONCILED, None)
+    (note,) = disagreements(model)
+    assert note.startswith("hf_quant_config.json is left out: ")
+
+
+def test_settings_that_make_no_sense_end_nothing() -> None:
+    section = {"quant_method": "compressed-tensors", "bits": "eight", "kv_cache_scheme": True}
+    model = fp8_llama(stating(**section))
+    assert model.reconciliation.status is Status.RECONCILED
+    assert disagreements(model) == [
+        "settings in config.json that make no sense are left out: "
+        "quantization_config.bits: a number is expected, found 'eight'; "
+        "quantization_config.kv_cache_scheme: expected a string, found True"
+    ]
+
+
+def test_some_of_the_tensors_are_packed_otherwise() -> None:
+    gptq, nf4 = samples()["gptq-4b-g128"], samples()["bnb-nf4"]
+    second = {name: tensor for name, tensor in nf4.tensors.items() if ".layers.1." in name}
+    first = {name: tensor for name, tensor in gptq.tensors.items() if ".layers.1." not in name}
+    model = model_of({**first, **second}, gptq.files["config.json"])
+    assert "config.json declares 'gptq', some tensors are packed as nf4: the tensors decide" in model.notes
+
+
+def test_the_type_of_what_stays_is_no_row() -> None:
+    """The row of a dtype is the model with nothing packed."""
+    model = sample_model("hqq-old-4b-g64")
+    assert "what is not packed is fp32 in the files, config.json asks for fp16" in model.notes
+    assert not any("row of --dtype" in note for note in model.notes)
+
+
 def test_a_second_file_is_not_read_where_config_json_says_it() -> None:
     model = fp8_llama(stating(quant_method="fp8"), side="not read")
     assert model.quantization_method == "fp8"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hubvram.checkpoint.packed.layout import Checked, Held, Layout, Module
+from hubvram.checkpoint.packed.layout import Checked, Held, Layout, Module, groups_fit
 
 
 def _aqlm(module: Module) -> Held | None:
@@ -15,31 +15,38 @@ def _aqlm(module: Module) -> Held | None:
 
 
 def _higgs(module: Module) -> Held | None:
-    """[m x bits / 16, n]"""
+    """[m x bits / 16, n], of 2 to 4 bit"""
     rows, inputs = module.shape
     outputs, groups = module.shape_of(".scales")
-    return Held(shape=(outputs, inputs)) if rows <= outputs and 0 < groups <= inputs else None
+    held = any(rows == outputs * bits // 16 for bits in (2, 3, 4))
+    return Held(shape=(outputs, inputs)) if held and groups_fit(groups, inputs) else None
 
 
 def _exl2(module: Module) -> Held | None:
-    """Rows of several bit widths; outputs are padded to 32."""
-    _, outputs = module.shape
-    (inputs,) = module.shape_of(".q_invperm")
+    """Rows of several bit widths, 2 to 8; outputs are padded to 32."""
+    rows, outputs = module.shape
+    (inputs,), (_, scaled) = module.shape_of(".q_invperm"), module.shape_of(".q_scale")
+    if not 2 * inputs <= 32 * rows <= 8 * inputs or 8 * scaled != outputs:
+        return None
     return Held(shape=(outputs, inputs), padding=min(31, outputs) * inputs)
+
+
+_EXL3_WORDS: Final = range(16, 16 * 8 + 1, 16)
+"""Of a tile of 16 x 16 weights: 1 to 8 bits of each."""
 
 
 def _exl3(module: Module) -> Held | None:
     """[n / 16, m / 16, 16 x bits]"""
-    inputs, outputs, _ = module.shape
+    inputs, outputs, words = module.shape
     signs, flips = module.shape_of(".suh"), module.shape_of(".svh")
-    fits = signs == (16 * inputs,) and flips == (16 * outputs,)
+    fits = signs == (16 * inputs,) and flips == (16 * outputs,) and words in _EXL3_WORDS
     return Held(shape=(16 * outputs, 16 * inputs)) if fits else None
 
 
 def _exl3_signs_in_bits(module: Module) -> Held | None:
     """The first files have a bit for each sign."""
-    inputs, outputs, _ = module.shape
-    fits = module.shape_of(".su") == (inputs,) and module.shape_of(".sv") == (outputs,)
+    inputs, outputs, words = module.shape
+    fits = module.shape_of(".su") == (inputs,) and module.shape_of(".sv") == (outputs,) and words in _EXL3_WORDS
     return Held(shape=(16 * outputs, 16 * inputs)) if fits else None
 
 

@@ -45,14 +45,15 @@ def _bitmask(module: Module) -> Held | None:
     if first:  # two of every four: exactly half of a row is stored
         fits = first == [rows] and ceil_div(2 * stored, 8) == columns
         return Held(shape=(rows, 2 * stored)) if fits else None
-    return Held(shape=(rows, 8 * columns), padding=7 * rows) if stored <= 8 * rows * columns else None
+    return Held(shape=(rows, 8 * columns), padding=7 * rows) if 0 < stored <= 8 * rows * columns else None
 
 
 def _marlin_24(module: Module) -> Held | None:
-    """[n / 32, m x bits / 2], for a kernel that skips half of the weights."""
+    """[n / 32, m x bits / 2], of 4 or 8 bit, for a kernel that skips half of the weights."""
     tiles, columns = module.shape
     _, outputs = module.shape_of(".scale_packed")
-    return Held(shape=(outputs, 32 * tiles)) if module.shape_of(".meta") == (tiles, 2 * outputs) and columns else None
+    fits = module.shape_of(".meta") == (tiles, 2 * outputs) and columns in (2 * outputs, 4 * outputs)
+    return Held(shape=(outputs, 32 * tiles)) if fits else None
 
 
 LAYOUTS: Final = (
@@ -63,6 +64,7 @@ LAYOUTS: Final = (
         dtypes=("I32",),
         needs=(".weight_scale",),
         extras=(".weight_shape", ".weight_zero_point", ".weight_g_idx", ".input_scale", ".input_zero_point"),
+        scales=".weight_scale",
         held=_packed,
         checked=Checked.WRITER,
     ),

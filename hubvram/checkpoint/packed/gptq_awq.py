@@ -9,15 +9,16 @@ from hubvram.checkpoint.packed.layout import Checked, Held, Layout, Module, ceil
 _WORD_BITS: Final = 32
 _GPTQ: Final = ("gptq", "auto-round", "gptqmodel", "intel/auto-round")
 _AWQ: Final = ("awq", "auto-round", "intel/auto-round")
+_BITS: Final = (2, 3, 4, 5, 6, 8)
+"""Of the integers that these tools write."""
 
 
 def _gptq(module: Module) -> Held | None:
     """[n x bits / 32, m]: packed along the inputs. `g_idx` has a group for each of them, whatever the bits."""
     rows, outputs = module.shape
     (inputs,), (groups, scaled) = module.shape_of(".g_idx"), module.shape_of(".scales")
-    if scaled != outputs or not rows <= inputs or not groups_fit(groups, inputs):
-        return None
-    return Held(shape=(outputs, inputs))
+    held = any(rows == ceil_div(inputs * bits, _WORD_BITS) for bits in _BITS)
+    return Held(shape=(outputs, inputs)) if scaled == outputs and held and groups_fit(groups, inputs) else None
 
 
 def _gptq_without_index(module: Module) -> Held | None:
@@ -25,7 +26,7 @@ def _gptq_without_index(module: Module) -> Held | None:
     rows, outputs = module.shape
     (groups, zeros), (_, scaled) = module.shape_of(".qzeros"), module.shape_of(".scales")
     # 3-bit zeros of 37 outputs fill 4 words and not 3.47: rounded, the bits are those of the tools all the same.
-    bits = next((b for b in (2, 3, 4, 5, 6, 8) if ceil_div(outputs * b, _WORD_BITS) == zeros), None)
+    bits = next((b for b in _BITS if ceil_div(outputs * b, _WORD_BITS) == zeros), None)
     if scaled != outputs or bits is None or not groups_fit(groups, rows * _WORD_BITS // bits):
         return None
     return Held(shape=(outputs, rows * _WORD_BITS // bits))
@@ -35,9 +36,10 @@ def _awq_gemm(module: Module) -> Held | None:
     """[n, m x bits / 32]: packed along the outputs, of which there is a scale each."""
     inputs, columns = module.shape
     (groups, zeros), (scaled_groups, outputs) = module.shape_of(".qzeros"), module.shape_of(".scales")
-    if zeros != columns or groups != scaled_groups or not columns < outputs or outputs % columns:
+    if zeros != columns or groups != scaled_groups or not groups_fit(groups, inputs):
         return None
-    return Held(shape=(outputs, inputs)) if _WORD_BITS % (outputs // columns) == 0 else None
+    held = any(columns * _WORD_BITS == outputs * bits for bits in (2, 4, 8))
+    return Held(shape=(outputs, inputs)) if held else None
 
 
 def _awq_gemv(module: Module) -> Held | None:
@@ -87,6 +89,7 @@ LAYOUTS: Final = (
         dtypes=("I32",),
         needs=(".scales", ".g_idx"),
         extras=(".qzeros",),
+        scales=".scales",
         held=_gptq,
         checked=Checked.WRITER,
     ),
@@ -96,6 +99,7 @@ LAYOUTS: Final = (
         ending=".qweight",
         dtypes=("I32",),
         needs=(".scales", ".qzeros"),
+        scales=".scales",
         held=_awq_gemm,
         checked=Checked.WRITER,
     ),
@@ -105,6 +109,7 @@ LAYOUTS: Final = (
         ending=".qweight",
         dtypes=("I32",),
         needs=(".scales", ".qzeros"),
+        scales=".scales",
         held=_gptq_without_index,
         checked=Checked.SOURCE,
     ),

@@ -97,11 +97,15 @@ class Layout:
     needs: tuple[str, ...] = ()
     extras: tuple[str, ...] = ()
     """What may stand beside it as well: scales, zeros, indices; no parameters."""
+    always: tuple[str, ...] = ()
+    """Those of `extras` that the tool never leaves out."""
     held: Callable[[Module], Held | None]
     """None where the shapes contradict each other. A shape of another rank than expected may raise ValueError."""
     checked: Checked
     is_dense: bool = True
     """Whether every weight takes as many bits."""
+    scales: str | None = None
+    """That of `needs` of which each row has one for each group of inputs, which configurations name the size of."""
     plain_ending: str = ".weight"
     """What stands in the place of `ending` in a model that is not quantized."""
 
@@ -112,6 +116,7 @@ class Layout:
             ending=without_numbers(self.ending),
             needs=tuple(map(without_numbers, self.needs)),
             extras=tuple(map(without_numbers, self.extras)),
+            always=tuple(map(without_numbers, self.always)),
         )
 
 
@@ -126,7 +131,7 @@ def ceil_div(number: int, divisor: int) -> int:
 
 def groups_fit(groups: int, inputs: int) -> bool:
     """Whether so many groups of inputs can be: at most one each."""
-    return 0 < groups <= inputs or inputs == 0
+    return 0 < groups <= inputs or groups == inputs == 0
 
 
 def is_single(shape: Shape) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 
 from hubvram.checkpoint.components import component_of
 from hubvram.checkpoint.packed.layout import Group, Held, Layout, Module
@@ -30,13 +31,13 @@ class Search:
             if left is None:
                 break
             lots = [
-                (lot, held)
+                (lot, held, beside)
                 for lot, beside in self.siblings.of(left, kind.name.removesuffix(layout.ending), layout.needs)
                 if (held := self._held(lot, beside, layout)) is not None
             ]
-            for lot, held in lots:
-                self._note(lot, layout, held)
-            left = without(left, [lot for lot, _ in lots])
+            for lot, held, beside in lots:
+                self._note(lot, layout, held, beside)
+            left = without(left, [lot for lot, _, _ in lots])
         return left
 
     def _held(self, lot: Kind, beside: Sequence[Kind], layout: Layout) -> Held | None:
@@ -46,7 +47,7 @@ class Search:
         except ValueError:  # a shape of another rank
             return None
 
-    def _note(self, lot: Kind, layout: Layout, held: Held) -> None:
+    def _note(self, lot: Kind, layout: Layout, held: Held, beside: Sequence[Kind]) -> None:
         stem = lot.name.removesuffix(layout.ending)
         name = stem + layout.plain_ending
         self.claimed.update(stem + ending for ending in (*layout.needs, *layout.extras))
@@ -58,4 +59,12 @@ class Search:
             layout=layout.name,
             padding=held.padding,
         )
-        self.found.append(Packed(weights=weights, layout=layout))
+        self.found.append(Packed(weights=weights, layout=layout, groups=_groups(layout, held, beside)))
+
+
+def _groups(layout: Layout, held: Held, beside: Sequence[Kind]) -> int | None:
+    """Of the inputs of each row."""
+    rows = prod(held.shape[:-1])
+    if layout.scales is None or not rows:
+        return None
+    return prod(beside[layout.needs.index(layout.scales)].shape) // rows

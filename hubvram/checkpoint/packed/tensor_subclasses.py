@@ -6,7 +6,7 @@ from __future__ import annotations
 from math import prod
 from typing import Final
 
-from hubvram.checkpoint.packed.layout import Checked, Held, Layout, Module, as_stored
+from hubvram.checkpoint.packed.layout import Checked, Held, Layout, Module, as_stored, ceil_div
 from hubvram.dtypes import SAFETENSORS_BITS
 
 
@@ -18,17 +18,24 @@ def _bnb_4bit(module: Module) -> Held | None:
     return Held(shape=(2 * weight_bytes,), padding=min(1, weight_bytes))
 
 
+def _hqq_rows(module: Module, weights: int) -> bool:
+    """Whether the rows hold so many: a byte has one to eight of them, a word ten of 3 bit."""
+    rows = module.shape[0]
+    if module.weight.dtype == "I32":
+        return rows == ceil_div(weights, 10)
+    return weights in (rows, 2 * rows, 4 * rows, 8 * rows)
+
+
 def _hqq(module: Module) -> Held | None:
     """Rows of groups; a scale for each. Rows and columns of the matrix are in the data of `shape`."""
     (groups, one), (_, group_size) = module.shape_of(".scale"), module.shape
-    return Held(shape=(groups * group_size,)) if one == 1 else None
+    return Held(shape=(groups * group_size,)) if one == 1 and _hqq_rows(module, groups) else None
 
 
 def _hqq_columns(module: Module) -> Held | None:
     """Columns of groups (axis 0), whose size only the configuration names."""
-    (one, groups), (rows, columns) = module.shape_of(".scale"), module.shape
-    # A byte of them holds one to eight weights, a word ten of 3 bit.
-    sizes = {it.group_size for it in module.declared if it.group_size and rows <= it.group_size <= 10 * rows}
+    (one, groups), (_, columns) = module.shape_of(".scale"), module.shape
+    sizes = {it.group_size for it in module.declared if it.group_size and _hqq_rows(module, it.group_size)}
     return Held(shape=(groups * sizes.pop(),)) if one == 1 and columns == groups and len(sizes) == 1 else None
 
 
@@ -111,6 +118,7 @@ LAYOUTS: Final = (
         dtypes=("U8",),
         needs=(".weight._scale",),
         extras=_QUANTO,
+        always=(".weight._shift",),
         held=_quanto_groups,
         checked=Checked.WRITER,
     ),

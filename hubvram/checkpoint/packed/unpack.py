@@ -20,6 +20,8 @@ class Packed:
     weights: Kind
     """In the name and the shape of what they hold; the members are the tensors as stored, and so are their bytes."""
     layout: Layout
+    groups: int | None = None
+    """Of the inputs of each row, by its scales; None where the layout has no such scales."""
 
     @property
     def shape(self) -> tuple[int, ...] | None:

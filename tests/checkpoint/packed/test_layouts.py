@@ -217,6 +217,32 @@ REFUSED: Final[Mapping[str, Tensors]] = {
     "more groups than inputs": {
         ".qweight": ("I32", (64, 256)), ".scales": ("F16", (513, 256)), ".g_idx": ("I32", (512,)),
     },
+    "rows of no bits": {
+        ".qweight": ("I32", (0, 256)), ".scales": ("F16", (4, 256)), ".g_idx": ("I32", (512,)),
+    },
+    "rows of 7 bits": {
+        ".qweight": ("I32", (112, 256)), ".scales": ("F16", (4, 256)), ".g_idx": ("I32", (512,)),
+    },
+    "columns of 16 bits": {
+        ".qweight": ("I32", (512, 128)), ".scales": ("F16", (4, 256)), ".qzeros": ("I32", (4, 128)),
+    },
+    "no columns": {
+        ".qweight": ("I32", (512, 0)), ".scales": ("F16", (4, 256)), ".qzeros": ("I32", (4, 0)),
+    },
+    "HQQ without rows": {".W_q": ("U8", (0, 64)), ".scale": ("F16", (2048, 1))},
+    "HQQ of three bits in bytes": {".W_q": ("U8", (768, 64)), ".scale": ("F16", (2048, 1))},
+    "HQQ of words that are too many": {".W_q": ("I32", (206, 64)), ".scale": ("F16", (2048, 1))},
+    "exl2 of 16 bits": {
+        ".q_weight": ("I32", (256, 256)), ".q_scale": ("I32", (4, 32)), ".q_invperm": ("I32", (512,)),
+    },
+    "exl3 without bits": {".trellis": ("I16", (8, 8, 0)), ".suh": ("F16", (128,)), ".svh": ("F16", (128,))},
+    "HIGGS of one bit": {
+        ".weight": ("I16", (16, 512)), ".scales": ("F16", (256, 2)),
+        ".tables": ("F16", (16,)), ".tables2": ("F16", (16, 16, 2)),
+    },
+    "half of marlin-24's words": {
+        ".weight_packed": ("I32", (16, 256)), ".scale_packed": ("F16", (4, 256)), ".meta": ("I16", (16, 512)),
+    },
     "a scalar": {".weight": ("U8", ()), ".weight_scale": ("U8", ())},
     "bytes without a scale": {".weight": ("U8", (64, 256))},
     "integers without a scale": {".weight": ("I8", (64, 256))},
