@@ -6,6 +6,7 @@ redirects every large file to another host.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -63,7 +64,12 @@ class Connections:
             await client.aclose()
 
     async def close(self) -> None:
-        """Close all; the next request opens what it needs."""
+        """End what is under way, and close all; the next request opens what it needs."""
+        # A connection that is still being made would belong to nobody afterwards.
+        under_way = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
         self._tls = None
         while self._clients:
             await self._clients.popitem()[1].aclose()
@@ -89,7 +95,7 @@ in_every_child(CONNECTIONS.forget)
 
 
 def close_connections() -> None:
-    """Close every connection of this process."""
+    """Close every connection of this process, whoever waits for an answer."""
     if LOOP.is_running:
         LOOP.run(CONNECTIONS.close())
 
