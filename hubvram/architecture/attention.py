@@ -42,7 +42,7 @@ class FullAttention(Part):
     v_from_k: bool = False
     """Whether V is what K's matrix makes, before norm and rotation (gemma4): cached apart, no matrix of its own."""
     cached_heads: int | None = None
-    """Heads of K and V that are cached, where those are more than their matrices make (falcon)."""
+    """Heads of K and V that are cached, where their matrices make others: fewer (falcon), or any (openai-gpt)."""
     cached_tokens: int | None = None
     """How many tokens the cache keeps, where the config names a window that attention itself does not know."""
     others: tuple[Weight, ...] = ()
@@ -180,6 +180,8 @@ class LatentAttention(Part):
     index_n_heads: int = 0
     """Heads of the indexer that chooses which tokens are looked at (DeepSeek-V3.2); 0 without one."""
     index_head_dim: int = 0
+    index_dtype: str | None = None
+    """Of the indexer's keys, where that is not the model's (dots3_note)."""
     cached_tokens: int | None = None
     """How many tokens the cache keeps, where the config names a window that attention itself does not know."""
     gated_query: bool = False

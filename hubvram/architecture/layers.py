@@ -93,6 +93,9 @@ class Stack:
     component: Component | None = None
     """What all its parameters are counted as; None where each counts as what it is."""
     model_type: str | None = None
+    source_tokens: int | None = None
+    """Positions that an encoder says something for whatever its input (whisper); None: as many as its input has; 0:
+    always the same, and not known."""
 
     @property
     def parameters(self) -> int:

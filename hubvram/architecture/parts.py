@@ -69,6 +69,40 @@ def vector(name: str, size: int, component: Component | None = None) -> Tensor:
     return Tensor(name=name, shape=(size,), component=component)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What a part keeps of each sequence, however long that is: the last inputs of a convolution, a recurrent state."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str | None = None
+    """None: as the model computes."""
+
+    @property
+    def elements(self) -> int:
+        return prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """What a part makes of several tokens: one entry, of which it keeps all. Until there are enough, tokens wait."""
+
+    tokens_per_entry: int
+    entry_size: int
+    overlap: int
+    """Over how many entries a token is spread; what it puts into the next one is kept, its weights in fp32."""
+
+    @property
+    def waiting_size(self) -> int:
+        """Features of a token that waits: its values and their weights, for each of its entries."""
+        return 2 * self.overlap * self.entry_size
+
+    @property
+    def carried_size(self) -> int:
+        """Values of all tokens of an entry for the next one alone; as many weights are kept with them."""
+        return self.tokens_per_entry * self.entry_size if self.overlap > 1 else 0
+
+
 class Part:
     """Something in a layer that has weights: a token mixer, an MLP."""
 
@@ -107,6 +141,11 @@ class Part:
         """Parameters that a token does not use."""
         return 0
 
+    @property
+    def states(self) -> tuple[State, ...]:
+        """What it keeps of a sequence beside what it keeps of each token."""
+        return ()
+
 
 def by_component(weights: Iterable[Weight], default: Component) -> dict[Component, int]:
     """Component -> parameters of these weights."""
@@ -128,7 +167,22 @@ class Block(Part):
     inactive: int = 0
     """Parameters that a token does not use."""
     stateless: bool = False
-    """Whether it keeps nothing of the tokens before; else what it keeps is not known."""
+    """Whether it keeps nothing of the tokens before."""
+    keeps: tuple[Part, ...] = ()
+    """Attention of the usual kinds that keeps the K and V that it keeps."""
+    kept_states: tuple[State, ...] = ()
+    """What it keeps of a sequence, however long that is."""
+    pools: tuple[Pool, ...] = ()
+    """What it keeps of several tokens at once."""
+
+    @property
+    def is_known_to_keep(self) -> bool:
+        """Whether what it keeps of the tokens before is known."""
+        return self.stateless or bool(self.keeps or self.kept_states)
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        return self.kept_states
 
     @property
     def linears(self) -> tuple[Linear, ...]:

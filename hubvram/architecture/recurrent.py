@@ -1,12 +1,25 @@
-"""Token mixers that keep a state of fixed size instead of a cache that grows."""
+"""Token mixers that keep a state of fixed size instead of a cache that grows.
+
+Recurrent states are what the scan leaves behind, which is fp32 whatever the model computes in.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hubvram.architecture.parts import Linear, Part, Tensor, Weight, vector
+from hubvram.architecture.parts import Linear, Part, State, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
+
+
+def conv_state(channels: int, kernel: int) -> State:
+    """As many inputs as the kernel is long: transformers keeps the one that leaves it too."""
+    return State(name="conv", shape=(channels, kernel))
+
+
+def recurrent_state(*shape: int) -> State:
+    """What the recurrence carries on."""
+    return State(name="recurrent", shape=shape, dtype="fp32")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +59,11 @@ class Mamba(Part):
             vector("D", inner),
             *self.others,
         )
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        inner = self.intermediate_size
+        return conv_state(inner, self.conv_kernel), recurrent_state(inner, self.state_size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +116,13 @@ class Mamba2(Part):
             *self.others,
         )
 
+    @property
+    def states(self) -> tuple[State, ...]:
+        return (
+            conv_state(self.conv_dim, self.conv_kernel),
+            recurrent_state(self.num_heads, self.head_dim, self.state_size),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatedDeltaNet(Part):
@@ -147,6 +172,13 @@ class GatedDeltaNet(Part):
             *self.others,
         )
 
+    @property
+    def states(self) -> tuple[State, ...]:
+        return (
+            conv_state(self.conv_dim, self.linear_conv_kernel_dim),
+            recurrent_state(self.linear_num_value_heads, self.linear_key_head_dim, self.linear_value_head_dim),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShortConv(Part):
@@ -173,3 +205,7 @@ class ShortConv(Part):
             Tensor(name="conv", shape=(self.hidden_size, 1, self.conv_L_cache)),
             *((vector("conv bias", self.hidden_size),) if self.conv_bias else ()),
         )
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        return (conv_state(self.hidden_size, self.conv_L_cache),)

@@ -83,8 +83,25 @@ def workload_notes(architecture: Architecture | None, workload: Workload) -> Ite
     if architecture is not None and not engine.knows_activations(architecture):
         what = "activations" if knows_cache(architecture) else "its cache or state and for activations"
         yield f"what {architecture.model_type} needs for {what} is not known yet, and not in the totals"
+    if architecture is not None and knows_cache(architecture):
+        yield from _source_notes(architecture, workload)
     if workload.attention is Attention.FLASH:
         yield "flash attention runs in fp16 and bf16 only: figures in fp32 are for comparison"
+
+
+def _source_notes(architecture: Architecture, workload: Workload) -> Iterator[str]:
+    """What the tokens asked for are, where there is an encoder too."""
+    encoder = next((stack for stack in architecture.stacks if stack.name == "encoder"), None)
+    if encoder is None:
+        return
+    if encoder.source_tokens is None:
+        rest = workload.context_tokens - workload.input_tokens
+        yield f"the encoder reads the {workload.input_tokens:,} tokens of input, the decoder makes the {rest:,} behind"
+    else:
+        yield (
+            f"the cache holds {encoder.source_tokens:,} positions of the encoder, whatever its input; "
+            f"all {workload.context_tokens:,} tokens are the decoder's"
+        )
 
 
 def unknown_precision_note(parameters: int, precision: str, reason: str) -> str:

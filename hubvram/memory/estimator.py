@@ -47,6 +47,8 @@ def estimate_memory(
                 tokens=workload.context_tokens,
                 batch_size=workload.batch_size,
                 element_bytes=cache_element_bytes,
+                input_tokens=workload.input_tokens,
+                computed_bytes=element_bytes,
             )
             components.append(exact("kv_cache", cached, Basis.DERIVED))
     components.append(runtime_component(workspace_bytes=workspace_bytes))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubvram.architecture.attention import FullAttention, SlidingAttention
-from hubvram.memory.kv_cache import held_tokens, kv_cache_bytes, prefill_excess_bytes, token_bytes
-from tests.samples import MEASURED, architecture_of, attention_of, fixture_architecture, small_llama
+from hubvram.architecture.attention import CrossAttention, FullAttention, LatentAttention, SlidingAttention
+from hubvram.memory.kv_cache import held_tokens, knows_cache, kv_cache_bytes, prefill_excess_bytes, token_bytes
+from tests.samples import MEASURED, architecture_of, fixture_architecture, small_llama
 
 FULL = FullAttention(hidden_size=64, num_attention_heads=4, num_key_value_heads=2, head_dim=16)
 SLIDING = SlidingAttention(hidden_size=64, num_attention_heads=4, num_key_value_heads=2, head_dim=16, sliding_window=10)
@@ -126,7 +127,16 @@ def test_a_cache_never_shrinks_with_its_context(name: str, tokens: int, more: in
         assert measure(architecture, tokens=tokens + more, batch_size=1, element_bytes=2) >= before
 
 
-@given(name=each_fixture, tokens=tokens_)
+def _only_grows(name: str) -> bool:
+    architecture = fixture_architecture(name)
+    parts = [part for layer in architecture.layers for part in layer.parts]
+    return not any(part.states or isinstance(part, CrossAttention) for part in parts)
+
+
+growing = st.sampled_from([name for name in MEASURED if _only_grows(name)])
+
+
+@given(name=growing, tokens=tokens_)
 def test_cache_and_excess_are_the_whole_prompt(name: str, tokens: int) -> None:
     """After prefill every layer holds every token, whatever its kind."""
     architecture = fixture_architecture(name)
@@ -134,10 +144,11 @@ def test_cache_and_excess_are_the_whole_prompt(name: str, tokens: int) -> None:
         measure(architecture, tokens=tokens, batch_size=1, element_bytes=2)
         for measure in (kv_cache_bytes, prefill_excess_bytes)
     )
-    assert held == tokens * sum(2 * attention_of(layer).k_size * 2 for layer in architecture.layers)
+    mixers = [layer.mixer for layer in architecture.layers if layer.mixer is not None]
+    assert held == tokens * sum(token_bytes(mixer, 2) for mixer in mixers)
 
 
-@given(name=each_fixture, tokens=tokens_)
+@given(name=growing, tokens=tokens_)
 def test_bytes_follow_the_precision(name: str, tokens: int) -> None:
     architecture = fixture_architecture(name)
     eight, sixteen, thirty_two = (
@@ -145,3 +156,86 @@ def test_bytes_follow_the_precision(name: str, tokens: int) -> None:
         for element_bytes in (1, 2, 4)
     )
     assert (2 * eight, 4 * eight) == (sixteen, thirty_two)
+
+
+# ------------------------------------------------------------------- what does not grow with tokens
+
+
+def cached(config: dict[str, object], tokens: int, *, batch_size: int = 1, **sizes: int) -> int:
+    architecture = architecture_of(config)
+    assert knows_cache(architecture)
+    return kv_cache_bytes(architecture, tokens=tokens, batch_size=batch_size, **{"element_bytes": 2, **sizes})
+
+
+MAMBA2: Final = {
+    # state-spaces/mamba2-2.7b
+    **{"model_type": "mamba2", "hidden_size": 2560, "num_hidden_layers": 64, "num_heads": 80, "head_dim": 64},
+    **{"state_size": 128, "n_groups": 1, "conv_kernel": 4, "expand": 2},
+}
+
+
+def test_a_state_space_keeps_its_state_in_fp32_and_inputs_of_its_convolution() -> None:
+    # 64 layers: 80 heads x 64 x 128 states of 4 bytes, and the last 4 of 5120 + 2 x 128 channels in 2 bytes
+    recurrent, conv = 64 * 80 * 64 * 128 * 4, 64 * (5120 + 256) * 4 * 2
+    assert cached(MAMBA2, 1) == cached(MAMBA2, 100_000) == recurrent + conv
+    assert cached(MAMBA2, 7, batch_size=3) == 3 * (recurrent + conv)
+    assert cached(MAMBA2, 7, element_bytes=4) == recurrent + 2 * conv
+
+
+def test_a_cache_in_few_bits_is_one_of_tokens_not_of_states() -> None:
+    # Where tokens are kept in fp8, a state keeps the types that the model computes in.
+    assert cached(MAMBA2, 7, element_bytes=1, computed_bytes=2) == cached(MAMBA2, 7)
+    hybrid = {"model_type": "qwen3_next", "num_hidden_layers": 4, "num_experts": 4, "num_experts_per_tok": 2}
+    # One layer of 4 attends, with 2 heads of 256 for K and for V.
+    one, two = (cached(hybrid, 1000, element_bytes=bytes_, computed_bytes=2) for bytes_ in (1, 2))
+    assert two - one == 1000 * 2 * 2 * 256
+
+
+def test_a_hybrid_keeps_both() -> None:
+    # Qwen3-Next-80B: 48 layers, 12 of them attend. 32 heads of 128 x 128; convolutions over 2 x 2048 + 4096, 4 long.
+    states = 36 * (32 * 128 * 128 * 4 + 8192 * 4 * 2)
+    assert cached({"model_type": "qwen3_next", "num_hidden_layers": 48}, 96) == states + 96 * 12 * 2 * 2 * 256 * 2
+    assert states + 96 * 12 * 2 * 2 * 256 * 2 == 76.5 * 2**20
+
+
+# -------------------------------------------------------------------------------------- both sides
+
+T5_LARGE: Final = {
+    **{"model_type": "t5", "d_model": 1024, "d_ff": 4096, "d_kv": 64, "num_heads": 16, "num_layers": 24},
+    **{"num_decoder_layers": 24, "vocab_size": 32128},
+}
+
+
+def test_the_input_is_the_encoders_and_the_rest_is_decoded() -> None:
+    # 24 layers, K and V of 16 heads of 64 in 2 bytes
+    token = 24 * 2 * 16 * 64 * 2
+    assert cached(T5_LARGE, 576, batch_size=2, input_tokens=512) == 2 * token * (512 + 64)
+    # The decoder starts from a token of its own.
+    assert cached(T5_LARGE, 512, input_tokens=512) == cached(T5_LARGE, 512) == token * (512 + 1)
+
+
+def test_whisper_always_hears_as_much() -> None:
+    whisper = {"model_type": "whisper", "d_model": 384, "decoder_layers": 4, "decoder_attention_heads": 6}
+    whisper |= {"encoder_layers": 4, "encoder_attention_heads": 6, "max_source_positions": 1500}
+    token = 4 * 2 * 384 * 2
+    assert cached(whisper, 64, input_tokens=1) == cached(whisper, 64, input_tokens=64) == token * (1500 + 64)
+
+
+def test_a_class_without_a_cache() -> None:
+    assert cached({"model_type": "openai-gpt"}, 512) == 0
+
+
+def test_an_indexer_that_keeps_its_keys_in_fp32() -> None:
+    part = LatentAttention(
+        hidden_size=64,
+        num_attention_heads=4,
+        q_lora_rank=24,
+        kv_lora_rank=16,
+        qk_nope_head_dim=8,
+        qk_rope_head_dim=4,
+        v_head_dim=12,
+        index_n_heads=2,
+        index_head_dim=8,
+    )
+    assert token_bytes(part, 2) == 2 * (16 + 4 + 8)
+    assert token_bytes(replace(part, index_dtype="fp32"), 2) == 2 * (16 + 4) + 4 * 8

@@ -69,6 +69,8 @@ class Bart:
     """Norms in a layer of the encoder."""
     cross: Switch = True
     """Whether the decoder attends to an encoder."""
+    source_positions: str | None = None
+    """The field that says how many positions the encoder always says something for."""
     cross_width: str | None = None
     """The field that says how wide the encoder is, where it may differ."""
     read_mlp: ReadMLP | None = None
@@ -102,6 +104,7 @@ def _bart_side(config: ConfigDocument, traits: Bart, name: Name) -> Side:
         learned_positions=rows + traits.position_offset if switch(config, traits.learned) else 0,
         max_position_embeddings=rows,
         extras=(*before, *(traits.extras(config, name) if traits.extras else ())),
+        source_tokens=config.size(traits.source_positions) if traits.source_positions else None,
     )
 
 
@@ -131,7 +134,7 @@ def _decoder_layer(config: ConfigDocument, traits: Bart, index: int) -> Layer:
     width = config.size_or_none(traits.cross_width) if traits.cross_width else None
     cross = (CrossAttention(**usual, encoder_hidden_size=width or hidden_size),) if switch(config, traits.cross) else ()
     return Layer(
-        mixer=mixer if traits.decoder_block is None else block_of(traits.decoder_block, mixer),
+        mixer=mixer if traits.decoder_block is None else block_of(traits.decoder_block, mixer, keeps=(mixer,)),
         mlp=_mlp(config, traits, "decoder", index),
         norms=Norms(count=2 + len(cross), hidden_size=hidden_size, bias=True),
         others=cross,
@@ -341,6 +344,7 @@ _BART: Final[Mapping[str, Bart]] = {
         embedding_norm=False,
         pre_norm=True,
         k_bias=False,
+        source_positions="max_source_positions",
         extras=_mel_frames,
     ),
     "seamless_m4t": _PEGASUS,

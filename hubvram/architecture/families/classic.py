@@ -263,7 +263,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
     ),
     "openai-gpt": replace(
         _BIASED,
-        own_cache=True,  # it has none
+        caches_nothing=True,
         activation="afn",
         fused_qkv=True,
         learned_positions="max_position_embeddings",
@@ -283,7 +283,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         _BIASED,
         values=lambda config: {"hidden_act": "gelu" if config.flag("gelu_activation") else "relu"},
         activation="hidden_act",
-        own_cache=True,
+        caches_nothing=True,
         learned_positions="max_position_embeddings",
         final_norms=0,
         pre_norm=False,

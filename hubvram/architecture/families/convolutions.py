@@ -29,8 +29,8 @@ from hubvram.architecture.families.hybrid import (
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP
-from hubvram.architecture.parts import Block, Linear, Tensor, Weight, vector
-from hubvram.architecture.recurrent import ShortConv
+from hubvram.architecture.parts import Block, Linear, State, Tensor, Weight, vector
+from hubvram.architecture.recurrent import ShortConv, conv_state
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
@@ -104,6 +104,12 @@ def _compressed(config: ConfigDocument, traits: Traits, index: int, window: patt
             Tensor(name="convolution biases", shape=(channels,), count=2),
             vector("K scale", kv_heads),
         ),
+        keeps=(attention(config, traits, index, window),),
+        kept_states=(
+            # Of both convolutions together, without the input that leaves.
+            conv_state(channels, config.size("cca_time0") + config.size("cca_time1") - 2),
+            State(name="v before", shape=(kv_heads * head_dim // 2,)),
+        ),
     )
 
 
@@ -127,6 +133,7 @@ def _zaya_experts(config: ConfigDocument, traits: Traits, index: int) -> Block:
         ),
         others=decide,
         inactive=(number - 1) * 3 * width * hidden,
+        stateless=True,
     )
 
 

@@ -73,6 +73,8 @@ class Traits:
     """Whether attention gates each feature of what it says (qwen3_next)."""
     own_cache: bool = False
     """Whether K and V are kept otherwise than full attention keeps them."""
+    caches_nothing: bool = False
+    """Whether the class has no cache, so that each token is made from all those before."""
     caches_all_heads: bool = False
     """Whether K and V are repeated for all heads before they are cached (falcon)."""
     uneven_heads: bool = False
@@ -207,7 +209,7 @@ def attention(
         qk_norm_bias=traits.qk_norm_bias,
         output_gate=traits.output_gate,
         fused_qkv=traits.fused_qkv,
-        cached_heads=heads if traits.caches_all_heads else None,
+        cached_heads=0 if traits.caches_nothing else heads if traits.caches_all_heads else None,
         others=traits.attention_extras(config) if traits.attention_extras else (),
     )
 

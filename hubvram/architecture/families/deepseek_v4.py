@@ -1,6 +1,6 @@
 """DeepSeek-V4: K and V of several tokens in one, several residual streams, experts that the first layers hash to.
 
-No closed form here describes the caches of its attention. Details from its `modeling_*.py` in transformers 5.23.
+Details from its `modeling_*.py` in transformers 5.23.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from hubvram.architecture import patterns
+from hubvram.architecture.attention import LatentAttention, SlidingAttention
 from hubvram.architecture.families.decoder import Traits, dense, read_decoder
 from hubvram.architecture.families.experts import ROUTED, with_experts
 from hubvram.architecture.families.fields import changed, check_length, number_of_layers, section_of
@@ -18,7 +19,7 @@ from hubvram.architecture.families.hyper_connections import hyper_connections, h
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import MoEMLP
-from hubvram.architecture.parts import Block, Linear, Part, Tensor, Weight, vector
+from hubvram.architecture.parts import Block, Linear, Part, Pool, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
@@ -98,7 +99,48 @@ def _v4_attention(config: ConfigDocument, kind: str) -> Block:
             *linears,
         ),
         others=(vector("q norm", latent), vector("kv norm", size), vector("sinks", heads), *tensors),
+        keeps=(_window(config, kind, hidden, heads, size),),
+        pools=_pools(config, kind, size),
     )
+
+
+def _window(config: ConfigDocument, kind: str, hidden: int, heads: int, size: int) -> Part:
+    """Tokens within the window: K and V, or one tensor that is both, as a latent is."""
+    tokens = config.size("sliding_window")
+    if kind == _SLIDING:
+        return SlidingAttention(
+            hidden_size=hidden,
+            num_attention_heads=heads,
+            num_key_value_heads=1,
+            head_dim=size,
+            sliding_window=tokens,
+        )
+    return LatentAttention(
+        hidden_size=hidden,
+        num_attention_heads=heads,
+        q_lora_rank=None,
+        kv_lora_rank=size,
+        qk_nope_head_dim=size,
+        qk_rope_head_dim=0,
+        v_head_dim=size,
+        cached_tokens=tokens,
+    )
+
+
+def _pools(config: ConfigDocument, kind: str, size: int) -> tuple[Pool, ...]:
+    """Entries of many tokens, or of few; those are chosen by an indexer, which has its own."""
+    if kind == _SLIDING:
+        return ()
+    tokens = _rates(config).size(kind)
+    if kind == _HEAVY:
+        return (Pool(tokens_per_entry=tokens, entry_size=size, overlap=1),)
+    sizes = (size, config.size("index_head_dim"))
+    return tuple(Pool(tokens_per_entry=tokens, entry_size=entry_size, overlap=2) for entry_size in sizes)
+
+
+def _rates(config: ConfigDocument) -> ConfigDocument:
+    """How many tokens make an entry, by kind of layer."""
+    return replace(section_of(config, "compress_rates"), defaults=_TOKENS_PER_ENTRY)
 
 
 def _compressor(config: ConfigDocument, kind: str, size: int) -> tuple[tuple[Linear, ...], tuple[Weight, ...]]:
@@ -120,10 +162,9 @@ def _compressor(config: ConfigDocument, kind: str, size: int) -> tuple[tuple[Lin
 def _pooling(
     config: ConfigDocument, name: str, kind: str, size: int, *, overlap: int
 ) -> tuple[tuple[Linear, ...], tuple[Weight, ...]]:
-    rates = replace(section_of(config, "compress_rates"), defaults=_TOKENS_PER_ENTRY)
     out, hidden = overlap * size, config.size("hidden_size")
     linears = tuple(Linear(name=f"{name} {part}", out_features=out, in_features=hidden) for part in ("kv", "gate"))
-    positions = Tensor(name=f"{name} positions", shape=(rates.size(kind), out))
+    positions = Tensor(name=f"{name} positions", shape=(_rates(config).size(kind), out))
     return linears, (positions, vector(f"{name} norm", size))
 
 

@@ -293,7 +293,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         final_norms=0,
     ),
     "olmo2": _OLMO2,
-    "olmo3": replace(_OLMO2, windows=patterns.all_but_every_fourth),
+    "olmo3": replace(_OLMO2, windows=patterns.all_but_every_fourth, rotary_tables=2),
     "ernie4_5": Traits(read_mlp=dense, qkv_bias="use_bias", o_bias="use_bias", mlp_bias="use_bias"),
     "exaone4": Traits(read_mlp=dense, windows=patterns.by_pattern_of_four, qk_norm=True, pre_norm=False),
     "ministral": Traits(read_mlp=dense, windows=patterns.wherever_set),

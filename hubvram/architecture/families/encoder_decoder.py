@@ -8,6 +8,7 @@ from typing import Final
 
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.seq2seq import Name, stack_of
+from hubvram.architecture.families.towers import grid, sides
 from hubvram.architecture.families.weights import linear
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.parts import Weight
@@ -28,9 +29,31 @@ def _read_pair(config: ConfigDocument, architectures: tuple[str, ...]) -> Archit
         decoder,
         model_type=config.model_type or config.require(str, "model_type"),
         extras=(*decoder.extras, *between),
-        stacks=(*decoder.stacks, stack_of(encoder)),
+        stacks=(*decoder.stacks, stack_of(encoder, source_tokens=_source_tokens(config, encoder))),
         shares_embedding=False,
     )
+
+
+_CLASS_TOKENS: Final[Mapping[str, int]] = {"vit": 1, "deit": 2}
+"""Encoders that say something for each patch, and for so many tokens beside them."""
+
+
+def _source_tokens(config: ConfigDocument, encoder: Architecture) -> int | None:
+    """How many positions an image has for the decoder, as in Stack."""
+    if encoder.vocab_size:
+        return None
+    document = inner_config(config, "encoder")
+    if encoder.model_type in _CLASS_TOKENS:
+        return grid(document) + _CLASS_TOKENS[encoder.model_type]
+    if encoder.model_type not in ("swin", "donut-swin"):
+        return 0
+    # What is left over at an edge makes a patch too; each stage but the last then merges squares of four.
+    height, width = (
+        -(-side // patch)
+        for side, patch in zip(sides(document, "image_size"), sides(document, "patch_size"), strict=True)
+    )
+    merged = 1 << len(document.integers("depths")) - 1
+    return -(-height // merged) * -(-width // merged)
 
 
 def _half(config: ConfigDocument, name: Name, class_name: str) -> Architecture:

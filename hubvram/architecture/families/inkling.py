@@ -1,6 +1,6 @@
 """Inkling and Inkling-2: attention with relative positions, and convolutions in and around it.
 
-No closed form here describes their caches. Details from each model's `modeling_*.py` in transformers 5.23.
+Convolutions run in fp32, and what they keep is fp32. Details from each model's `modeling_*.py` in transformers 5.23.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from functools import partial
 from typing import Final
 
 from hubvram.architecture import patterns
+from hubvram.architecture.attention import FullAttention, SlidingAttention
 from hubvram.architecture.families.decoder import Traits, dense
 from hubvram.architecture.families.experts import ROUTED, after, by_name, read_moe
 from hubvram.architecture.families.fields import changed, count_of, number_of_layers
 from hubvram.architecture.families.hybrid import HYBRID, Hybrid, listed, read_hybrid
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
-from hubvram.architecture.parts import Block, Linear, Part, Tensor, Weight, vector
+from hubvram.architecture.parts import Block, Linear, Part, State, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
@@ -25,10 +26,11 @@ _HYBRID_SLIDING: Final = "hybrid_sliding"
 
 
 def _relative(
-    config: ConfigDocument, traits: Traits, index: int, window: patterns.Window, *, prefix: str, extent: str
+    config: ConfigDocument, traits: Traits, index: int, _: patterns.Window, *, prefix: str, extent: str
 ) -> Block:
     """Attention with relative positions, and convolutions of K and V, whose last inputs are cached too."""
     hidden, kernel, rank = config.size("hidden_size"), config.size("conv_kernel_size"), config.size("d_rel")
+    window = config.size("sliding_window") if prefix else None
     heads, head_dim = config.size(f"{prefix}num_attention_heads"), config.size(f"{prefix}head_dim")
     kv_size = config.size(f"{prefix}num_key_value_heads") * head_dim
     rows = {"q": heads * head_dim, "k": kv_size, "v": kv_size, "relative": heads * rank}
@@ -44,7 +46,25 @@ def _relative(
             Tensor(name="norm", shape=(head_dim,), count=2),
             Tensor(name="relative positions", shape=(rank, config.size(extent))),
         ),
+        keeps=(_cached(config, window, prefix),),
+        kept_states=_convolved(kv_size, hidden, kernel),
     )
+
+
+def _cached(config: ConfigDocument, window: int | None, prefix: str) -> FullAttention:
+    """Attention with the same K and V."""
+    make = FullAttention if window is None else partial(SlidingAttention, sliding_window=window)
+    return make(
+        hidden_size=config.size("hidden_size"),
+        num_attention_heads=config.size(f"{prefix}num_attention_heads"),
+        num_key_value_heads=config.size(f"{prefix}num_key_value_heads"),
+        head_dim=config.size(f"{prefix}head_dim"),
+    )
+
+
+def _convolved(kv_size: int, hidden: int, kernel: int) -> tuple[State, ...]:
+    """The last inputs of the convolutions of K, V, and what attention and MLP say."""
+    return tuple(State(name="conv", shape=(size, kernel), dtype="fp32") for size in (kv_size, kv_size, hidden, hidden))
 
 
 def _inkling_layers(config: ConfigDocument, layers: int) -> Sequence[str]:
@@ -170,6 +190,8 @@ def _inkling2_attention(config: ConfigDocument, *, sliding: bool) -> Block:
             Tensor(name="q scale", shape=(heads, size)),
             Tensor(name="relative scale", shape=(heads, relative)),
         ),
+        keeps=(_cached(config, config.size("sliding_window_size") if sliding else None, prefix),),
+        kept_states=_convolved(kv_size, hidden, kernel),
     )
 
 

@@ -17,6 +17,7 @@ from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Block, Linear, Part, Tensor, Weight, vector
+from hubvram.architecture.recurrent import conv_state, recurrent_state
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 from hubvram.config.reader import inner_config
@@ -220,6 +221,7 @@ def _kimi_delta_attention(hidden: int, heads: int, head_dim: int, kernel: int, *
             vector("dt_bias", size),
             vector("o norm", head_dim),
         ),
+        kept_states=(conv_state(3 * size, kernel), recurrent_state(heads, head_dim, head_dim)),
     )
 
 
@@ -291,13 +293,22 @@ def _dots3_mixer(config: ConfigDocument, traits: Traits, index: int, window: pat
         part,
         gates=(Linear(name="g", out_features=part.num_attention_heads, in_features=part.hidden_size),),
         others=(vector("k rope norm", part.qk_rope_head_dim),),
+        index_dtype="fp32" if kind == _INDEXED else None,  # its rotary embedding is made in fp32
     )
     if kind != _SLIDING:
         return part
-    # The cache of a window over latents is not that of the class above.
     return Block(
-        kind="sliding_latent_attention", component=Component.ATTENTION, weights=part.linears, others=part.tensors
+        kind="sliding_latent_attention",
+        component=Component.ATTENTION,
+        weights=part.linears,
+        others=part.tensors,
+        keeps=(replace(part, cached_tokens=_dots3_window(config)),),
     )
+
+
+def _dots3_window(config: ConfigDocument) -> int:
+    """As Dots3NoteTextConfig reads it."""
+    return config.size_or_none("sliding_window") or config.size_or_none("sliding_window_size") or 512
 
 
 def _dots3_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP | MoEMLP:

@@ -19,8 +19,8 @@ from hubvram.architecture.families.hybrid import FULL, LINEAR, SLIDING, Hybrid, 
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP
-from hubvram.architecture.parts import Block, Linear, Tensor, Weight, vector
-from hubvram.architecture.recurrent import GatedDeltaNet
+from hubvram.architecture.parts import Block, Linear, State, Tensor, Weight, vector
+from hubvram.architecture.recurrent import GatedDeltaNet, conv_state, recurrent_state
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
@@ -90,6 +90,8 @@ def _rg_lru(config: ConfigDocument, traits: Traits, index: int, window: patterns
             Tensor(name="gate biases", shape=(heads, block), count=2),
             vector("recurrence", width),
         ),
+        # Kept in the module, not in the cache. Before the first decode step the convolution keeps an input less.
+        kept_states=(conv_state(width, config.size("conv1d_width")), recurrent_state(width)),
     )
 
 
@@ -122,6 +124,7 @@ def _rwkv(config: ConfigDocument, traits: Traits, index: int, window: patterns.W
             Tensor(name="time", shape=(width,), count=2),
             Tensor(name="mix", shape=(hidden,), count=3),
         ),
+        kept_states=(State(name="token before", shape=(hidden,)), recurrent_state(3, width)),
     )
 
 
@@ -138,6 +141,7 @@ def _channel_mix(config: ConfigDocument, traits: Traits, index: int) -> Block:
             Linear(name="receptance", out_features=hidden, in_features=hidden),
         ),
         others=(Tensor(name="mix", shape=(hidden,), count=2),),
+        kept_states=(State(name="token before", shape=(hidden,)),),
     )
 
 
@@ -161,6 +165,11 @@ def _mlstm(config: ConfigDocument, traits: Traits, index: int, window: patterns.
             Linear(name="o", out_features=hidden, in_features=v, bias=bias),
         ),
         others=(Tensor(name="norm", shape=(heads, v // heads), count=1 + bias),),
+        kept_states=(
+            State(name="c", shape=(heads, qk // heads, v // heads)),
+            State(name="n", shape=(heads, qk // heads)),
+            State(name="m", shape=(heads,)),
+        ),
     )
 
 

@@ -113,7 +113,8 @@ def _dbrx_values(config: ConfigDocument) -> Mapping[str, Any]:
 
 def _jetmoe_attention(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> Block:
     """A mixture of attention heads (2210.05144): experts make the queries, and what comes out of them."""
-    hidden, size = config.size("hidden_size"), config.size("num_key_value_heads") * config.size("head_dim")
+    hidden, kv_heads, head_dim = (config.size(key) for key in ("hidden_size", "num_key_value_heads", "head_dim"))
+    size = kv_heads * head_dim
     number, chosen = config.size("num_local_experts"), config.size("num_experts_per_tok")
     one_expert = 2 * size * hidden
     return Block(
@@ -129,6 +130,15 @@ def _jetmoe_attention(config: ConfigDocument, traits: Traits, index: int, window
             Linear(name="router", out_features=number, in_features=hidden, component=Component.ROUTER),
         ),
         inactive=max(number - chosen, 0) * one_expert,
+        keeps=(
+            FullAttention(
+                hidden_size=hidden,
+                num_attention_heads=chosen * kv_heads,
+                num_key_value_heads=kv_heads,
+                head_dim=head_dim,
+                cached_tokens=patterns.tokens_kept(window),
+            ),
+        ),
     )
 
 

@@ -26,7 +26,7 @@ from hubvram.architecture.families.experts import (
 from hubvram.architecture.families.fields import changed, number_of_layers, section_of
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
-from hubvram.architecture.parts import Block, Linear, Part, vector
+from hubvram.architecture.parts import Block, Linear, Part, State, vector
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
@@ -98,6 +98,10 @@ def _read_minimax(config: ConfigDocument, architectures: tuple[str, ...]) -> Arc
                 Linear(name="o", out_features=hidden, in_features=size),
             ),
             others=(vector("norm", size),),
+            kept_states=(
+                # MiniMaxCache keeps it as it was computed.
+                State(name="recurrent", shape=(mixer.num_attention_heads, mixer.head_dim, mixer.head_dim)),
+            ),
         )
 
     traits = Traits(read_mlp=dense, read_mixer=read_mixer, kinds=(_LINEAR,))

@@ -34,6 +34,8 @@ class Side:
     rotary_dim: int = 0
     rotary_tables: int = 1
     extras: tuple[Weight, ...] = ()
+    source_tokens: int | None = None
+    """As in Stack."""
 
 
 ReadSide = Callable[[Name], Side]
@@ -88,7 +90,7 @@ _ENCODERS: Final = ("EncoderModel", "ForTokenClassification", "ForAudioClassific
 """Ends of the names of classes that hold the encoder alone."""
 
 
-def stack_of(encoder: Architecture) -> Stack:
+def stack_of(encoder: Architecture, *, source_tokens: int | None) -> Stack:
     """A whole model, as the encoder beside another."""
     return _stack(
         Side(
@@ -98,6 +100,7 @@ def stack_of(encoder: Architecture) -> Stack:
             final_norm=encoder.final_norm,
             learned_positions=encoder.learned_positions,
             extras=encoder.extras,
+            source_tokens=source_tokens,
         ),
         shares_embedding=False,
         embedding_size=encoder.embedding_size,
@@ -127,6 +130,7 @@ def _stack(
             *side.extras,
             *(norm("final norm", hidden_size, bias=final.bias) if final.count else ()),
         ),
+        source_tokens=side.source_tokens,
     )
 
 
@@ -160,6 +164,6 @@ _CLASSIFIERS: Final = (
 )
 
 
-def block_of(kind: str, mixer: Part) -> Block:
+def block_of(kind: str, mixer: Part, keeps: tuple[Part, ...] = ()) -> Block:
     """A mixer of known weights and an arrangement of its own."""
-    return Block(kind=kind, component=mixer.component, weights=mixer.linears, others=mixer.tensors)
+    return Block(kind=kind, component=mixer.component, weights=mixer.linears, others=mixer.tensors, keeps=keeps)

@@ -200,7 +200,8 @@ _T5: Final[Mapping[str, T5]] = {
 
 def _merged(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> Part:
     """Attention to earlier tokens and to the encoder's at once, with the same matrices (t5gemma2)."""
-    return block_of("merged_attention", attention(config, traits, index, window))
+    mixer = attention(config, traits, index, window)
+    return block_of("merged_attention", mixer, keeps=(mixer, cross_attention(config, traits, index)))
 
 
 def _cross(config: ConfigDocument, traits: Traits, index: int, *, width: int) -> tuple[Part, ...]:

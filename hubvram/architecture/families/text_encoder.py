@@ -377,7 +377,7 @@ _ENCODERS: Final[Mapping[str, Encoder]] = {
             extras=_contacts,
             pre_norm=True,
             activation="esm_activation",
-            own_cache=True,  # as a decoder it has none
+            caches_nothing=True,  # as a decoder neither
         ),
         tops=tops.ROBERTA,
         positions="learned_positions",

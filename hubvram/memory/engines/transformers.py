@@ -10,8 +10,10 @@ from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import MoEMLP
 from hubvram.errors import UnsupportedOptionError
 from hubvram.memory import activations
+from hubvram.memory.engines.transformers_code import CODE
 from hubvram.memory.estimate import Instant
 from hubvram.memory.kv_cache import kv_cache_bytes, prefill_excess_bytes
+from hubvram.memory.modeling_code import LLAMA
 from hubvram.memory.workload import Attention, Workload
 
 NAME: Final = "transformers"
@@ -20,28 +22,12 @@ VERSION: Final = "5.23"
 
 _USUAL: Final = (Attention.SDPA, Attention.EAGER, Attention.FLASH)
 _SUPPORTED: Final[Mapping[str, tuple[Attention, ...]]] = {
-    # `_supports_sdpa = False`: sdpa cannot cap scores.
-    "gemma2": (Attention.EAGER, Attention.FLASH),
+    # `_supports_sdpa = False`: sdpa cannot cap scores, and knows no sinks.
+    **dict.fromkeys(("gemma2", "vaultgemma", "gpt_oss"), (Attention.EAGER, Attention.FLASH)),
 }
 """model_type -> the attention its class supports, the one it takes by itself first (modeling_*.py)."""
 
-_SOFTMAX_IN_MODEL_DTYPE: Final = frozenset({"gpt2"})
-"""Model types whose eager softmax is not computed in fp32 (modeling_*.py, eager_attention_forward)."""
-
-_ROUTING_IN_FP32: Final = frozenset({"mixtral"})
-"""Model types that do not cast the weights of chosen experts back (modeling_*.py, the router's forward)."""
-
-
-_ROUTER_LOGITS_IN_FP32: Final = frozenset({"granitemoe"})
-_ROTARY_IN_FP32: Final = frozenset({"olmo2"})
-"""Model types that make these in fp32 (modeling_*.py)."""
-
-VERIFIED: Final = frozenset(
-    (
-        *("gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "granite", "granitemoe", "llama", "mistral"),
-        *("mixtral", "olmo2", "phi3", "phimoe", "qwen2", "qwen3", "qwen3_moe", "starcoder2"),
-    )
-)
+VERIFIED: Final = frozenset(CODE)
 """Model types whose measured peaks the closed forms meet (fixtures/measurements). All others: not known."""
 
 
@@ -91,10 +77,7 @@ def _prompt(architecture: Architecture, workload: Workload, element_bytes: int) 
         tokens=workload.input_tokens,
         element_bytes=element_bytes,
         attention=resolve_attention(architecture, workload.attention),
-        softmax_in_fp32=architecture.model_type not in _SOFTMAX_IN_MODEL_DTYPE,
-        routing_in_fp32=architecture.model_type in _ROUTING_IN_FP32,
-        router_logits_in_fp32=architecture.model_type in _ROUTER_LOGITS_IN_FP32,
-        rotary_in_fp32=architecture.model_type in _ROTARY_IN_FP32,
+        code=CODE.get(architecture.model_type, LLAMA),
     )
 
 

@@ -14,7 +14,7 @@ from hubvram.architecture.attention import LatentAttention
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.errors import ConfigError
-from hubvram.memory.kv_cache import knows_cache, kv_cache_bytes
+from hubvram.memory.kv_cache import kv_cache_bytes
 from tests.samples import architecture_of
 
 SMALL: Final[dict[str, Any]] = {
@@ -186,14 +186,6 @@ def test_a_layer_without_an_indexer_keeps_no_keys_for_it() -> None:
     architecture = small("glm_moe_dsa", **INDEX, indexer_types=["full", "shared"] * 3)
     assert all(isinstance(layer.mixer, LatentAttention) for layer in architecture.layers)
     assert kv_cache_bytes(architecture, tokens=1, batch_size=1, element_bytes=1) == 6 * (16 + 4) + 3 * 8
-
-
-@pytest.mark.parametrize(
-    ("model_type", "changes"),
-    [("kimi_linear", {**KIMI, "linear_attn_config": DELTA}), ("dots3_note_text", {**INDEX, **DOTS_WINDOW})],
-)
-def test_caches_that_are_not_known_are_not_invented(model_type: str, changes: dict[str, Any]) -> None:
-    assert not knows_cache(small(model_type, **changes))
 
 
 @pytest.mark.parametrize(

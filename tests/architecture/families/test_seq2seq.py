@@ -188,7 +188,7 @@ def test_sides_by_class() -> None:
     assert [type(part) for part in decoder.layers[0].parts[::2]] == [FullAttention, CrossAttention]
     assert encoder.stacks == ()
     assert isinstance(encoder.layers[0].mixer, BidirectionalAttention)
-    assert not knows_cache(both) and not knows_cache(decoder)
+    assert knows_cache(both) and knows_cache(decoder)
 
 
 def test_experts_in_every_second_layer() -> None:

@@ -1,0 +1,67 @@
+"""What the classes of transformers 5.23 do in their own way, model type by model type: those whose peaks are known.
+
+A type stands here once the peaks of its class were measured and met (fixtures/measurements, tests/peaks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from hubvram.memory.modeling_code import (
+    LAYER_NORM,
+    LLAMA,
+    ModelingCode,
+    all_in_fp32,
+    halves_in_fp32,
+    halves_then_rest,
+)
+
+_GEMMA: Final = replace(LLAMA, norm_row_bytes=4)
+"""Its norm keeps no root apart (modeling_gemma.py, GemmaRMSNorm)."""
+_OLMO: Final = ModelingCode(rotary_in_fp32=True, rotation=halves_in_fp32)
+_COHERE: Final = replace(LLAMA, norm_bytes=12, rotation=all_in_fp32)
+"""Its norm takes the mean off in fp32 (modeling_cohere.py, CohereLayerNorm)."""
+_SIGMOID: Final = replace(LLAMA, routing_in_fp32=True, router_logits_in_fp32=True)
+"""Routers of DeepSeek-V3's kind: logits, and the weights of chosen experts (modeling_deepseek_v3.py, TopkRouter)."""
+
+_LIKE_LLAMA: Final = (
+    *("llama", "mistral", "qwen2", "qwen3", "granite", "smollm3", "exaone4", "seed_oss", "ministral3", "internlm3"),
+    *("cwm", "arcee", "qwen3_moe", "phimoe", "olmoe", "mellum"),
+)
+
+CODE: Final[Mapping[str, ModelingCode]] = {
+    **dict.fromkeys(_LIKE_LLAMA, LLAMA),
+    **dict.fromkeys(("gemma", "gemma2", "vaultgemma"), _GEMMA),
+    **dict.fromkeys(("glm", "glm4"), replace(LLAMA, rotation=halves_then_rest)),
+    **dict.fromkeys(("cohere", "cohere2"), _COHERE),
+    **dict.fromkeys(("olmo2", "olmo3", "flex_olmo"), _OLMO),
+    **dict.fromkeys(("starcoder2", "gpt_neox", "nemotron", "jais2"), LAYER_NORM),
+    **dict.fromkeys(("granitemoe", "granitemoeshared"), replace(LLAMA, router_logits_in_fp32=True)),
+    **dict.fromkeys(("mixtral", "minimax_m2"), replace(LLAMA, routing_in_fp32=True)),
+    **dict.fromkeys(("dots1", "solar_open", "exaone_moe"), _SIGMOID),
+    "gemma3_text": replace(_GEMMA, norms_projections=True),
+    "olmo": replace(_OLMO, norm_row_bytes=0),
+    "phi3": replace(LLAMA, joins_rotated=True),
+    "gpt2": replace(LAYER_NORM, softmax_in_fp32=False, hidden_beside_mlp=1),
+    "helium": replace(LLAMA, norm_bytes=10, norm_row_bytes=4),
+    "hunyuan_v1_dense": replace(LLAMA, norms_projections=True),
+    "hunyuan_v1_moe": replace(LLAMA, norms_projections=True, shared_expert_first=True, routing_in_fp32=True),
+    "iquestcoder": LLAMA,
+    "hyperclovax": LLAMA,
+    "youtu": LLAMA,
+    "minicpm3": LLAMA,
+    "opt": replace(LAYER_NORM, positions_per_sequence=True, hidden_beside_mlp=-1),
+    "stablelm": replace(LAYER_NORM, keeps_unrotated=True, hidden_beside_mlp=2),
+    "phi": replace(LAYER_NORM, keeps_unrotated=True),
+    **dict.fromkeys(("deepseek_v3", "deepseek_v2", "glm4_moe_lite"), _SIGMOID),
+    "qwen2_moe": replace(LLAMA, shared_expert_first=True, makes_window_mask=True),
+    "hy_v3": replace(_SIGMOID, norms_projections=True),
+    "glm4_moe": replace(_SIGMOID, rotation=halves_then_rest),
+    "gpt_oss": replace(
+        LLAMA, softmax_in_fp32=False, score_copies=3, sink_columns=1, gate_copies=5, halves_of_tables=True
+    ),
+    "aria_text": LLAMA,
+    "cohere2_moe": _COHERE,
+}

@@ -1,0 +1,63 @@
+"""Closed forms beside measured peaks: `python -m tests.peaks [TYPE...]`; with `--run`, measured anew and recorded.
+
+`--run` needs torch and transformers; `--alive TYPE VARIANT ATTENTION` shows what a prefill holds at its peak.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from hubvram.memory.engines.transformers_code import CODE
+from tests.peaks.record import Record, compared, recorded, varied, write
+
+_LINE = "{:20} {:8} {:6} {:>6} {:10} {:>10} {:>10} {:>10} {:>8}"
+_DECODE = " | {:10} {:>10} {:>10} {:>8}"
+
+
+def _run(model_types: list[str], before: dict[str, Record]) -> dict[str, Record]:
+    import torch
+    import transformers
+
+    from tests.peaks.runs import run_now
+
+    torch.set_num_threads(1)
+    records = {name: record for name, record in before.items() if name in CODE}
+    versions = {"transformers": transformers.__version__, "torch": torch.__version__}
+    for model_type in model_types:
+        records[model_type] = run_now(model_type)
+        print("ran", model_type, file=sys.stderr)
+        write({name: record for name, record in records.items() if name in CODE}, versions)
+    return records
+
+
+def _alive(model_type: str, variant: str, attention: str) -> None:
+    from tests.caches.build import values_of
+    from tests.peaks.runs import measured, model_with
+
+    model = model_with(model_type, varied(values_of(model_type, {}), variant), attention)
+    prefill, _, _, _ = measured(model, 2, 40, explain=True)
+    for held in prefill.peak.held:
+        print(f"{held.storage_bytes:10,}  {held.storage_bytes / 160:8.2f}  {held.made_by}")
+
+
+def main() -> None:
+    options = {word for word in sys.argv[1:] if word.startswith("--")}
+    words = [word for word in sys.argv[1:] if not word.startswith("--")]
+    if "--alive" in options:
+        _alive(*words)
+        return
+    records = recorded()
+    if "--run" in options:
+        records = _run(words or list(CODE), records)
+    print(_LINE.format("type", "variant", "", "run", "phase", "measured", "allocator", "said", "off"), end="")
+    print(_DECODE.format("decode", "measured", "said", "off"))
+    for name, row, found in compared({name: records[name] for name in words or records}):
+        run, off = f"{row.batch_size}x{row.tokens}", found.prefill_peak_bytes / row.prefill_peak_bytes - 1
+        measured = (row.prefill_peak_bytes, row.allocator_prefill_bytes, found.prefill_peak_bytes, f"{off:+.2%}")
+        print(_LINE.format(name, row.variant, row.attention, run, found.phase, *measured), end="")
+        off = found.decode_peak_bytes / row.decode_peak_bytes - 1
+        print(_DECODE.format(found.decode_phase, row.decode_peak_bytes, found.decode_peak_bytes, f"{off:+.2%}"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Run the class of a model type, small, and measure: needs torch and transformers."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import torch
+import transformers
+from torch.nn import functional
+
+from tests.caches.build import class_of, config_of, values_of
+from tests.caches.runs import tensors_in
+from tests.peaks.live import Live, held_by
+from tests.peaks.record import POSITIONS, SHAPES, VARIANTS, Record, Row, varied
+
+_OWN_ATTENTION: Final = functional.scaled_dot_product_attention
+
+
+def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, **options: Any) -> Any:
+    """sdpa; where heads of V are of another size than those of K, as the GPU's kernel does it, without all scores."""
+    if query.shape[-1] == value.shape[-1]:
+        return _OWN_ATTENTION(query, key, value, attn_mask=attn_mask, **options)
+    batch, heads, tokens, _ = query.shape
+    return query.new_zeros(batch, tokens, heads, value.shape[-1]).transpose(1, 2)
+
+
+@contextmanager
+def _as_on_a_gpu() -> Iterator[None]:
+    functional.scaled_dot_product_attention = _attention
+    try:
+        yield
+    finally:
+        functional.scaled_dot_product_attention = _OWN_ATTENTION
+
+
+def _tensors(cache: Any) -> list[Any]:
+    return [tensor for layer in cache.layers for tensor in tensors_in(vars(layer))]
+
+
+@contextmanager
+def _gathered_experts(model: Any) -> Iterator[None]:
+    """As `generate()` decodes on a GPU (generation/utils.py, _optimize_model_for_decode)."""
+    before = model.get_experts_implementation()
+    switched = {key: "batched_mm" if value == "grouped_mm" else value for key, value in before.items()}
+    if switched == before:
+        yield
+        return
+    model.set_experts_implementation(switched)
+    yield
+    model.set_experts_implementation(before)
+
+
+def _allocator_peak(model: Any, ids: Any) -> int:
+    """By torch's profiler, which sees each allocation of the CPU's allocator."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        output = model(input_ids=ids, use_cache=True, logits_to_keep=1)
+    held = held_by(_tensors(output.past_key_values))
+    total = peak = 0
+    for event in profile.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            total += event.nbytes()
+            peak = max(peak, total)
+    return peak - held
+
+
+def measured(model: Any, batch_size: int, tokens: int, *, explain: bool = False) -> tuple[Live, Live, int, int]:
+    """(prefill, decode, bytes of the cache behind each) of one run."""
+    ids = torch.arange(batch_size * tokens).reshape(batch_size, tokens) % 100 + 3
+    one = ids[:, :1].clone()
+    known = [*model.parameters(), *model.buffers(), ids, one]
+    prefill, decode = Live(known, explain=explain), Live(known, explain=explain)
+    with torch.no_grad(), _as_on_a_gpu():
+        with prefill:
+            cache = model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+        after_prefill = held_by(_tensors(cache))
+        cache = model(input_ids=one, past_key_values=cache, use_cache=True, logits_to_keep=1).past_key_values
+        gc.collect()
+        decode.start_with(_tensors(cache))
+        with decode, _gathered_experts(model):
+            cache = model(input_ids=one, past_key_values=cache, use_cache=True, logits_to_keep=1).past_key_values
+        return prefill, decode, after_prefill, held_by(_tensors(cache))
+
+
+def model_with(model_type: str, config: Mapping[str, Any], attention: str) -> Any:
+    """The class in bf16. Raises ValueError for an attention that it does not have."""
+    torch.manual_seed(0)
+    found = config_of(model_type, config)
+    return class_of(model_type)._from_config(found, dtype=torch.bfloat16, attn_implementation=attention).eval()
+
+
+def _has_free_heads(model_type: str, config: Mapping[str, Any]) -> bool:
+    """Whether heads need not divide the hidden size: some classes have the field, and no use for it."""
+    if "head_dim" not in config:
+        return False
+    model = model_with(model_type, varied(config, "heads"), "eager")
+    shapes = {tuple(weight.shape) for name, weight in model.named_parameters() if ".o_proj.weight" in name}
+    return shapes == {(64, 256)}
+
+
+def _rows(model_type: str, config: Mapping[str, Any]) -> Iterator[Row]:
+    for variant in VARIANTS:
+        if variant == "heads" and not _has_free_heads(model_type, config):
+            continue
+        for attention in ("sdpa", "eager"):
+            try:
+                model = model_with(model_type, varied(config, variant), attention)
+            except ValueError:
+                continue
+            for batch_size, tokens in SHAPES:
+                ids_bytes = 8 * batch_size * tokens
+                prefill, decode, after_prefill, after_decode = measured(model, batch_size, tokens)
+                ids = torch.full((batch_size, tokens), 5)
+                with torch.no_grad():
+                    allocator = _allocator_peak(model, ids)
+                yield Row(
+                    variant=variant,
+                    attention=attention,
+                    batch_size=batch_size,
+                    tokens=tokens,
+                    prefill_peak_bytes=prefill.peak.total_bytes - after_prefill + ids_bytes,
+                    decode_peak_bytes=decode.peak.total_bytes - after_decode + ids_bytes + 16 * batch_size,
+                    allocator_prefill_bytes=allocator + ids_bytes,
+                )
+
+
+def run_now(model_type: str) -> Record:
+    """All variants of one type."""
+    transformers.logging.set_verbosity_error()
+    positions = dict.fromkeys(("max_position_embeddings", "n_positions"), POSITIONS)
+    config = values_of(model_type, {})
+    config = {**config, **{key: value for key, value in positions.items() if key in config}}
+    return Record(config=config, rows=tuple(_rows(model_type, config)))
