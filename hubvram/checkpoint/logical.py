@@ -21,9 +21,11 @@ class LogicalTensor(NamedTuple):
 
 def logical_tensors(checkpoint: Checkpoint, declared: Declared | None = None) -> Iterator[LogicalTensor]:
     """Names and shapes, without scales. `declared`: what the configuration says of packed weights."""
-    weights = [kind for kind in checkpoint.kinds if buffer_kind(kind.name, len(kind.shape)) is None]
+    weights = []
     for kind in checkpoint.kinds:
-        if buffer_kind(kind.name, len(kind.shape)) is not None:
+        if buffer_kind(kind.name, len(kind.shape)) is None:
+            weights.append(kind)
+        else:
             yield from (LogicalTensor(tensor.name, kind.shape) for tensor in kind.members)
     unpacked = unpack(weights, declared)
     unknown = {id(kind) for kind in unpacked.unknown}

@@ -100,14 +100,7 @@ class HubClient:
         """A whole small body. Raises HubResponseError above the limit, and as `stream` does."""
 
         async def read(response: httpx2.Response) -> bytes:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > limit_bytes:
-                    raise HubResponseError(
-                        target.model_id, f"{urlsplit(url).path} is larger than {limit_bytes:,} bytes"
-                    )
-            return bytes(body)
+            return await capped(response, limit_bytes, target.model_id, urlsplit(url).path)
 
         return await self.stream(url, target, read)
 
@@ -253,6 +246,16 @@ class _Transient(Exception):
         super().__init__(str(final))
         self.final = final
         self.after_seconds = after_seconds
+
+
+async def capped(response: httpx2.Response, limit_bytes: int, model_id: str, what: str) -> bytes:
+    """A whole body, decompressed. Raises HubResponseError above the limit, which names `what` it is."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > limit_bytes:
+            raise HubResponseError(model_id, f"{what} is larger than {limit_bytes:,} bytes")
+    return bytes(body)
 
 
 async def _drain(response: httpx2.Response) -> None:

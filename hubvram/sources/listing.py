@@ -24,27 +24,16 @@ class Listing:
 
 def parse_listing(text: bytes, repo_id: str) -> Listing:
     """The answer to `/api/models/...?blobs=true`. Raises HubResponseError."""
-    listing = parse_answer(text, repo_id)
     try:
+        listing = json.loads(text)
         return Listing(
             model_id=_text(listing, "id"),
             commit=_text(listing, "sha"),
             files=_files(listing),
             summary=_summary(listing),
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         raise not_a_hub(repo_id) from None
-
-
-def parse_answer(text: bytes, model_id: str) -> dict[str, Any]:
-    """The object that an answer is. Raises HubResponseError."""
-    try:
-        answer = json.loads(text)
-    except (ValueError, RecursionError):
-        answer = None
-    if not isinstance(answer, dict):
-        raise not_a_hub(model_id)
-    return answer
 
 
 def not_a_hub(model_id: str) -> HubResponseError:

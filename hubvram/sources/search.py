@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from hubvram.errors import HubBusyError, HubResponseError, ModelUnreadableError, RepoNotFoundError, UsageError
-from hubvram.sources.http import HubClient, Target
+from hubvram.sources.http import HubClient, Target, capped
 from hubvram.sources.listing import not_a_hub
 from hubvram.sources.loop import LOOP
 from hubvram.sources.network import Network
@@ -117,12 +117,8 @@ def _get(client: HubClient, url: str, name: str) -> tuple[Any, str | None]:
     """A JSON answer, and where its `Link` header says that it goes on."""
 
     async def read(response: httpx2.Response) -> tuple[bytes, str | None]:
-        body = bytearray()
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > _PAGE_LIMIT_BYTES:
-                raise HubResponseError(name, f"a page of the search is larger than {_PAGE_LIMIT_BYTES:,} bytes")
-        return bytes(body), response.links.get("next", {}).get("url")
+        body = await capped(response, _PAGE_LIMIT_BYTES, name, "a page of the search")
+        return body, response.links.get("next", {}).get("url")
 
     body, link = LOOP.run(client.stream(url, Target(model_id=name, requested_revision=None), read))
     try:

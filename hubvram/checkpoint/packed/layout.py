@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import prod
 from typing import Final, Protocol
 
 from hubvram.checkpoint.names import without_numbers
@@ -132,8 +131,3 @@ def ceil_div(number: int, divisor: int) -> int:
 def groups_fit(groups: int, inputs: int) -> bool:
     """Whether so many groups of inputs can be: at most one each."""
     return 0 < groups <= inputs or groups == inputs == 0
-
-
-def is_single(shape: Shape) -> bool:
-    """Whether it is one number, however many dimensions it is written in."""
-    return prod(shape) == 1

@@ -17,7 +17,6 @@ from hubvram.quantization.gguf.types import Shape, tensor_bytes
 from hubvram.units import size
 
 _KEEPS_EXPERTS: Final = "mxfp4_moe"
-_EXPERTS: Final = ("ffn_gate_exps", "ffn_up_exps", "ffn_down_exps")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
