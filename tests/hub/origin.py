@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import threading
@@ -18,6 +19,8 @@ from .traffic import Exchange, FaultQueue, TrafficLog
 _TURNS = 5
 """Of the loop: a connection that was accepted just now is known a few turns later."""
 _BACKLOG = 512
+GATHERING_SECONDS = 10
+"""Well beyond the slowest machine, for a test that fails."""
 
 
 class OriginServer:
@@ -27,6 +30,7 @@ class OriginServer:
         answer: Callable[[Request], Reply],
         faults: FaultQueue,
         latency: Callable[[], float],
+        gathers: Callable[[], int],
         log: TrafficLog,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -34,6 +38,9 @@ class OriginServer:
         self._answer = answer
         self._faults = faults
         self._latency = latency
+        self._gathers = gathers
+        self._waiting = 0
+        self._gathered = asyncio.Event()
         self._log = log
         self._tls = tls
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
@@ -75,6 +82,8 @@ class OriginServer:
         exchange = self._log.open(self._origin, request)
         if latency_seconds := self._latency():
             await asyncio.sleep(latency_seconds)
+        if count := self._gathers():
+            await self._gather(count)
         fault = self._faults.take(self._origin, request)
         sending = fault.sending if fault else SOUND
         exchange.fault = fault.kind if fault else ""
@@ -87,6 +96,15 @@ class OriginServer:
         except Exception:  # a mistake in here, or in a test's own answer
             traceback.print_exc()
             channel.reset()
+
+    async def _gather(self, count: int) -> None:
+        """Once `count` requests were here at one time, nothing waits any more."""
+        self._waiting += 1
+        if self._waiting >= count:
+            self._gathered.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._gathered.wait(), GATHERING_SECONDS)
+        self._waiting -= 1
 
 
 async def _send(reply: Reply, sending: Sending, exchange: Exchange, channel: Channel) -> None:

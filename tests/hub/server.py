@@ -47,7 +47,9 @@ class LoopbackHub(HubState):
             self.ca_file = Path(self._folder.name) / "ca.pem"
             write_authority(self.ca_file)
         self._servers = tuple(
-            OriginServer(origin, answer, self.faults, lambda: self.latency_seconds, self._log, context)
+            OriginServer(
+                origin, answer, self.faults, lambda: self.latency_seconds, lambda: self.gathers, self._log, context
+            )
             for origin, answer in answers.items()
         )
         self.endpoint, self.cdn_endpoint = (server.url for server in self._servers)

@@ -12,6 +12,8 @@ class HubState(RepoStore):
         self.cdn_endpoint = ""
         self.latency_seconds = 0.0
         """Waited before each answer, on both origins."""
+        self.gathers = 0
+        """Answers wait until so many requests are with their origin at once, `GATHERING_SECONDS` at most."""
         self.ignore_range = False
         """The CDN answers every range with 200 and the whole file."""
         self.serve_safetensors_metadata = True

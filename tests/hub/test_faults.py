@@ -7,12 +7,13 @@ import http.client
 import socket
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 
-from tests.hub import Fault, HubFile, LoopbackHub, fault_kinds
+from tests.hub import Fault, HubFile, LoopbackHub, fault_kinds, quotas
 
 REPO, PATH = "org/model", "/api/models/org/model"
 
@@ -139,7 +140,11 @@ class TestRate:
 
 
 class TestQuotas:
-    def test_a_window_closes_and_opens_again(self, hub: LoopbackHub, client: httpx2.Client) -> None:
+    def test_a_window_closes_and_opens_again(
+        self, hub: LoopbackHub, client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = [0.0]
+        monkeypatch.setattr(quotas, "time", SimpleNamespace(monotonic=lambda: clock[0]))
         hub.quotas = {"api": (2, 0.3)}
         replies = [client.get(PATH) for _ in range(4)]
         assert [reply.status_code for reply in replies] == [200, 200, 429, 429]
@@ -147,7 +152,7 @@ class TestQuotas:
         assert replies[2].headers["RateLimit-Policy"] == '"fixed window";"api";q=2;w=1'
         # Neither the other bucket nor the CDN.
         assert client.get(cdn_url(client)).status_code == 200
-        time.sleep(0.3)
+        clock[0] = 0.3
         assert client.get(PATH).headers["RateLimit"] == '"api";r=1;t=1'
 
     def test_the_wait_is_in_whole_seconds(self, hub: LoopbackHub, client: httpx2.Client) -> None:

@@ -415,7 +415,7 @@ class TestFaults:
     def test_stall(self, hub: LoopbackHub, client: httpx2.Client, kind: str, status: int) -> None:
         hub.faults.append(Fault(kind))
         with pytest.raises(httpx2.ReadTimeout):
-            client.get(f"/api/models/{SINGLE}", timeout=0.1)
+            client.get(f"/api/models/{SINGLE}", timeout=httpx2.Timeout(5, read=0.1))
         assert hub.requests[0].status == status
         assert client.get(f"/api/models/{SINGLE}").status_code == 200
 
@@ -443,7 +443,7 @@ class TestShutdown:
             waiting.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             time.sleep(0.1)
             start = time.perf_counter()
-        assert time.perf_counter() - start < 0.5
+        assert time.perf_counter() - start < 5
         waiting.close()
 
     def test_leaves_no_thread_behind(self) -> None:
@@ -452,7 +452,7 @@ class TestShutdown:
             hub.add_repo(SINGLE, {"config.json": CONFIG})
             with httpx2.Client() as client:
                 client.get(f"{hub.endpoint}/api/models/{SINGLE}")
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + 10
         while threading.active_count() > before and time.monotonic() < deadline:
             time.sleep(0.01)
         assert threading.active_count() <= before

@@ -268,11 +268,14 @@ class TestBeginnings:
 
 class TestConcurrency:
     def test_all_at_once(self, hub: LoopbackHub) -> None:
-        """40 shards are asked for over 40 connections to the Hub, and over 40 to its storage."""
+        """40 shards are asked for over 40 connections to the Hub, and over 40 to its storage.
+
+        No answer comes before all 40 have asked, so that no connection is free for a second request.
+        """
         hub.serve_safetensors_metadata = False
         hub.add_repo(MODEL, sharded(40))
         source = HubSource.open(MODEL, None)
-        hub.latency_seconds = 0.1
+        hub.gathers = 40
         assert len(read_checkpoint(source).files) == 40
         assert (hub.connections("hub"), hub.connections("cdn")) == (40, 40)
 
@@ -283,16 +286,6 @@ class TestConcurrency:
         hub.latency_seconds = 0.01
         assert len(read_checkpoint(source).files) == 40
         assert hub.connections("cdn") <= 4
-
-    def test_latency_is_paid_a_few_times_and_not_for_each_shard(self, hub: LoopbackHub) -> None:
-        hub.serve_safetensors_metadata = False
-        hub.add_repo(MODEL, sharded(40))
-        source = HubSource.open(MODEL, None)
-        hub.latency_seconds = 0.05
-        start = time.perf_counter()
-        assert len(read_checkpoint(source).tensors) == 120
-        # Two answers each: 4 s one by one, 0.2 s with all in flight; the rest is for slow machines.
-        assert time.perf_counter() - start < 1
 
     def test_progress(self, hub: LoopbackHub) -> None:
         hub.serve_safetensors_metadata = False
@@ -451,7 +444,7 @@ class TestTransientFailures:
         with pytest.raises(NetworkError) as caught:
             HubSource.open(MODEL, None)
         assert caught.value.origin == "127.0.0.1:9"
-        assert time.perf_counter() - start < 1
+        assert time.perf_counter() - start < 5  # a timeout of the network's own takes longer
 
     def test_an_expired_link_is_asked_for_again(self, hub: LoopbackHub) -> None:
         """Links to the CDN are followed at once and never kept."""

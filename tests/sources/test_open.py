@@ -147,7 +147,7 @@ class TestUnreachable:
         assert source.revision is not None and len(source.revision) == 40
         assert read_checkpoint(source).elements == 5
         assert len(hub.requests) == (4 if why == "503" else 0)
-        assert time.perf_counter() - start < 2
+        assert time.perf_counter() - start < 10
 
     @pytest.mark.parametrize("revision", [None, "main", KNOWN_SHA])
     def test_the_snapshot(self, why: str, revision: str | None) -> None:
