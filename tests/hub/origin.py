@@ -30,9 +30,9 @@ class OriginServer:
         answer: Callable[[Request], Reply],
         faults: FaultQueue,
         latency: Callable[[], float],
-        gathers: Callable[[], int],
         log: TrafficLog,
         tls: ssl.SSLContext | None = None,
+        gathers: Callable[[], int] = lambda: 0,
     ) -> None:
         self._origin = origin
         self._answer = answer

@@ -48,7 +48,7 @@ class LoopbackHub(HubState):
             write_authority(self.ca_file)
         self._servers = tuple(
             OriginServer(
-                origin, answer, self.faults, lambda: self.latency_seconds, lambda: self.gathers, self._log, context
+                origin, answer, self.faults, lambda: self.latency_seconds, self._log, context, lambda: self.gathers
             )
             for origin, answer in answers.items()
         )
