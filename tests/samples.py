@@ -20,7 +20,7 @@ from hubvram.config.quantization import Group, QuantizationSettings
 from hubvram.config.reader import ModelConfig, parse_config
 from hubvram.dtypes import SAFETENSORS_BITS
 from hubvram.inspection import Model, read_model
-from hubvram.memory.engines import transformers as engine
+from hubvram.memory.engines.transformers import TRANSFORMERS as engine
 from hubvram.memory.workload import Attention, Workload
 from hubvram.sources.snapshot import SnapshotSource
 

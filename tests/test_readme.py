@@ -16,7 +16,7 @@ import pytest
 from hubvram.architecture.families import FAMILIES
 from hubvram.cli.app import COMMANDS, main
 from hubvram.hardware.accelerators import ACCELERATORS
-from hubvram.memory.engines.transformers import VERIFIED
+from hubvram.memory.engines.transformers_code import CODE
 from hubvram.units import count
 from tests.caches.record import recorded as recorded_caches
 from tests.samples import fixture_model
@@ -49,7 +49,7 @@ def _renewed(text: str) -> str:
     text = BLOCK.sub(block, text)
     text = re.sub(r"\d+( model types <!-- families -->)", rf"{len(FAMILIES)}\g<1>", text)
     text = re.sub(r"(<!-- walk -->\n\|.*\n\|.*\n)(?:\|.*\n)*", lambda match: match[1] + _walk(), text)
-    text = re.sub(r"known for \d+ types of decoders", f"known for {len(VERIFIED)} types of decoders", text)
+    text = re.sub(r"known for \d+ types of decoders", f"known for {len(CODE)} types of decoders", text)
     text = re.sub(r"has \d+ real forwards", f"has {len(recorded_caches())} real forwards", text)
     gpus = ", ".join(accelerator.label for accelerator in ACCELERATORS.values())
     return re.sub(r"(GPUs: )[^\n]*?(<!-- gpus -->\.)", rf"\g<1>{gpus} \g<2>", text)

@@ -14,10 +14,9 @@ from hubvram.inspection.model import Model
 from hubvram.inspection.notes import unknown_precision_note, workload_notes
 from hubvram.inspection.reading import Headers, headers_named, read_model
 from hubvram.inspection.request import Request, request_of
-from hubvram.memory.engines import transformers as engine
+from hubvram.memory.engines import ENGINES
 from hubvram.memory.estimate import MemoryEstimate
 from hubvram.memory.estimator import estimate_memory
-from hubvram.memory.kv_cache import knows_cache
 from hubvram.memory.weights import STORED, NoWeights, Weights, deployed_weights
 from hubvram.memory.workload import Attention, Workload
 from hubvram.quantization.precisions import is_gguf
@@ -89,6 +88,7 @@ def inspect(
     batch_size: int = 1,
     kv_cache_dtype: str | None = None,
     attention: Attention | str = Attention.AUTO,
+    engine: str = "transformers",
     accelerators: Sequence[Accelerator | str] = (),
     headers: Headers | str = Headers.ALWAYS,
     offline: bool = False,
@@ -114,6 +114,7 @@ def inspect(
         batch_size=batch_size,
         kv_cache_dtype=kv_cache_dtype,
         attention=attention,
+        engine=engine,
         accelerators=accelerators,
     )
     policy = headers_named(headers)
@@ -139,7 +140,7 @@ def inspect_model(
     """The second half: estimates of a model that was read before, and of `weights`, if they are known. Raises
     UsageError."""
     if model.architecture is not None:
-        engine.check_length(model.architecture, workload)
+        ENGINES[workload.engine].check(model.architecture, workload)
     is_grounded = model.reconciliation.status.is_grounded
     # The workspace is a range unless one GPU is asked for.
     workspace_bytes = accelerators[0].workspace_bytes if len(accelerators) == 1 else None
@@ -171,7 +172,7 @@ def inspect_model(
 
 
 def _attention(model: Model, workload: Workload) -> Attention | None:
-    architecture = model.architecture
+    architecture, engine = model.architecture, ENGINES[workload.engine]
     if architecture is None or not engine.knows_activations(architecture):
         return None
     return engine.resolve_attention(architecture, workload.attention)
@@ -204,7 +205,8 @@ def _context_tokens(model: Model, request: Request, weights: _AllWeights) -> int
 
 def _longest_fit(model: Model, request: Request, weights: _AllWeights, shortest: int, largest: int | None) -> int:
     """The longest context that fits, by bisection: memory never shrinks as a context grows."""
-    if largest is None or model.architecture is None or not knows_cache(model.architecture):
+    engine = ENGINES[request.engine]
+    if largest is None or model.architecture is None or not engine.knows_cache(model.architecture):
         return shortest  # Nothing can be said to fit, and the report says so.
 
     def fits(tokens: int) -> bool:

@@ -10,8 +10,7 @@ from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.checkpoint.totals import Totals
 from hubvram.config.reader import ModelConfig
 from hubvram.dtypes import COMPUTE_DTYPES, nominal_weight_bytes
-from hubvram.memory.engines import transformers as engine
-from hubvram.memory.kv_cache import knows_cache
+from hubvram.memory.engines import ENGINES
 from hubvram.memory.weights import stored_compute_dtype
 from hubvram.memory.workload import Attention, Workload
 from hubvram.quantization.precisions import nominal_bits
@@ -80,10 +79,11 @@ def workload_notes(architecture: Architecture | None, workload: Workload) -> Ite
     largest = architecture.max_position_embeddings if architecture else None
     if largest is not None and workload.context_tokens > largest:
         yield f"{workload.context_tokens:,} tokens are more than the {largest:,} that the model was made for"
+    engine = ENGINES[workload.engine]
     if architecture is not None and not engine.knows_activations(architecture):
-        what = "activations" if knows_cache(architecture) else "its cache or state and for activations"
+        what = "activations" if engine.knows_cache(architecture) else "its cache or state and for activations"
         yield f"what {architecture.model_type} needs for {what} is not known yet, and not in the totals"
-    if architecture is not None and knows_cache(architecture):
+    if architecture is not None and engine.knows_cache(architecture):
         yield from _source_notes(architecture, workload)
     if workload.attention is Attention.FLASH:
         yield "flash attention runs in fp16 and bf16 only: figures in fp32 are for comparison"

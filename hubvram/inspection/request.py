@@ -10,6 +10,7 @@ from typing import Final
 from hubvram.dtypes import KV_CACHE_BYTES
 from hubvram.errors import UsageError
 from hubvram.hardware.accelerators import Accelerator, find_accelerator
+from hubvram.memory.engines import ENGINES
 from hubvram.memory.weights import STORED
 from hubvram.memory.workload import Attention, Workload
 from hubvram.quantization.precisions import check_precision, normal_precision
@@ -27,6 +28,7 @@ class Request:
     batch_size: int = 1
     kv_cache_dtype: str | None = None
     attention: Attention = Attention.AUTO
+    engine: str = "transformers"
     accelerators: tuple[Accelerator, ...] = ()
 
     def __post_init__(self) -> None:
@@ -43,6 +45,8 @@ class Request:
             raise UsageError(
                 f"{self.kv_cache_dtype!r} is no KV cache precision", f"choose from {', '.join(KV_CACHE_BYTES)}"
             )
+        if self.engine not in ENGINES:
+            raise UsageError(f"{self.engine!r} is no engine that hubvram knows", f"choose from {', '.join(ENGINES)}")
         tokens = self.given_tokens
         self.workload_of((1 if self.input_tokens is None else self.input_tokens) if tokens is None else tokens)
 
@@ -65,6 +69,7 @@ class Request:
             batch_size=self.batch_size,
             kv_cache_dtype=self.kv_cache_dtype,
             attention=self.attention,
+            engine=self.engine,
         )
 
 
@@ -72,6 +77,7 @@ _TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "context": ((int, str, NoneType), "a number of tokens, max or fit"),
     "input_tokens": ((int, NoneType), "a number of tokens"),
     "batch_size": ((int,), "a whole number"),
+    "engine": ((str,), f"one of {', '.join(ENGINES)}"),
     "kv_cache_dtype": ((str, NoneType), f"one of {', '.join(KV_CACHE_BYTES)}"),
 }
 """For callers from Python; the command line has its own."""
@@ -85,6 +91,7 @@ def request_of(
     batch_size: int = 1,
     kv_cache_dtype: str | None = None,
     attention: Attention | str = Attention.AUTO,
+    engine: str = "transformers",
     accelerators: Sequence[Accelerator | str] = (),
 ) -> Request:
     """A request as people write it: names in any case and each once, GPUs by name. Raises UsageError."""
@@ -97,6 +104,7 @@ def request_of(
         batch_size=batch_size,
         kv_cache_dtype=kv_cache_dtype.strip().lower() if isinstance(kv_cache_dtype, str) else kv_cache_dtype,
         attention=Attention(attention),
+        engine=engine.strip().lower() if isinstance(engine, str) else engine,
         accelerators=tuple(find_accelerator(one) if isinstance(one, str) else one for one in accelerators),
     )
 

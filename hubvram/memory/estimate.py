@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hubvram.dtypes import rule_of_thumb_bytes
+from hubvram.memory.forward.tape import Held, Share
 
 
 class Basis(StrEnum):
@@ -40,16 +41,33 @@ def exact(name: str, size_bytes: int, basis: Basis, note: str = "") -> MemoryCom
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instant:
-    """What sequences hold at one moment of a generation, in bytes."""
+    """What is alive at one moment of a generation beside the weights."""
 
     name: str
     kv_cache_bytes: int
-    activations_bytes: int
-    outputs_bytes: int
+    held: tuple[Held, ...]
+    """What is alive beside weights and caches."""
     explanation: str
 
     @property
+    def activations_bytes(self) -> int:
+        return self._of(Share.SEQUENCE)
+
+    @property
+    def outputs_bytes(self) -> int:
+        return self._of(Share.OUTPUT)
+
+    @property
+    def buffers_bytes(self) -> int:
+        """What all sequences share."""
+        return self._of(Share.ALL)
+
+    def _of(self, share: Share) -> int:
+        return sum(held.size_bytes for held in self.held if held.share is share)
+
+    @property
     def total_bytes(self) -> int:
+        """What the sequences hold, which is linear in the batch: without buffers."""
         return self.kv_cache_bytes + self.activations_bytes + self.outputs_bytes
 
 

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 
 from hubvram.architecture.layers import Architecture
 from hubvram.dtypes import COMPUTE_BYTES, KV_CACHE_BYTES
-from hubvram.memory.engines import transformers as engine
+from hubvram.memory.engines import ENGINES
 from hubvram.memory.estimate import Basis, Instant, MemoryComponent, MemoryEstimate, exact
-from hubvram.memory.kv_cache import knows_cache, kv_cache_bytes
-from hubvram.memory.runtime import runtime_component
 from hubvram.memory.weights import Weights
 from hubvram.memory.workload import Workload
 
@@ -27,31 +25,23 @@ def estimate_memory(
 
     Raises UnsupportedOptionError for an attention that the model class does not have.
     """
+    engine = ENGINES[workload.engine]
     components = [weights.component]
     moments: tuple[Instant, ...] = ()
     cache_dtype = None
-    if architecture is not None and knows_cache(architecture) and weights.compute_dtype is not None:
+    if architecture is not None and engine.knows_cache(architecture) and weights.compute_dtype is not None:
         element_bytes = COMPUTE_BYTES[weights.compute_dtype]
         cache_dtype = workload.kv_cache_dtype or weights.compute_dtype
-        cache_element_bytes = KV_CACHE_BYTES.get(cache_dtype, element_bytes)
+        sizes = {
+            "element_bytes": element_bytes,
+            "cache_element_bytes": KV_CACHE_BYTES.get(cache_dtype, element_bytes),
+        }
         if engine.knows_activations(architecture):
-            moments = engine.instants(
-                architecture, workload, element_bytes=element_bytes, cache_element_bytes=cache_element_bytes
-            )
-            components += _sequences(engine.peak_of(moments))
-            buffers = engine.buffers_bytes(architecture, workload, element_bytes=element_bytes)
-            components.append(exact("buffers", buffers, Basis.DERIVED, "position ids, rotary tables, shared masks"))
+            moments = engine.instants(architecture, workload, **sizes)
+            components += _sequences(moments)
         else:
-            cached = kv_cache_bytes(
-                architecture,
-                tokens=workload.context_tokens,
-                batch_size=workload.batch_size,
-                element_bytes=cache_element_bytes,
-                input_tokens=workload.input_tokens,
-                computed_bytes=element_bytes,
-            )
-            components.append(exact("kv_cache", cached, Basis.DERIVED))
-    components.append(runtime_component(workspace_bytes=workspace_bytes))
+            components.append(exact("kv_cache", engine.cache_bytes(architecture, workload, **sizes), Basis.DERIVED))
+    components.append(engine.runtime(workspace_bytes=workspace_bytes))
     return MemoryEstimate(
         precision=weights.precision,
         scheme=weights.scheme,
@@ -62,11 +52,20 @@ def estimate_memory(
         components=tuple(component for component in components if component.high_bytes),
         is_grounded=is_grounded,
         instants=moments,
-        peak=engine.peak_of(moments).name if moments else None,
+        peak=peak_of(moments).name if moments else None,
     )
 
 
-def _sequences(peak: Instant) -> Iterator[MemoryComponent]:
+def peak_of(moments: tuple[Instant, ...]) -> Instant:
+    """The moment at which sequences hold most. All of it is linear in the batch, so the batch does not move it."""
+    return max(moments, key=lambda instant: instant.total_bytes)
+
+
+def _sequences(moments: tuple[Instant, ...]) -> Iterator[MemoryComponent]:
+    """At the peak; buffers are those of the moment that has most of them, so that a longer context never has less."""
+    peak = peak_of(moments)
     yield exact("kv_cache", peak.kv_cache_bytes, Basis.DERIVED)
     yield exact("activations", peak.activations_bytes, Basis.DERIVED, peak.explanation)
     yield exact("outputs", peak.outputs_bytes, Basis.DERIVED, "the last token's logits and their 32-bit copy")
+    shared = max(moment.buffers_bytes for moment in moments)
+    yield exact("buffers", shared, Basis.DERIVED, "position ids, rotary tables, shared masks")

@@ -30,6 +30,8 @@ class Workload:
     kv_cache_dtype: str | None = None
     """None: as the model computes."""
     attention: Attention = Attention.AUTO
+    engine: str = "transformers"
+    """Name of who runs it (hubvram.memory.engines.ENGINES)."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch_size <= BATCH_LARGEST:

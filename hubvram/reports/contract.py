@@ -16,7 +16,7 @@ from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.checkpoint.totals import Totals
 from hubvram.hardware.fit import Fit
 from hubvram.inspection import Inspection, Model
-from hubvram.memory.engines import transformers as engine
+from hubvram.memory.engines import ENGINES
 from hubvram.memory.estimate import MemoryEstimate
 from hubvram.reports.failures import SCHEMA_VERSION
 
@@ -203,8 +203,8 @@ def _weight(weight: Weight) -> dict[str, Any]:
 def _workload(found: Inspection) -> dict[str, Any]:
     workload = found.workload
     return {
-        "engine": engine.NAME,
-        "engine_version": engine.VERSION,
+        "engine": workload.engine,
+        "engine_version": ENGINES[workload.engine].version,
         "context_tokens": workload.context_tokens,
         "input_tokens": workload.input_tokens,
         "batch_size": workload.batch_size,
@@ -241,6 +241,7 @@ def _estimate(estimate: MemoryEstimate, fits: tuple[Fit, ...]) -> dict[str, Any]
                 "kv_cache_bytes": instant.kv_cache_bytes,
                 "activations_bytes": instant.activations_bytes,
                 "outputs_bytes": instant.outputs_bytes,
+                "buffers_bytes": instant.buffers_bytes,
             }
             for instant in estimate.instants
         ],

@@ -9,7 +9,7 @@ from typing import Final
 from hubvram.architecture.reconcile import Status
 from hubvram.hardware.fit import Fit
 from hubvram.inspection import Inspection, Model
-from hubvram.memory.engines import transformers as engine
+from hubvram.memory.engines import ENGINES
 from hubvram.memory.estimate import Basis, MemoryEstimate
 from hubvram.memory.weights import STORED
 from hubvram.reports.dimensions import dimensions
@@ -124,7 +124,8 @@ def _headline(found: Inspection) -> str:
         parts[0] += f" ({workload.input_tokens:,} of them input)"
     if found.workload.kv_cache_dtype:
         parts.append(f"KV cache {found.workload.kv_cache_dtype}")
-    parts.append(engine.NAME + (f" with {found.attention}" if found.attention else ""))
+    engine = ENGINES[workload.engine]
+    parts.append(f"{engine.name} {engine.version}" + (f" with {found.attention}" if found.attention else ""))
     return "Memory in GiB for " + ", ".join(parts)
 
 

@@ -18,7 +18,7 @@ from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import MoEMLP
 from hubvram.architecture.reconcile import Status
 from hubvram.inspection import read_model
-from hubvram.memory.engines.transformers import resolve_attention
+from hubvram.memory.engines.transformers import TRANSFORMERS
 from hubvram.memory.workload import Attention
 from hubvram.sources.local import LocalSource
 from tests.samples import architecture_of, attention_of
@@ -286,11 +286,11 @@ def test_attention_support_is_that_of_the_class(model_type: str) -> None:
     """hubvram/memory/engines/transformers.py says which attention a class takes by itself."""
     model = model_on_meta(config_class_of(values_of(model_type, {})))
     architecture = architecture_of({"model_type": model_type})
-    chosen = resolve_attention(architecture, Attention.AUTO)
+    chosen = TRANSFORMERS.resolve_attention(architecture, Attention.AUTO)
     assert model._supports_sdpa == (chosen is Attention.SDPA)
     assert model.config._attn_implementation == chosen
     assert model._supports_flash_attn
-    assert resolve_attention(architecture, Attention.FLASH) is Attention.FLASH
+    assert TRANSFORMERS.resolve_attention(architecture, Attention.FLASH) is Attention.FLASH
 
 
 @pytest.mark.parametrize("model_type", VARIANTS)

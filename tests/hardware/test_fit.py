@@ -8,7 +8,7 @@ from hubvram.hardware.accelerators import limit
 from hubvram.hardware.fit import fit
 from hubvram.memory.estimate import Basis, Instant, MemoryComponent, MemoryEstimate
 
-PREFILL = Instant(name="prefill", kv_cache_bytes=0, activations_bytes=0, outputs_bytes=0, explanation="")
+PREFILL = Instant(name="prefill", kv_cache_bytes=0, held=(), explanation="")
 
 
 def estimate(*, is_complete: bool) -> MemoryEstimate:

@@ -82,7 +82,7 @@ class OriginServer:
         exchange = self._log.open(self._origin, request)
         if latency_seconds := self._latency():
             await asyncio.sleep(latency_seconds)
-        if count := self._gathers():
+        if (count := self._gathers()) and "range" in request.headers:
             await self._gather(count)
         fault = self._faults.take(self._origin, request)
         sending = fault.sending if fault else SOUND

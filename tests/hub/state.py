@@ -13,7 +13,7 @@ class HubState(RepoStore):
         self.latency_seconds = 0.0
         """Waited before each answer, on both origins."""
         self.gathers = 0
-        """Answers wait until so many requests are with their origin at once, `GATHERING_SECONDS` at most."""
+        """Answers to ranges wait until so many are asked of an origin at once, `GATHERING_SECONDS` at most."""
         self.ignore_range = False
         """The CDN answers every range with 200 and the whole file."""
         self.serve_safetensors_metadata = True

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from hubvram.architecture.layers import Architecture
-from hubvram.memory import activations
-from hubvram.memory.activations import Shape
-from hubvram.memory.engines.transformers_code import CODE
-from hubvram.memory.modeling_code import LLAMA
+from hubvram.memory.engines.transformers_code import play
+from hubvram.memory.forward.run import Sizes
+from hubvram.memory.forward.tape import Peak
 from hubvram.memory.workload import Attention
 from tests.samples import architecture_of
 
@@ -112,44 +111,23 @@ class Said:
 
 
 def said(model_type: str, config: Mapping[str, Any], row: Row) -> Said:
-    """The largest phase of prefill, with the buffers that all sequences share; and of a decode step."""
+    """The peak of prefill, with the buffers that all sequences share; and that of a decode step."""
     architecture = architecture_of({**varied(config, row.variant), "model_type": model_type})
-    run = Shape(
-        batch_size=row.batch_size,
-        tokens=row.tokens,
-        element_bytes=2,
-        attention=Attention(row.attention),
-        code=CODE.get(model_type, LLAMA),
-    )
-    phase, prefill = _largest(_prefill(architecture, run))
-    held = replace(run, tokens=row.tokens + DECODED)
-    decode_phase, decode = _largest(_decode(architecture, held))
+    run = Sizes(batch_size=row.batch_size, tokens=row.tokens, element_bytes=2, attention=Attention(row.attention))
+    prefill = _largest(architecture, run)
+    decode = _largest(architecture, replace(run, tokens=1, past_tokens=row.tokens + DECODED - 1, decodes=True))
     return Said(
-        phase=phase,
-        prefill_peak_bytes=prefill + activations.buffer_bytes(architecture, run),
-        decode_phase=decode_phase,
-        decode_peak_bytes=decode + activations.buffer_bytes(architecture, replace(run, tokens=1)),
+        phase=prefill.phase,
+        prefill_peak_bytes=prefill.total_bytes,
+        decode_phase=decode.phase,
+        decode_peak_bytes=decode.total_bytes,
     )
 
 
-def _largest(phases: Mapping[str, int]) -> tuple[str, int]:
-    phase = max(phases, key=phases.__getitem__)
-    return phase, phases[phase]
-
-
-def _logits(architecture: Architecture, run: Shape) -> int:
-    """A forward makes no 32-bit copy of them, as `generate()` does."""
-    return run.batch_size * architecture.vocab_size * run.element_bytes
-
-
-def _prefill(architecture: Architecture, run: Shape) -> dict[str, int]:
-    logits = activations.after_layers_bytes(architecture, run) + _logits(architecture, run)
-    return {**activations.prefill_phases(architecture, run), "logits": logits}
-
-
-def _decode(architecture: Architecture, held: Shape) -> dict[str, int]:
-    logits = activations.after_layers_bytes(architecture, replace(held, tokens=1)) + _logits(architecture, held)
-    return {**activations.decode_phases(architecture, held), "logits": logits}
+def _largest(architecture: Architecture, sizes: Sizes) -> Peak:
+    """A forward makes no 32-bit copy of the logits, as `generate()` does."""
+    peaks = play(architecture, sizes, copies_logits=False)
+    return max(peaks, key=lambda peak: peak.total_bytes)
 
 
 def compared(records: Mapping[str, Record]) -> Iterator[tuple[str, Row, Said]]:

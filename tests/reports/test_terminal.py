@@ -38,7 +38,7 @@ llama, 30 safetensors files, bf16, 131.42 GiB to download
   shares      mlp 79.9%, attention 17.1%, embedding 1.5%, head
               1.5%, norm <0.1%
 
-Memory in GiB for 8,192 tokens x 1, transformers with sdpa
+Memory in GiB for 8,192 tokens x 1, transformers 5.23 with sdpa
 
                weights  KV cache  activations  rest  runtime   total  rule x1.2
   stored bf16   131.42      2.50         1.81  0.00     0.45  136.18     157.70
@@ -91,7 +91,7 @@ def test_windows_and_combs_are_named() -> None:
     assert "13 layers   each, layers 0, 2, 4 ... 24" in report
     assert "window of 4,096 tokens" in report
     assert "tied to the embedding" in report
-    assert "transformers with eager" in report
+    assert "transformers 5.23 with eager" in report
 
 
 def test_experts_are_named() -> None:

@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from hubvram.memory.modeling_code import (
-    LAYER_NORM,
-    LLAMA,
-    ModelingCode,
-    all_in_fp32,
-    halves_in_fp32,
-    halves_then_rest,
-)
+from hubvram.architecture.attention import LatentAttention
+from hubvram.architecture.layers import Architecture
+from hubvram.memory.forward.decoder import is_playable, play_decoder
+from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode
+from hubvram.memory.forward.rotation import all_in_fp32, halves_in_fp32, halves_then_rest
+from hubvram.memory.forward.run import Run, Sizes
+from hubvram.memory.forward.tape import Peak
 
 _GEMMA: Final = replace(LLAMA, norm_row_bytes=4)
 """Its norm keeps no root apart (modeling_gemma.py, GemmaRMSNorm)."""
@@ -65,3 +64,21 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     "aria_text": LLAMA,
     "cohere2_moe": _COHERE,
 }
+
+
+def knows(architecture: Architecture) -> bool:
+    """Whether the programs were found to meet the peaks of this model type."""
+    return architecture.model_type in CODE and is_playable(architecture)
+
+
+def play(architecture: Architecture, sizes: Sizes, *, copies_logits: bool = True) -> tuple[Peak, Peak]:
+    """A forward pass: (its peak before the head, and that at it)."""
+    run = Run(sizes, CODE.get(architecture.model_type, LLAMA), rotary_dim=_rotary_dim(architecture))
+    return play_decoder(run, architecture, copies_logits=copies_logits)
+
+
+def _rotary_dim(architecture: Architecture) -> int:
+    """How many dimensions of a head rotate; through a latent, those that are kept apart for it."""
+    mixers = (group.layer.mixer for group in architecture.groups())
+    latent = max((mixer.qk_rope_head_dim for mixer in mixers if isinstance(mixer, LatentAttention)), default=0)
+    return architecture.rotary_dim or latent

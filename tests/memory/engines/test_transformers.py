@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubvram.errors import UnsupportedOptionError
-from hubvram.memory.engines import transformers as engine
+from hubvram.memory.engines.transformers import TRANSFORMERS as engine
+from hubvram.memory.estimator import peak_of
 from hubvram.memory.workload import Attention
 from tests.samples import MEASURED, architecture_of, fixture_architecture, small_llama, workload_of
 
@@ -58,7 +59,7 @@ def test_a_base_model_has_no_logits() -> None:
 def test_the_peak_is_the_largest_moment(name: str, tokens: int, batch_size: int) -> None:
     workload = workload_of(tokens, batch_size=batch_size)
     moments = engine.instants(fixture_architecture(name), workload, element_bytes=2, cache_element_bytes=2)
-    peak = engine.peak_of(moments)
+    peak = peak_of(moments)
     assert peak in moments
     assert peak.total_bytes == max(instant.total_bytes for instant in moments)
 
@@ -68,7 +69,7 @@ def test_a_short_prompt_and_a_long_answer_peak_in_decoding() -> None:
 
     def peak(context_tokens: int, input_tokens: int) -> str:
         workload = workload_of(context_tokens, input_tokens=input_tokens)
-        return engine.peak_of(engine.instants(llama, workload, element_bytes=2, cache_element_bytes=2)).name
+        return peak_of(engine.instants(llama, workload, element_bytes=2, cache_element_bytes=2)).name
 
     assert peak(8192, 8192) == "prefill"
     assert peak(8192, 16) == "decode"

@@ -5,51 +5,11 @@ Lines of transformers 5.23 are named by file and function. Widths are features o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from hubvram.architecture.attention import FullAttention
-
-
-@dataclass(frozen=True, slots=True)
-class Widths:
-    """Features of Q and K, and how many of them rotate."""
-
-    query: int
-    key: int
-    rotated_query: int
-    rotated_key: int
-
-
-Rotation = Callable[[Widths, int], int]
-"""(widths, bytes per element) -> bytes of one token beside the Q, K and V that are rotated."""
-
-
-def halves(widths: Widths, element_bytes: int) -> int:
-    """`(q * cos) + (rotate_half(q) * sin)`: three more of Q; then Q done and three more of K (modeling_llama.py)."""
-    query, key = widths.rotated_query, widths.rotated_key
-    rotating = max(3 * query, query + 3 * key)
-    if widths.rotated_query == widths.query:
-        return element_bytes * rotating
-    # The rest is put behind what rotated, by a copy of both.
-    return element_bytes * max(rotating, query + key + widths.query + widths.key)
-
-
-def halves_then_rest(widths: Widths, element_bytes: int) -> int:
-    """The same, where each of Q and K is joined to its rest in its own turn (modeling_glm.py)."""
-    query, key = widths.rotated_query, widths.rotated_key
-    return element_bytes * max(3 * query, query + 3 * key, query + key + widths.query, key + widths.query + widths.key)
-
-
-def halves_in_fp32(widths: Widths, element_bytes: int) -> int:
-    """The same with fp32 cos and sin, by which products are fp32 (modeling_olmo.py, modeling_ernie4_5.py)."""
-    return 4 * max(3 * widths.rotated_query, widths.rotated_query + 3 * widths.rotated_key)
-
-
-def all_in_fp32(widths: Widths, element_bytes: int) -> int:
-    """Q and K both turned to fp32 first (modeling_cohere.py, apply_rotary_pos_emb)."""
-    return 4 * (widths.query + widths.key) + halves_in_fp32(widths, element_bytes)
+from hubvram.memory.forward.rotation import Rotation, halves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

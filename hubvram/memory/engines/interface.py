@@ -1,0 +1,47 @@
+"""What an engine has to say. One file per engine; how each keeps caches and what is alive at its peak is its own."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from hubvram.architecture.layers import Architecture
+from hubvram.memory.estimate import Instant, MemoryComponent
+from hubvram.memory.workload import Attention, Workload
+
+
+class Engine(Protocol):
+    """Who runs the model, in the version that its figures describe."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    def knows_cache(self, architecture: Architecture) -> bool:
+        """Whether it is known what each layer keeps."""
+
+    def knows_activations(self, architecture: Architecture) -> bool:
+        """Whether it is known what is alive at the peaks."""
+
+    def resolve_attention(self, architecture: Architecture, requested: Attention) -> Attention:
+        """The attention that runs. Raises UnsupportedOptionError for one that the model cannot have."""
+
+    def check(self, architecture: Architecture, workload: Workload) -> None:
+        """Raises UnsupportedOptionError for a workload that cannot run."""
+
+    def cache_bytes(
+        self, architecture: Architecture, workload: Workload, *, element_bytes: int, cache_element_bytes: int
+    ) -> int:
+        """What all sequences' caches hold at the end, where `knows_cache`.
+
+        `element_bytes` are those that the model computes in, `cache_element_bytes` those of the cache of tokens.
+        """
+
+    def instants(
+        self, architecture: Architecture, workload: Workload, *, element_bytes: int, cache_element_bytes: int
+    ) -> tuple[Instant, ...]:
+        """The moments of a generation that can be its peak, where `knows_activations`."""
+
+    def runtime(self, *, workspace_bytes: int | None = None) -> MemoryComponent:
+        """What the process takes before the model has a byte; the workspace of the GPU in mind, if one is."""

@@ -1,0 +1,1 @@
+"""Forward passes, played through: what transformers' classes keep alive, tensor by tensor."""

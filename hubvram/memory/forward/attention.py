@@ -1,0 +1,122 @@
+"""Attention, played: over a prompt, or of one token to what is cached; K and V, as they are made, count as cached."""
+
+from __future__ import annotations
+
+from hubvram.architecture.attention import FullAttention, SlidingAttention
+from hubvram.memory.forward.rotation import Widths
+from hubvram.memory.forward.run import FP32, Run
+from hubvram.memory.forward.tape import Tensor
+from hubvram.memory.kv_cache import held_tokens
+from hubvram.memory.workload import Attention
+
+
+def play_attention(run: Run, mixer: FullAttention) -> Tensor | None:
+    """Q, K and V; norms and rotation; caching; softmax. Returns the probabilities, where attention is eager."""
+    query = run.features("Q", mixer.q_size)
+    _norm(run, mixer)
+    if run.rotary_dim:
+        run.code.rotation(run, _widths(run, mixer))
+    del query
+    query = run.features("Q", run.code.query_width(mixer, run.rotary_dim))
+    _cache(run, mixer)
+    probabilities = eager(run, mixer, keys_of(run, mixer)) if run.is_eager else _fused(run, mixer)
+    del query
+    return probabilities
+
+
+def keys_of(run: Run, mixer: FullAttention) -> int:
+    """How many tokens one sees: all of the prompt; once decoding runs, those that the layer keeps."""
+    return held_tokens(mixer, run.keys) if run.decodes else run.tokens
+
+
+def _widths(run: Run, mixer: FullAttention) -> Widths:
+    rotated = min(run.rotary_dim, mixer.head_dim)
+    return Widths(mixer.q_size, mixer.k_size, rotated * mixer.num_attention_heads, rotated * mixer.num_key_value_heads)
+
+
+def _norm(run: Run, mixer: FullAttention) -> None:
+    """Of Q and K. Mostly each is normed as soon as it is made: K and V, which the cache counts, come after Q's."""
+    if not mixer.qk_norm:
+        return
+    code = run.code
+    early = 0 if code.norms_projections else run.element_bytes * (mixer.k_size + mixer.v_size)
+    rows = 1 if mixer.qk_norm_all_heads else mixer.num_attention_heads
+    copies = code.norm_bytes * mixer.q_size + code.norm_row_bytes * rows
+    if copies > early:
+        normed = run.features("fp32 copies of Q's norm, less K and V", copies - early, element_bytes=1)
+        del normed
+
+
+def _cache(run: Run, mixer: FullAttention) -> None:
+    """Beside the cache while it takes V: K as it was made or rotated, and V where it is a tensor of its own.
+
+    While decoding, `torch.cat` makes K anew and drops the old one before V; a sliding layer makes both first.
+    """
+    made = run.features("K and V as made", mixer.k_size + (0 if mixer.fused_qkv else mixer.v_size))
+    old = None
+    if run.decodes:
+        both = isinstance(mixer, SlidingAttention)
+        width = mixer.k_size + mixer.v_size if both else max(mixer.k_size, mixer.v_size)
+        what = "K and V before this token" if both else "K before this token"
+        old = run.tensor(what, keys_of(run, mixer) - 1, width)
+    del made, old
+
+
+def _repeated(run: Run, mixer: FullAttention, keys: int) -> Tensor | None:
+    """K and V repeated for all heads. A single KV head is only expanded: a view, no copy."""
+    if mixer.num_key_value_heads in (1, mixer.num_attention_heads):
+        return None
+    return run.tensor("K and V repeated for all heads", keys, 2 * mixer.q_size)
+
+
+def eager(run: Run, mixer: FullAttention, keys: int) -> Tensor:
+    """Scores, and their softmax, most often in fp32; then what heads say, in two layouts."""
+    repeated = _repeated(run, mixer, keys)
+    play_scores(run, mixer.num_attention_heads, keys)
+    rows = (mixer.num_attention_heads, run.tokens, keys + run.code.sink_columns)
+    # What is left of them, one of which the layer keeps until its MLP is done.
+    probabilities = run.tensor("probabilities", *rows)
+    more = 0 if run.code.softmax_in_fp32 else run.code.score_copies - 2
+    others = run.tensor("scores before", more, *rows) if more else None
+    said = run.features("what heads say, in two layouts", 2 * mixer.q_size)
+    del said, others, repeated
+    return probabilities
+
+
+def play_scores(run: Run, num_attention_heads: int, keys: int) -> None:
+    """(B, heads, S, K): with an fp32 softmax of 16-bit scores, the masked scores, their fp32 copy, the fp32 result.
+
+    Otherwise copies in the model's own type. Sinks are a column beside the scores, and the largest of each row.
+    """
+    code, sizes = run.code, (num_attention_heads, run.tokens, keys)
+    if code.softmax_in_fp32 and run.element_bytes < FP32:
+        scores = run.tensor("scores", *sizes)
+        softmax = run.tensor("scores in fp32, and their softmax", 2, *sizes, element_bytes=FP32)
+    else:
+        scores = run.tensor("scores", *sizes)
+        softmax = run.tensor("scores masked, scaled, exponentiated", code.score_copies - 1, *sizes)
+    sinks = None
+    if code.sink_columns:
+        sinks = run.tensor("columns of sinks", *sizes[:2], code.sink_columns * code.score_copies)
+    del scores, softmax, sinks
+
+
+def _fused(run: Run, mixer: FullAttention) -> Tensor | None:
+    """One kernel for scores, softmax and V; with a mask, sdpa repeats K and V, and makes the mask an additive one."""
+    if run.attention is Attention.SDPA and has_window_mask(mixer, run.tokens):
+        mask = run.tensor("additive mask of the window", run.tokens, run.tokens)
+        repeated = _repeated(run, mixer, run.tokens)
+        said = run.features("what heads say", mixer.q_size)
+        del mask, repeated, said
+        return None
+    said = run.features("what heads say", mixer.q_size)
+    # The kernel's output copied into the order of tokens, or what O makes of it.
+    behind = mixer.q_size if run.code.copies_output(mixer, run.rotary_dim) else 0
+    after = run.features("the same in the order of tokens, or O", max(behind, mixer.o_size))
+    del said, after
+    return None
+
+
+def has_window_mask(mixer: object, tokens: int) -> bool:
+    """Whether a window cuts into the sequence, so that a mask has to be made (masking_utils.py)."""
+    return isinstance(mixer, SlidingAttention) and tokens >= mixer.sliding_window

@@ -1,0 +1,143 @@
+"""A decoder, played: embeddings, layers of attention and MLP, the last token's logits.
+
+The base of all that happens in a layer are hidden states: the embeddings, which the model's forward holds; the layer's
+input, which its loop holds; the residual; what the norm made (modeling_llama.py, LlamaModel.forward,
+LlamaDecoderLayer.forward). What differs between model types, modeling_code.py names.
+Measured against: runs of full-size classes on fake tensors (tests/memory/test_activations.py) and of small ones on
+the CPU (tests/peaks). Known to be off: eager decoding through a latent, where one sequence alone has no copy of V.
+"""
+
+from __future__ import annotations
+
+from hubvram.architecture.attention import FullAttention, LatentAttention, SlidingAttention
+from hubvram.architecture.layers import Architecture, Layer
+from hubvram.architecture.mlp import DenseMLP, MoEMLP
+from hubvram.architecture.parts import Part
+from hubvram.memory.forward.attention import has_window_mask, play_attention
+from hubvram.memory.forward.latent import play_latent_attention
+from hubvram.memory.forward.mlp import play_mlp
+from hubvram.memory.forward.run import FP32, ID_BYTES, Run
+from hubvram.memory.forward.tape import Peak, Tensor
+from hubvram.memory.kv_cache import held_tokens
+from hubvram.memory.workload import Attention
+
+
+def is_playable(architecture: Architecture) -> bool:
+    """Whether every layer is attention, then an MLP, of the kinds that have a program, and nothing else."""
+    return all(
+        _is_playable(group.layer.mixer) and type(group.layer.mlp) in (DenseMLP, MoEMLP) and not group.layer.others
+        for group in architecture.groups()
+    )
+
+
+def _is_playable(mixer: Part | None) -> bool:
+    if isinstance(mixer, LatentAttention):
+        return not (mixer.index_n_heads or mixer.gated_query or mixer.gates or mixer.others)
+    return type(mixer) in (FullAttention, SlidingAttention)
+
+
+def play_decoder(run: Run, architecture: Architecture, *, copies_logits: bool = True) -> tuple[Peak, Peak]:
+    """The peak before the head, and that at it. `generate()` copies logits to fp32; a forward alone does not."""
+    ids = run.tensor("token ids", run.keys, element_bytes=ID_BYTES)
+    _play_model(run, architecture)
+    before = run.tape.take()
+    run.phase("logits")
+    hidden = run.features("hidden states, normed", architecture.hidden_size)
+    if architecture.head is not None:
+        width = architecture.head.out_features
+        logits = run.output("logits of the last token", width)
+        copy = run.output("their fp32 copy", width, element_bytes=FP32) if copies_logits else None
+        del logits, copy
+    del ids, hidden
+    return before, run.tape.take()
+
+
+def _play_model(run: Run, architecture: Architecture) -> None:
+    hidden_size = architecture.hidden_size
+    positions = _positions(run, architecture)
+    masks = _masks(run, architecture)
+    embedded = run.features("embeddings", hidden_size)
+    for group in architecture.groups():
+        hidden = run.features("input of the layer", hidden_size)
+        _play_layer(run, group.layer, hidden_size)
+        del hidden
+    run.phase("norms")
+    hidden = run.features("hidden states", hidden_size)
+    normed = run.norm(hidden_size)
+    del positions, masks, embedded, hidden, normed
+
+
+def _play_layer(run: Run, layer: Layer, hidden_size: int) -> None:
+    run.phase("norms")
+    residual = None
+    normed = run.norm(hidden_size) if layer.pre_norm else None
+    run.phase("attention")
+    probabilities = _mix(run, layer.mixer)
+    run.phase("norms")
+    behind = layer.norms.count > 2 or not layer.pre_norm
+    if layer.norms.count > 1:
+        # Before the MLP, with the residual.
+        del normed
+        residual = run.features("residual", hidden_size)
+        normed = run.norm(hidden_size)
+    del normed, residual
+    run.phase("mlp")
+    # The residual and what the norm made, or what attention said; without a norm, the residual itself is read.
+    width = 2 + run.code.hidden_beside_mlp - (not layer.pre_norm)
+    beside = run.features("residual, and normed", width * hidden_size)
+    play_mlp(run, layer.mlp)
+    del beside
+    if behind:
+        run.phase("norms")
+        said = run.features("residual, and what the MLP says", 2 * hidden_size)
+        normed = run.norm(hidden_size)
+        del said, normed
+    del probabilities
+
+
+def _mix(run: Run, mixer: Part | None) -> Tensor | None:
+    if isinstance(mixer, LatentAttention):
+        return play_latent_attention(run, mixer)
+    if isinstance(mixer, FullAttention):
+        return play_attention(run, mixer)
+    raise TypeError(f"no program for {mixer!r}")
+
+
+# ------------------------------------------------------------------------------- around the layers
+
+
+def _positions(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
+    """Position ids, cos and sin, a learned embedding's rows; where a class makes a padding mask of ones, from that.
+
+    (In fp32, and cumulated in 64 bits: modeling_opt.py, OPTDecoder.forward.)
+    """
+    code, hidden_size = run.code, architecture.hidden_size
+    found = []
+    if code.positions_per_sequence:
+        found.append(run.tensor("padding mask, and positions", run.keys, element_bytes=FP32 + ID_BYTES))
+        found.append(run.features("embedded positions", hidden_size))
+    else:
+        found.append(run.shared("position ids", run.tokens, element_bytes=ID_BYTES))
+        if architecture.learned_positions:
+            found.append(run.shared("embedded positions", run.tokens, hidden_size))
+    if run.rotary_dim:
+        width = (1 if code.halves_of_tables else 2) * run.rotary_dim
+        table_bytes = FP32 if code.rotary_in_fp32 else run.element_bytes
+        found.append(
+            run.shared("cos and sin", architecture.rotary_tables, run.tokens, width, element_bytes=table_bytes)
+        )
+    return tuple(found)
+
+
+def _masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
+    """Eager attention's additive masks, (B, 1, S, K), one per kind of layer, kept for the whole forward; sdpa's
+    boolean one, (S, S), where a window cuts in: unpadded sequences share it."""
+    kinds = {type(group.layer.mixer): group.layer.mixer for group in architecture.groups()}
+    unused = run.code.makes_window_mask and len(kinds) == 1
+    if run.is_eager:
+        keys = [held_tokens(mixer, run.keys) if run.decodes and mixer else run.keys for mixer in kinds.values()]
+        return tuple(run.tensor("additive mask", run.tokens, each) for each in keys + [run.keys] * unused)
+    cut = any(has_window_mask(group.layer.mixer, run.tokens) for group in architecture.groups())
+    if run.attention is Attention.SDPA and (cut or run.code.makes_window_mask):
+        return (run.shared("mask of the window", run.tokens, run.tokens, element_bytes=1),)
+    return ()

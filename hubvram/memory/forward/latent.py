@@ -1,0 +1,32 @@
+"""Attention through a latent, played: it is cached compressed, and K and V are made of all of it for all heads.
+
+(modeling_deepseek_v3.py, DeepseekV3Attention.forward, expand_kv)
+"""
+
+from __future__ import annotations
+
+from hubvram.architecture.attention import LatentAttention
+from hubvram.memory.forward.attention import play_scores
+from hubvram.memory.forward.run import Run
+from hubvram.memory.forward.tape import Tensor
+from hubvram.memory.kv_cache import held_tokens
+
+
+def play_latent_attention(run: Run, mixer: LatentAttention) -> Tensor | None:
+    """Q as made, its part that rotates, both joined; the latent as made; what kv_b makes, and K, which is copied
+    together from that and the rotated part. While decoding, eager attention copies V once more."""
+    heads = mixer.num_attention_heads
+    keys = held_tokens(mixer, run.keys) if run.decodes else run.tokens
+    query = run.features("Q as made and rotated", 2 * mixer.q_size + heads * mixer.qk_rope_head_dim)
+    latent = run.features("the latent as made", mixer.kv_lora_rank + mixer.qk_rope_head_dim)
+    made = run.tensor("K without rotation, and V", keys, heads * (mixer.qk_nope_head_dim + mixer.v_head_dim))
+    joined = run.tensor("K", keys, mixer.k_size)
+    if not run.is_eager:
+        said = run.features("what heads say, and O", mixer.v_size + mixer.hidden_size)
+        del said, query, latent, made, joined
+        return None
+    play_scores(run, heads, keys)
+    probabilities = run.tensor("probabilities", heads, run.tokens, keys)
+    copied = run.tensor("V once more", keys, mixer.v_size) if run.decodes else None
+    del query, latent, made, joined, copied
+    return probabilities

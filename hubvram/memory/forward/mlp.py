@@ -1,0 +1,104 @@
+"""MLPs, played: one for all tokens; experts over the whole prompt; experts of a single decoded token."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hubvram.architecture.mlp import DenseMLP, MoEMLP
+from hubvram.architecture.parts import Part
+from hubvram.memory.forward.run import FP32, Run
+
+_PYTHON_ACTIVATIONS: Final = frozenset({"gelu_new", "gelu_python", "quick_gelu"})
+"""Activations written out in Python: their intermediates are tensors too (activations.py)."""
+
+
+def play_mlp(run: Run, mlp: Part | None) -> None:
+    """What it says is the caller's to make."""
+    if isinstance(mlp, MoEMLP):
+        _gathered(run, mlp) if run.decodes else _grouped(run, mlp)
+    elif isinstance(mlp, DenseMLP):
+        _dense(run, mlp)
+    else:
+        raise TypeError(f"no program for {mlp!r}")
+
+
+def _dense(run: Run, mlp: DenseMLP) -> None:
+    """Gated: act(gate), up, product; all of gate and up where they are one matrix. Plain: before and after the act."""
+    inner = mlp.intermediate_size
+    if mlp.gated and mlp.fused:
+        both = run.features("gate and up of the MLP", 2 * inner)
+        products = run.features("act(gate), and its product with up", 2 * inner)
+    elif mlp.gated:
+        both = run.features("act(gate) and up of the MLP", 2 * inner)
+        products = run.features("their product", inner)
+    else:
+        both = run.features("up of the MLP", inner)
+        products = run.features("act(up)", inner * _ACTIVATED.get(mlp.hidden_act, 1))
+    del both, products
+
+
+_ACTIVATED: Final = {**dict.fromkeys(_PYTHON_ACTIVATIONS, 3), "relu2": 2}
+"""Activation -> copies of a plain MLP's inner width beside what it reads, where it is not one kernel."""
+
+
+def _grouped(run: Run, mlp: MoEMLP) -> None:
+    """Routing, then all chosen tokens through all experts, sorted by expert (integrations/moe.py,
+    grouped_mm_experts_forward); and the expert that every token takes, before or behind.
+
+    What the first of the two says waits for the other.
+    """
+    if not mlp.shared_expert_intermediate_size:
+        _routed(run, mlp)
+    elif run.code.shared_expert_first:
+        _shared(run, mlp)
+        waits = run.features("what the shared expert says", mlp.hidden_size)
+        _routed(run, mlp)
+        del waits
+    else:
+        _routed(run, mlp)
+        waits = run.features("what the experts say", mlp.hidden_size)
+        _shared(run, mlp)
+        del waits
+
+
+def _shared(run: Run, mlp: MoEMLP) -> None:
+    inner = run.features("inner of the shared expert", (3 if mlp.gated else 2) * mlp.shared_expert_intermediate_size)
+    del inner
+
+
+def _routed(run: Run, mlp: MoEMLP) -> None:
+    """Up: the chosen tokens, gate and up (and their biases), act(gate) and the product. Down: what experts say,
+    weighed, and in the order of tokens again.
+
+    Beside these each token's router logits and, for each choice, its expert (as chosen, sorted, in 32 bits), its place
+    in the order (and back again, in the down phase) and its weight before and after sorting.
+    """
+    code, chosen, hidden = run.code, mlp.num_experts_per_tok, mlp.hidden_size
+    weight = FP32 if code.routing_in_fp32 else run.element_bytes
+    logit = FP32 if code.router_logits_in_fp32 else run.element_bytes
+    logits = run.features("router logits", mlp.num_experts, element_bytes=logit)
+    places = run.tensor("choices of experts", run.tokens, chosen, element_bytes=28 + 2 * weight)
+    inner, bias = mlp.moe_intermediate_size, int(mlp.expert_bias)
+    copies = code.gate_copies if mlp.gated else 1
+    taken = run.tensor("tokens, for each choice", run.tokens, chosen, hidden)
+    gate_up = run.tensor("gate and up of the experts", run.tokens, chosen, (1 + bias) * (2 if mlp.gated else 1) * inner)
+    products = run.tensor("act(gate), and its product with up", run.tokens, chosen, copies * inner)
+    del taken, gate_up, products
+    back = run.tensor("places in the order of tokens", run.tokens, chosen, element_bytes=8)
+    said = run.tensor("what the experts say, twice", run.tokens, chosen, (2 + bias) * hidden)
+    weighed = run.tensor("the same, weighed, twice", run.tokens, chosen, 2 * hidden, element_bytes=weight)
+    del logits, places, back, said, weighed
+
+
+def _gathered(run: Run, mlp: MoEMLP) -> None:
+    """One step of `generate()`: the chosen experts' weights are gathered for each token, beside the token and its
+    inner width (integrations/moe.py, batched_mm_experts_forward; generation/utils.py switches grouped_mm to batched_mm
+    for decoding)."""
+    chosen, hidden, inner = mlp.num_experts_per_tok, mlp.hidden_size, mlp.moe_intermediate_size
+    matrices = 3 if mlp.gated else 2
+    first = run.code.shared_expert_first and mlp.shared_expert_intermediate_size
+    waits = run.features("what the shared expert says", hidden) if first else None
+    weights = run.tensor("weights of the chosen experts, copied", run.tokens, chosen, matrices, inner, hidden)
+    biases = ((matrices - 1) * inner + hidden) if mlp.expert_bias else 0
+    taken = run.tensor("tokens, and inner, for each choice", run.tokens, chosen, biases + hidden + inner)
+    del waits, weights, taken

@@ -1,0 +1,71 @@
+"""How rotary positions are put into Q and K: what is alive beside the two, in transformers 5.23's different codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from hubvram.memory.forward.run import Run
+
+_TURNED: Final = "by cos, turned, and by sin"
+_FP32: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """Features of Q and K of one token, and how many of them rotate."""
+
+    query: int
+    key: int
+    rotated_query: int
+    rotated_key: int
+
+    @property
+    def rotates_all(self) -> bool:
+        return self.rotated_query == self.query
+
+
+Rotation = Callable[["Run", Widths], None]
+
+
+def _turn(run: Run, widths: Widths, element_bytes: int) -> None:
+    """`(q * cos) + (rotate_half(q) * sin)`: three more of Q; then Q done and three more of K (modeling_llama.py)."""
+    turned = run.features(f"Q {_TURNED}", 3 * widths.rotated_query, element_bytes=element_bytes)
+    del turned
+    query = run.features("Q rotated", widths.rotated_query, element_bytes=element_bytes)
+    turned = run.features(f"K {_TURNED}", 3 * widths.rotated_key, element_bytes=element_bytes)
+    del turned, query
+
+
+def halves(run: Run, widths: Widths) -> None:
+    """Where not all of a head rotates, the rest is put behind what did, by a copy of both Q and K."""
+    _turn(run, widths, run.element_bytes)
+    if not widths.rotates_all:
+        rotated = run.features("Q and K rotated", widths.rotated_query + widths.rotated_key)
+        joined = run.features("Q and K joined to their rest", widths.query + widths.key)
+        del rotated, joined
+
+
+def halves_then_rest(run: Run, widths: Widths) -> None:
+    """The same, where each of Q and K is joined to its rest in its own turn (modeling_glm.py)."""
+    _turn(run, widths, run.element_bytes)
+    if not widths.rotates_all:
+        rotated = run.features("Q and K rotated", widths.rotated_query + widths.rotated_key)
+        query = run.features("Q joined to its rest", widths.query)
+        del rotated
+        joined = run.features("K rotated, and joined to its rest", widths.rotated_key + widths.key)
+        del joined, query
+
+
+def halves_in_fp32(run: Run, widths: Widths) -> None:
+    """The same with fp32 cos and sin, by which products are fp32 (modeling_olmo.py, modeling_ernie4_5.py)."""
+    _turn(run, widths, _FP32)
+
+
+def all_in_fp32(run: Run, widths: Widths) -> None:
+    """Q and K both turned to fp32 first (modeling_cohere.py, apply_rotary_pos_emb)."""
+    copies = run.features("Q and K in fp32", widths.query + widths.key, element_bytes=_FP32)
+    halves_in_fp32(run, widths)
+    del copies

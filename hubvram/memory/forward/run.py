@@ -1,0 +1,87 @@
+"""One forward pass to be played: its sizes, and the tensors that nearly every class makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from hubvram.memory.forward.modeling_code import LLAMA, ModelingCode
+from hubvram.memory.forward.tape import Share, Tape, Tensor
+from hubvram.memory.workload import Attention
+
+ID_BYTES: Final = 8
+"""Of a token id or a position: int64."""
+FP32: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """One pass over `tokens` of each of `batch_size` sequences, with `past_tokens` behind them in the cache.
+
+    Symbols as in the literature: B batch_size, S tokens, K = past_tokens + S keys, h hidden_size, a heads x head_dim,
+    e element_bytes.
+    """
+
+    batch_size: int
+    tokens: int
+    element_bytes: int
+    attention: Attention
+    past_tokens: int = 0
+    decodes: bool = False
+    """Whether it is a step of `generate()` behind the prompt."""
+    source_tokens: int = 0
+    """Of an encoder's input, where the model has one."""
+
+
+class Run:
+    """A pass that is being played: its sizes, how the class computes, and the tensors that nearly every class makes."""
+
+    def __init__(self, sizes: Sizes, code: ModelingCode = LLAMA, *, rotary_dim: int = 0) -> None:
+        self.tape = Tape()
+        self.sizes = sizes
+        self.code = code
+        self.rotary_dim = rotary_dim
+        """How many dimensions of a head rotate."""
+        self.batch_size, self.tokens, self.past_tokens = sizes.batch_size, sizes.tokens, sizes.past_tokens
+        self.element_bytes, self.attention = sizes.element_bytes, sizes.attention
+        self.decodes = sizes.decodes
+
+    @property
+    def keys(self) -> int:
+        return self.past_tokens + self.tokens
+
+    @property
+    def is_eager(self) -> bool:
+        return self.attention is Attention.EAGER
+
+    def phase(self, name: str) -> None:
+        """What follows belongs to this phase of the pass."""
+        self.tape.phase = name
+
+    def tensor(self, what: str, *sizes: int, element_bytes: int | None = None) -> Tensor:
+        """(B, *sizes)"""
+        return self.tape.new(what, Share.SEQUENCE, self.batch_size, *sizes, element_bytes or self.element_bytes)
+
+    def features(self, what: str, width: int, *, element_bytes: int | None = None) -> Tensor:
+        """(B, S, width)"""
+        return self.tensor(what, self.tokens, width, element_bytes=element_bytes)
+
+    def shared(self, what: str, *sizes: int, element_bytes: int | None = None) -> Tensor:
+        """One for all sequences, of these sizes."""
+        return self.tape.new(what, Share.ALL, *sizes, element_bytes or self.element_bytes)
+
+    def output(self, what: str, *sizes: int, element_bytes: int | None = None) -> Tensor:
+        """(B, *sizes), for the caller of the forward."""
+        return self.tape.new(what, Share.OUTPUT, self.batch_size, *sizes, element_bytes or self.element_bytes)
+
+    def norm(self, width: int, what: str = "normed") -> Tensor:
+        """(B, S, width) from as many. An RMSNorm makes an fp32 copy first, and its product with the scale.
+
+        (modeling_llama.py, LlamaRMSNorm.forward: 4 bytes each; a LayerNorm is one kernel.)
+        """
+        code = self.code
+        if code.norm_bytes or code.norm_row_bytes:
+            copies = self.features("the norm's fp32 copies", width, element_bytes=code.norm_bytes)
+            rows = self.features("the norm's rows", 1, element_bytes=code.norm_row_bytes)
+            del copies, rows
+        return self.features(what, width)

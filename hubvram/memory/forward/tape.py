@@ -1,0 +1,93 @@
+"""What is alive at which moment of a forward pass: tensors without values, and the moment when they are the most.
+
+A program plays what a model's `forward` does: it makes tensors by their sizes, and they die as those of the class die,
+when the last variable that names them goes. So a program reads like the code that it describes, and what it holds at
+its peak is a list that a reader can check.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import prod
+
+
+class Share(StrEnum):
+    """Whose a tensor is."""
+
+    SEQUENCE = "activations"
+    """Each sequence's: as many as the batch."""
+    ALL = "buffers"
+    """One for all sequences."""
+    OUTPUT = "outputs"
+    """What a forward returns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One tensor that is alive: what it is, and its sizes, of which the last is that of an element in bytes."""
+
+    what: str
+    share: Share
+    factors: tuple[int, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return prod(self.factors)
+
+
+class Tensor:
+    """A name for what is alive: when nothing names it any more, it is not."""
+
+    __slots__ = ("_tape",)
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+
+    def __del__(self) -> None:
+        self._tape.forget(id(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peak:
+    """A moment of a forward pass, and all that is alive in it."""
+
+    phase: str
+    held: tuple[Held, ...]
+
+    def size_bytes(self, share: Share) -> int:
+        return sum(held.size_bytes for held in self.held if held.share is share)
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(held.size_bytes for held in self.held)
+
+
+class Tape:
+    """Remembers the moment when what sequences hold was the most; all of it is linear in the batch."""
+
+    def __init__(self) -> None:
+        self.phase = ""
+        self._alive: dict[int, Held] = {}
+        self._bytes = self._most = 0
+        self._at: tuple[str, tuple[Held, ...]] = ("", ())
+
+    def new(self, what: str, share: Share, *factors: int) -> Tensor:
+        tensor, held = Tensor(self), Held(what=what, share=share, factors=factors)
+        self._alive[id(tensor)] = held
+        if share is not Share.ALL:
+            self._bytes += held.size_bytes
+        if self._bytes >= self._most:
+            self._most, self._at = self._bytes, (self.phase, tuple(self._alive.values()))
+        return tensor
+
+    def forget(self, key: int) -> None:
+        held = self._alive.pop(key)
+        if held.share is not Share.ALL:
+            self._bytes -= held.size_bytes
+
+    def take(self) -> Peak:
+        """The peak since the last one was taken."""
+        phase, held = self._at
+        self._most, self._at = 0, ("", ())
+        return Peak(phase=phase, held=held)
