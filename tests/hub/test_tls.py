@@ -70,7 +70,10 @@ def test_streams_wait_side_by_side(hub: LoopbackHub, trust: ssl.SSLContext) -> N
         async with httpx2.AsyncClient(base_url=hub.endpoint, http2=True, verify=trust) as client:
             await client.get(PATH)
             hub.gathers = 20
-            return [reply.status_code for reply in await asyncio.gather(*(client.get(PATH, headers={"Range": "bytes=0-"}) for _ in range(20)))]
+            return [
+                reply.status_code
+                for reply in await asyncio.gather(*(client.get(PATH, headers={"Range": "bytes=0-"}) for _ in range(20)))
+            ]
 
     start = time.perf_counter()
     assert asyncio.run(ask()) == [200] * 20

@@ -8,26 +8,23 @@ from __future__ import annotations
 import sys
 
 from hubvram.memory.engines.transformers_code import CODE
-from tests.peaks.record import Record, compared, recorded, varied, write
+from tests.peaks.record import compared, recorded, varied, write
 
 _LINE = "{:20} {:8} {:6} {:>6} {:10} {:>10} {:>10} {:>10} {:>8}"
 _DECODE = " | {:10} {:>10} {:>10} {:>8}"
 
 
-def _run(model_types: list[str], before: dict[str, Record]) -> dict[str, Record]:
+def _run(model_types: list[str]) -> None:
     import torch
     import transformers
 
     from tests.peaks.runs import run_now
 
     torch.set_num_threads(1)
-    records = {name: record for name, record in before.items() if name in CODE}
     versions = {"transformers": transformers.__version__, "torch": torch.__version__}
     for model_type in model_types:
-        records[model_type] = run_now(model_type)
+        write(model_type, run_now(model_type), versions)
         print("ran", model_type, file=sys.stderr)
-        write({name: record for name, record in records.items() if name in CODE}, versions)
-    return records
 
 
 def _alive(model_type: str, variant: str, attention: str) -> None:
@@ -46,9 +43,9 @@ def main() -> None:
     if "--alive" in options:
         _alive(*words)
         return
-    records = recorded()
     if "--run" in options:
-        records = _run(words or list(CODE), records)
+        _run(words or list(CODE))
+    records = recorded()
     print(_LINE.format("type", "variant", "", "run", "phase", "measured", "allocator", "said", "off"), end="")
     print(_DECODE.format("decode", "measured", "said", "off"))
     for name, row, found in compared({name: records[name] for name in words or records}):

@@ -1,4 +1,4 @@
-"""The committed record: fixtures/measurements/transformers-5.23-small-models.json, and what the closed forms say.
+"""The committed record, fixtures/measurements/transformers-5.23-small-models/MODEL_TYPE.json, and what is said of it.
 
 Each model type is its default config with small numbers, in VARIANTS that make one phase or another the widest.
 """
@@ -18,7 +18,7 @@ from hubvram.memory.forward.tape import Peak
 from hubvram.memory.workload import Attention
 from tests.samples import architecture_of
 
-FILE: Final = Path(__file__).parents[2] / "fixtures" / "measurements" / "transformers-5.23-small-models.json"
+FOLDER: Final = Path(__file__).parents[2] / "fixtures" / "measurements" / "transformers-5.23-small-models"
 
 _INNER: Final = ("intermediate_size", "ffn_dim", "d_ff", "n_inner", "d_inner", "ffn_hidden_size")
 
@@ -71,19 +71,16 @@ def varied(config: Mapping[str, Any], variant: str) -> dict[str, Any]:
 
 def recorded() -> dict[str, Record]:
     """Model type -> its record."""
-    if not FILE.exists():
-        return {}
     names = tuple(Row.__dataclass_fields__)
-    return {
-        name: Record(
-            config=found["config"],
-            rows=tuple(Row(**dict(zip(names, row, strict=True))) for row in found["rows"]),
-        )
-        for name, found in json.loads(FILE.read_text(encoding="utf-8"))["types"].items()
-    }
+    found = {}
+    for file in sorted(FOLDER.glob("*.json")):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        rows = tuple(Row(**dict(zip(names, row, strict=True))) for row in content["rows"])
+        found[file.stem] = Record(config=content["config"], rows=rows)
+    return found
 
 
-def write(records: Mapping[str, Record], versions: Mapping[str, str]) -> None:
+def write(model_type: str, record: Record, versions: Mapping[str, str]) -> None:
     """One line for each run."""
     about = {
         **versions,
@@ -92,12 +89,10 @@ def write(records: Mapping[str, Record], versions: Mapping[str, str]) -> None:
         "dtype": "bf16",
         "columns": list(Row.__dataclass_fields__),
     }
-    lines = []
-    for name, record in sorted(records.items()):
-        rows = ",\n  ".join(json.dumps(list(asdict(row).values())) for row in record.rows)
-        lines.append(f'{json.dumps(name)}: {{\n  "config": {json.dumps(record.config)},\n  "rows": [\n  {rows}]}}')
-    types = ",\n".join(lines)
-    FILE.write_text(f'{{"about": {json.dumps(about)},\n"types": {{\n{types}\n}}}}\n', encoding="utf-8")
+    rows = ",\n  ".join(json.dumps(list(asdict(row).values())) for row in record.rows)
+    text = f'{{"about": {json.dumps(about)},\n"config": {json.dumps(record.config)},\n"rows": [\n  {rows}]}}\n'
+    FOLDER.mkdir(exist_ok=True)
+    (FOLDER / f"{model_type}.json").write_text(text, encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

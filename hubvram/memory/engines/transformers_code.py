@@ -5,8 +5,8 @@ A type stands here once the peaks of its class were measured and met (fixtures/m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from hubvram.architecture.attention import LatentAttention
@@ -66,15 +66,37 @@ CODE: Final[Mapping[str, ModelingCode]] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """How the classes of some model types are played."""
+
+    play: Callable[[Run, Architecture, bool], tuple[Peak, Peak]]
+    """(run, architecture, whether logits are copied to fp32) -> the peak before the head, and that at it."""
+    is_playable: Callable[[Architecture], bool]
+    """Whether all parts of an architecture are of kinds that it plays."""
+
+
+_DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
+_PROGRAMS: Final[Mapping[str, Program]] = {}
+"""Model type -> its program, where that is not a decoder's."""
+
+
+def _program(architecture: Architecture) -> Program:
+    return _PROGRAMS.get(architecture.model_type, _DECODER)
+
+
 def knows(architecture: Architecture) -> bool:
-    """Whether the programs were found to meet the peaks of this model type."""
-    return architecture.model_type in CODE and is_playable(architecture)
+    """Whether a program was found to meet the peaks of this model type."""
+    return architecture.model_type in CODE and _program(architecture).is_playable(architecture)
 
 
 def play(architecture: Architecture, sizes: Sizes, *, copies_logits: bool = True) -> tuple[Peak, Peak]:
-    """A forward pass: (its peak before the head, and that at it)."""
+    """A forward pass: (its peak before the head, and that at it).
+
+    `generate()` copies logits to fp32, a forward alone does not.
+    """
     run = Run(sizes, CODE.get(architecture.model_type, LLAMA), rotary_dim=_rotary_dim(architecture))
-    return play_decoder(run, architecture, copies_logits=copies_logits)
+    return _program(architecture).play(run, architecture, copies_logits)
 
 
 def _rotary_dim(architecture: Architecture) -> int:

@@ -36,8 +36,8 @@ def _is_playable(mixer: Part | None) -> bool:
     return type(mixer) in (FullAttention, SlidingAttention)
 
 
-def play_decoder(run: Run, architecture: Architecture, *, copies_logits: bool = True) -> tuple[Peak, Peak]:
-    """The peak before the head, and that at it. `generate()` copies logits to fp32; a forward alone does not."""
+def play_decoder(run: Run, architecture: Architecture, copies_logits: bool) -> tuple[Peak, Peak]:
+    """The peak before the head, and that at it."""
     ids = run.tensor("token ids", run.keys, element_bytes=ID_BYTES)
     _play_model(run, architecture)
     before = run.tape.take()
