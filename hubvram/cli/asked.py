@@ -18,6 +18,7 @@ def request_of(
     batch: int,
     kv_dtype: str | None,
     attention: AttentionChoice,
+    engine: str,
     gpu: Sequence[str] | None,
     max_vram: str | None,
 ) -> Request:
@@ -36,5 +37,6 @@ def request_of(
         batch_size=batch,
         kv_cache_dtype=kv_dtype,
         attention=attention.value,
+        engine=engine,
         accelerators=accelerators,
     )

@@ -18,6 +18,7 @@ def inspect(
     batch: options.Batch = 1,
     kv_dtype: options.KvDtype = None,
     attention: options.AttentionOption = options.AttentionChoice.AUTO,
+    engine: options.EngineOption = "transformers",
     gpu: options.Gpu = None,
     max_vram: options.MaxVram = None,
     revision: options.Revision = None,
@@ -25,6 +26,7 @@ def inspect(
     offline: options.Offline = False,
     timeout: options.Timeout = TIMEOUT_SECONDS,
     layers: options.Layers = False,
+    explain: options.Explain = False,
     as_json: options.Json = False,
 ) -> None:
     """What is inside a model on the Hugging Face Hub, and how much GPU memory it takes, without downloading it.
@@ -36,7 +38,7 @@ def inspect(
     from hubvram.sources.network import Network
     from hubvram.sources.open import open_source
 
-    request = request_of(dtype, context, input_tokens, batch, kv_dtype, attention, gpu, max_vram)
+    request = request_of(dtype, context, input_tokens, batch, kv_dtype, attention, engine, gpu, max_vram)
     network = Network(offline=offline, timeout_seconds=timeout)
     with progress() as on_progress:
         source = open_source(model, revision, network)
@@ -46,11 +48,11 @@ def inspect(
 
         from hubvram.reports.contract import as_json as to_json
 
-        write(json.dumps(to_json(found), indent=2) + "\n")
+        write(json.dumps(to_json(found, explain=explain), indent=2) + "\n")
     else:
         from hubvram.reports.terminal import render
 
-        write_report(render(found, every_layer=layers))
+        write_report(render(found, every_layer=layers, explain=explain))
     if found.gate is False:
         raise typer.Exit(EXIT_DOES_NOT_FIT)
     if found.gate is None:

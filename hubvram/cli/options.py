@@ -134,6 +134,18 @@ Timeout = Annotated[
     float,
     typer.Option("--timeout", metavar="SECONDS", help="For one model in all.", rich_help_panel=_READING),
 ]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine", metavar="NAME", help="Who runs it: transformers is what is known.", rich_help_panel=_ASKED
+    ),
+]
+Explain = Annotated[
+    bool,
+    typer.Option(
+        "--explain", help="Print how each figure comes about, with its numbers and source.", rich_help_panel=_OUTPUT
+    ),
+]
 Layers = Annotated[
     bool, typer.Option("--layers", help="Print every layer, not each kind once.", rich_help_panel=_OUTPUT)
 ]

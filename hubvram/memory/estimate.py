@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,6 +21,15 @@ class Basis(StrEnum):
     """Depends on the machine: a sourced range."""
 
 
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A summand of a component, with its numbers put in: what a reader would check by hand."""
+
+    what: str
+    formula: str
+    size_bytes: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryComponent:
     """One part of the whole; low and high differ only where the figure is assumed."""
@@ -30,13 +40,31 @@ class MemoryComponent:
     low_bytes: int
     high_bytes: int
     note: str = ""
+    terms: tuple[Term, ...] = ()
+    """They add up to `size_bytes`."""
+    source: str = ""
+    """Where the formulas are from, or the figures."""
 
 
-def exact(name: str, size_bytes: int, basis: Basis, note: str = "") -> MemoryComponent:
+def exact(
+    name: str, size_bytes: int, basis: Basis, note: str = "", *, terms: Iterable[Term] = (), source: str = ""
+) -> MemoryComponent:
     """A component without a range."""
     return MemoryComponent(
-        name=name, size_bytes=size_bytes, basis=basis, low_bytes=size_bytes, high_bytes=size_bytes, note=note
+        name=name,
+        size_bytes=size_bytes,
+        basis=basis,
+        low_bytes=size_bytes,
+        high_bytes=size_bytes,
+        note=note,
+        terms=tuple(terms),
+        source=source,
     )
+
+
+def product(*factors: int, unit: str = "bytes") -> str:
+    """`2 x 8,192 x 128 x 2 bytes`: the last one is in the unit."""
+    return f"{' x '.join(f'{factor:,}' for factor in factors)} {unit}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from hubvram.architecture.layers import Architecture
 from hubvram.dtypes import COMPUTE_BYTES, KV_CACHE_BYTES
 from hubvram.memory.engines import ENGINES
-from hubvram.memory.estimate import Basis, Instant, MemoryComponent, MemoryEstimate, exact
+from hubvram.memory.engines.interface import Engine
+from hubvram.memory.estimate import Basis, Instant, MemoryComponent, MemoryEstimate, Term, exact, product
+from hubvram.memory.forward.tape import Held, Share
 from hubvram.memory.weights import Weights
 from hubvram.memory.workload import Workload
 
@@ -38,7 +40,7 @@ def estimate_memory(
         }
         if engine.knows_activations(architecture):
             moments = engine.instants(architecture, workload, **sizes)
-            components += _sequences(moments)
+            components += _sequences(engine, moments)
         else:
             components.append(exact("kv_cache", engine.cache_bytes(architecture, workload, **sizes), Basis.DERIVED))
     components.append(engine.runtime(workspace_bytes=workspace_bytes))
@@ -61,11 +63,27 @@ def peak_of(moments: tuple[Instant, ...]) -> Instant:
     return max(moments, key=lambda instant: instant.total_bytes)
 
 
-def _sequences(moments: tuple[Instant, ...]) -> Iterator[MemoryComponent]:
+def _sequences(engine: Engine, moments: tuple[Instant, ...]) -> Iterator[MemoryComponent]:
     """At the peak; buffers are those of the moment that has most of them, so that a longer context never has less."""
     peak = peak_of(moments)
+    shared = max(moments, key=lambda moment: moment.buffers_bytes)
     yield exact("kv_cache", peak.kv_cache_bytes, Basis.DERIVED)
-    yield exact("activations", peak.activations_bytes, Basis.DERIVED, peak.explanation)
-    yield exact("outputs", peak.outputs_bytes, Basis.DERIVED, "the last token's logits and their 32-bit copy")
-    shared = max(moment.buffers_bytes for moment in moments)
-    yield exact("buffers", shared, Basis.DERIVED, "position ids, rotary tables, shared masks")
+    for name, share, moment, note in (
+        ("activations", Share.SEQUENCE, peak, peak.explanation),
+        ("outputs", Share.OUTPUT, peak, "the last token's logits and their 32-bit copy"),
+        ("buffers", Share.ALL, shared, "position ids, rotary tables, shared masks"),
+    ):
+        terms = tuple(_terms(moment, share))
+        size_bytes = sum(term.size_bytes for term in terms)
+        yield exact(name, size_bytes, Basis.DERIVED, note, terms=terms, source=engine.source)
+
+
+def _terms(moment: Instant, share: Share) -> Iterator[Term]:
+    """What is alive, each once."""
+    counts: dict[Held, int] = {}
+    for held in moment.held:
+        if held.share is share:
+            counts[held] = counts.get(held, 0) + 1
+    for held, count in counts.items():
+        factors = held.factors if count == 1 else (count, *held.factors)
+        yield Term(held.what, product(*factors), count * held.size_bytes)

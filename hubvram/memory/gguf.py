@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from hubvram.architecture.reconcile import Reconciliation, Status
@@ -9,12 +10,12 @@ from hubvram.checkpoint.logical import logical_tensors
 from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.config.reader import ModelConfig
 from hubvram.dtypes import nominal_weight_bytes
-from hubvram.memory.estimate import Basis, exact
+from hubvram.memory.estimate import Basis, Term, exact
 from hubvram.memory.weights import NoWeights, Weights, sixteen_bit
 from hubvram.quantization.gguf.facts import facts_of
 from hubvram.quantization.gguf.mixtures import LLAMA_CPP, MIXTURES
 from hubvram.quantization.gguf.reasons import NotPossible
-from hubvram.quantization.gguf.weights import gguf_weights
+from hubvram.quantization.gguf.weights import GgufWeights, gguf_weights
 
 _ELSEWHERE: Final = "a GGUF file runs in llama.cpp: cache and activations beside it are those of transformers"
 
@@ -42,5 +43,19 @@ def gguf_file(
         description=f"{mixture} as of {LLAMA_CPP}: {chosen.description}; {found.bits_per_weight:.2f} bits per weight",
         compute_dtype=sixteen_bit(compute_dtype),
         nominal_bytes=nominal_weight_bytes(reconciliation.total, chosen.bits),
-        component=exact("weights", found.loaded_bytes, Basis.DERIVED, "; ".join((*found.notes, _ELSEWHERE))),
+        component=exact(
+            "weights",
+            found.loaded_bytes,
+            Basis.DERIVED,
+            "; ".join((*found.notes, _ELSEWHERE)),
+            terms=_terms(found),
+            source=f"the types that llama-quantize chooses as of {LLAMA_CPP}, tensor by tensor",
+        ),
     )
+
+
+def _terms(found: GgufWeights) -> Iterator[Term]:
+    for kind, size_bytes in found.bytes_by_type.items():
+        yield Term(f"{kind} tensors", f"{found.tensors_by_type[kind]:,} tensors", size_bytes)
+    if found.mtp_bytes:
+        yield Term("not loaded: blocks for multi-token prediction", "their tensors", -found.mtp_bytes)

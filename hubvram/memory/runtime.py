@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hubvram.memory.estimate import Basis, MemoryComponent
+from hubvram.memory.estimate import Basis, MemoryComponent, Term, product
 from hubvram.units import MIB
 
 CONTEXT_LOW_BYTES: Final = 287_047_680
@@ -34,5 +34,10 @@ def runtime_component(*, workspace_bytes: int | None = None) -> MemoryComponent:
         basis=Basis.ASSUMED,
         low_bytes=CONTEXT_LOW_BYTES + low,
         high_bytes=CONTEXT_HIGH_BYTES + high,
+        terms=(
+            Term("CUDA context, typical", product(CONTEXT_TYPICAL_BYTES), CONTEXT_TYPICAL_BYTES),
+            Term("cuBLAS workspace", product(high), high),
+        ),
+        source="published figures: pytorch/pytorch pulls 86509 and 89027, unslothai/unsloth-zoo pull 1053",
         note="CUDA context 0.27 to 0.62 GiB as published, and a cuBLAS workspace of 8 or 32 MiB",
     )

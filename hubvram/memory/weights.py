@@ -12,8 +12,8 @@ from hubvram.checkpoint.components import Component
 from hubvram.checkpoint.tensors import Checkpoint, Kind
 from hubvram.checkpoint.totals import Totals
 from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, SAFETENSORS_BITS, nominal_weight_bytes
-from hubvram.memory.estimate import Basis, MemoryComponent, exact
-from hubvram.quantization.scheme import KEPT_BITS, QuantizationScheme, Weighed, has_fused_experts
+from hubvram.memory.estimate import Basis, MemoryComponent, Term, exact, product
+from hubvram.quantization.scheme import Packed, QuantizationScheme, Weighed, has_fused_experts
 from hubvram.quantization.schemes import ON_LOAD, SCHEMES
 from hubvram.units import size
 
@@ -59,8 +59,48 @@ def stored_weights(
         description=description,
         compute_dtype=compute,
         nominal_bytes=nominal,
-        component=exact("weights", resident, Basis.READ, note),
+        component=exact(
+            "weights",
+            resident,
+            Basis.READ,
+            note,
+            terms=_stored_terms(checkpoint, reconciliation),
+            source="the headers of the files" if isinstance(checkpoint, Checkpoint) else note,
+        ),
     )
+
+
+def _stored_terms(checkpoint: Checkpoint | Totals, reconciliation: Reconciliation) -> Iterator[Term]:
+    """By type; and what is stored without being loaded."""
+    left = checkpoint.stored_bytes
+    for dtype, total in checkpoint.by_dtype().items():
+        bits = SAFETENSORS_BITS.get(dtype, 0)
+        formula = (
+            product(total.elements, bits // 8) if bits % 8 == 0 and bits else product(total.elements, bits, unit="bits")
+        )
+        if total.elements * bits == 8 * total.stored_bytes and total.stored_bytes <= left:
+            left -= total.stored_bytes
+            yield Term(f"{dtype} tensors", formula, total.stored_bytes)
+    if left:
+        yield Term("what else the files hold", "stored size", left)
+    for item in reconciliation.not_loaded:
+        if item.stored_bytes:
+            yield Term(f"not loaded: {item.what}", f"{item.tensors:,} tensors", -item.stored_bytes)
+
+
+def _scheme_terms(weighed: Weighed) -> Iterator[Term]:
+    """Each kind of matrix once; and the rest."""
+    counts: dict[tuple[str, tuple[int, int], int], int] = {}
+    for each in weighed.matrices:
+        key = each.name, each.shape, each.matrix_bytes
+        counts[key] = counts.get(key, 0) + each.count
+    for (name, (rows, columns), matrix_bytes), count in counts.items():
+        bits = f"{matrix_bytes * 8 / (rows * columns):.3f}".rstrip("0").rstrip(".") if rows * columns else "0"
+        what = f"{name}, {rows:,} x {columns:,} at {bits} bits"
+        yield Term(what, product(count, matrix_bytes), count * matrix_bytes)
+    if weighed.kept:
+        what = "embedding, norms, and what else is not packed" if weighed.matrices else "parameters"
+        yield Term(what, product(weighed.kept, weighed.kept_bits, unit="bits"), weighed.kept_bytes)
 
 
 def scheme_name(dtypes: Iterable[str]) -> str:
@@ -100,7 +140,7 @@ def deployed_weights(
             reason="its tensors are packed in a way that is not known, and no architecture tells their weights"
         )
     if scheme.everything:
-        weighed, notes = Weighed(size_bytes=nominal_weight_bytes(loaded, scheme.bits)), []
+        weighed, notes = Weighed(kept=loaded, kept_bits=scheme.bits), []
     elif architecture is not None:
         weighed = scheme.weigh(architecture, loaded)
         notes = list(_about(scheme, weighed, architecture, loaded))
@@ -117,7 +157,14 @@ def deployed_weights(
         description=scheme.description,
         compute_dtype=precision if precision in COMPUTE_BYTES else sixteen_bit(compute_dtype),
         nominal_bytes=nominal_weight_bytes(reconciliation.total, scheme.bits),
-        component=exact("weights", weighed.size_bytes, Basis.DERIVED, "; ".join(notes)),
+        component=exact(
+            "weights",
+            weighed.size_bytes,
+            Basis.DERIVED,
+            "; ".join(notes),
+            terms=_scheme_terms(weighed),
+            source=f"{scheme.description}; dimensions from {'config.json' if architecture else 'the headers'}",
+        ),
     )
 
 
@@ -147,16 +194,16 @@ _KEPT = frozenset({Component.EMBEDDING, Component.HEAD, Component.NORM, Componen
 
 def _by_shape(scheme: QuantizationScheme, kinds: Iterable[Kind], parameters: int) -> Weighed:
     """A generic reading of the headers: each matrix (last dimension in, the ones before it out) is packed."""
-    packed_bytes = packed = refused = 0
+    matrices, refused = [], 0
     for kind in kinds:
         elements = prod(kind.shape)
         if len(kind.shape) < 2 or not elements or kind.component in _KEPT:
             continue
-        matrix_bytes = scheme.matrix(elements // kind.shape[-1], kind.shape[-1])
+        shape = elements // kind.shape[-1], kind.shape[-1]
+        matrix_bytes = scheme.matrix(*shape)
         if matrix_bytes is None:
             refused += len(kind.members)
         else:
-            packed_bytes += len(kind.members) * matrix_bytes
-            packed += kind.parameters
-    kept_bytes = max(0, parameters - packed) * KEPT_BITS // 8
-    return Weighed(size_bytes=packed_bytes + kept_bytes, refused=refused)
+            matrices.append(Packed(kind.component.value, len(kind.members), shape, matrix_bytes))
+    packed = sum(each.parameters for each in matrices)
+    return Weighed(matrices=tuple(matrices), kept=max(0, parameters - packed), refused=refused)

@@ -32,17 +32,17 @@ class QuantizationScheme:
     def weigh(self, architecture: Architecture, parameters: int) -> Weighed:
         """A whole model of `parameters`: its layers' matrices packed, the rest at 16 bit."""
         if self.everything:
-            return Weighed(size_bytes=up(parameters * self.bits, 8))
-        packed_bytes = packed = refused = 0
+            return Weighed(kept=parameters, kept_bits=self.bits)
+        refused = 0
+        matrices = []
         for number, linear in self._matrices(architecture):
             matrix_bytes = self.matrix(linear.out_features, linear.in_features)
             if matrix_bytes is None:
                 refused += number * linear.count
             else:
-                packed_bytes += number * linear.count * matrix_bytes
-                packed += number * linear.weight_parameters
-        kept_bytes = up((parameters - packed) * KEPT_BITS, 8)
-        return Weighed(size_bytes=packed_bytes + kept_bytes, refused=refused)
+                matrices.append(Packed(linear.name, number * linear.count, linear.shape, matrix_bytes))
+        packed = sum(each.parameters for each in matrices)
+        return Weighed(matrices=tuple(matrices), kept=parameters - packed, refused=refused)
 
     def _matrices(self, architecture: Architecture) -> Iterator[tuple[int, Linear]]:
         """(how many layers, the matrices of one)."""
@@ -53,12 +53,43 @@ class QuantizationScheme:
             yield from architecture.counted_routers()
 
 
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """`count` equal matrices, packed."""
+
+    name: str
+    count: int
+    shape: tuple[int, int]
+    matrix_bytes: int
+    """Of one of them."""
+
+    @property
+    def parameters(self) -> int:
+        return self.count * self.shape[0] * self.shape[1]
+
+    @property
+    def size_bytes(self) -> int:
+        return self.count * self.matrix_bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weighed:
-    """Bytes of a model's weights, and how many matrices the tool could not have packed: they stay 16 bit."""
+    """A model's weights: matrices that are packed, and the parameters beside them."""
 
-    size_bytes: int
+    matrices: tuple[Packed, ...] = ()
+    kept: int
+    """Parameters that are not packed, of `kept_bits` each."""
+    kept_bits: int = KEPT_BITS
     refused: int = 0
+    """Matrices among those that the tool could not have packed."""
+
+    @property
+    def kept_bytes(self) -> int:
+        return up(self.kept * self.kept_bits, 8)
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(each.size_bytes for each in self.matrices) + self.kept_bytes
 
 
 def has_fused_experts(architecture: Architecture) -> bool:

@@ -17,15 +17,15 @@ from hubvram.checkpoint.totals import Totals
 from hubvram.hardware.fit import Fit
 from hubvram.inspection import Inspection, Model
 from hubvram.memory.engines import ENGINES
-from hubvram.memory.estimate import MemoryEstimate
+from hubvram.memory.estimate import MemoryComponent, MemoryEstimate
 from hubvram.reports.failures import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from hubvram.inspection.quantization import QuantizationFacts
 
 
-def as_json(found: Inspection) -> dict[str, Any]:
-    """The whole answer. Sizes are in bytes, lengths in tokens."""
+def as_json(found: Inspection, *, explain: bool = False) -> dict[str, Any]:
+    """The whole answer. Sizes are in bytes, lengths in tokens. `explain` adds how each component comes about."""
     model = found.model
     return {
         "schema_version": SCHEMA_VERSION,
@@ -40,7 +40,10 @@ def as_json(found: Inspection) -> dict[str, Any]:
         "quantization": _quantization(model.quantization) if model.quantization else None,
         "architecture": _architecture(model.architecture) if model.architecture else None,
         "workload": _workload(found),
-        "estimates": [_estimate(estimate, fits) for estimate, fits in zip(found.estimates, found.fits, strict=True)],
+        "estimates": [
+            _estimate(estimate, fits, explain=explain)
+            for estimate, fits in zip(found.estimates, found.fits, strict=True)
+        ],
         "notes": list(found.notes),
     }
 
@@ -213,7 +216,23 @@ def _workload(found: Inspection) -> dict[str, Any]:
     }
 
 
-def _estimate(estimate: MemoryEstimate, fits: tuple[Fit, ...]) -> dict[str, Any]:
+def _component(component: MemoryComponent) -> dict[str, Any]:
+    return {
+        "name": component.name,
+        "bytes": component.size_bytes,
+        "low_bytes": component.low_bytes,
+        "high_bytes": component.high_bytes,
+        "basis": component.basis.value,
+        "note": component.note,
+    }
+
+
+def _explanation(component: MemoryComponent) -> dict[str, Any]:
+    terms = [{"what": term.what, "formula": term.formula, "bytes": term.size_bytes} for term in component.terms]
+    return {"terms": terms, "source": component.source}
+
+
+def _estimate(estimate: MemoryEstimate, fits: tuple[Fit, ...], *, explain: bool) -> dict[str, Any]:
     return {
         "precision": estimate.precision,
         "scheme": estimate.scheme,
@@ -223,15 +242,7 @@ def _estimate(estimate: MemoryEstimate, fits: tuple[Fit, ...]) -> dict[str, Any]
         "nominal_weight_bytes": estimate.nominal_weight_bytes,
         "rule_of_thumb_bytes": estimate.rule_of_thumb_bytes,
         "components": [
-            {
-                "name": component.name,
-                "bytes": component.size_bytes,
-                "low_bytes": component.low_bytes,
-                "high_bytes": component.high_bytes,
-                "basis": component.basis.value,
-                "note": component.note,
-            }
-            for component in estimate.components
+            _component(component) | (_explanation(component) if explain else {}) for component in estimate.components
         ],
         "complete": estimate.is_complete,
         "peak": estimate.peak,

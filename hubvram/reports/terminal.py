@@ -13,6 +13,7 @@ from hubvram.memory.engines import ENGINES
 from hubvram.memory.estimate import Basis, MemoryEstimate
 from hubvram.memory.weights import STORED
 from hubvram.reports.dimensions import dimensions
+from hubvram.reports.explanation import explanation
 from hubvram.reports.packed import packed_line, stored_name
 from hubvram.reports.table import WIDTH, align
 from hubvram.units import count, gib, size
@@ -33,13 +34,14 @@ _STATUS: Final = {
 }
 
 
-def render(found: Inspection, *, every_layer: bool = False) -> str:
-    """The whole report; `every_layer` lists the layers one by one."""
+def render(found: Inspection, *, every_layer: bool = False, explain: bool = False) -> str:
+    """The whole report; `every_layer` lists the layers one by one, `explain` says how each figure comes about."""
     blocks = [
         _title(found.model),
         dimensions(found.model, every_layer=every_layer),
         _memory(found),
         _fits(found),
+        explanation(found) if explain else [],
         _notes(found.notes),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
@@ -162,14 +164,29 @@ def _footnotes(found: Inspection) -> list[str]:
     lines: list[str] = []
     for estimate in (estimate for estimate in found.estimates if estimate.precision in shown):
         lines += filter(None, (estimate.scheme_description, estimate.components[0].note))
-    runtime = next(c for c in found.stored_estimate.components if c.name == "runtime")
-    lines.append(
-        f"runtime (CUDA context, workspaces) is assumed, {gib(runtime.low_bytes)} to {gib(runtime.high_bytes)}; "
-        "rule x1.2 is what people usually calculate: parameters x bytes x 1.2"
-    )
+    lines += [_methods(found), "rule x1.2 is what people usually calculate: parameters x bytes x 1.2"]
     if peak is not None:
         lines.append(f"the peak of {_label(found, deciding)} is {peak.explanation}")
     return ["", *(line for text in dict.fromkeys(lines) for line in _wrap(text))]
+
+
+def _methods(found: Inspection) -> str:
+    """Which method each figure came from."""
+    engine = ENGINES[found.workload.engine]
+    parts = [f"weights as stored are {_METHODS[found.stored_estimate.components[0].basis]}"]
+    if len(_shown(found)) > 1:
+        parts.append("at other precisions derived")
+    known = {component.name for estimate in found.estimates for component in estimate.components}
+    derived = [word for name, word in _DERIVED.items() if name in known]
+    if derived:
+        parts.append(f"{', '.join(derived)}: derived from config.json and the code of {engine.name} {engine.version}")
+    runtime = next(c for c in found.stored_estimate.components if c.name == "runtime")
+    spread = f"{gib(runtime.low_bytes)} to {gib(runtime.high_bytes)}"
+    return "; ".join((*parts, f"runtime (CUDA context, workspaces): assumed, {spread}"))
+
+
+_METHODS: Final = {Basis.READ: "read in the files", Basis.DERIVED: "derived", Basis.ASSUMED: "assumed"}
+_DERIVED: Final = {"kv_cache": "KV cache", "activations": "activations and rest"}
 
 
 # -------------------------------------------------------------------------------------- what fits

@@ -45,8 +45,10 @@ Memory in GiB for 8,192 tokens x 1, transformers 5.23 with sdpa
 > int4           37.04      2.50         1.81  0.00     0.45   41.80      39.42
 
   int4 in groups of 128 in the layers; embedding, head and norms stay 16 bit
-  runtime (CUDA context, workspaces) is assumed, 0.28 to 0.65; rule x1.2 is what
-  people usually calculate: parameters x bytes x 1.2
+  weights as stored are read in the files; at other precisions derived; KV
+  cache, activations and rest: derived from config.json and the code of
+  transformers 5.23; runtime (CUDA context, workspaces): assumed, 0.28 to 0.65
+  rule x1.2 is what people usually calculate: parameters x bytes x 1.2
   the peak of int4 is in the mlp of the last layer, over all 8,192 tokens of
   input
 

@@ -18,6 +18,10 @@ class Engine(Protocol):
     @property
     def version(self) -> str: ...
 
+    @property
+    def source(self) -> str:
+        """What its figures stand on, in a line."""
+
     def knows_cache(self, architecture: Architecture) -> bool:
         """Whether it is known what each layer keeps."""
 

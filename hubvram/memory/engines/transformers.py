@@ -30,6 +30,10 @@ class Transformers:
 
     name: Final = "transformers"
     version: Final = "5.23"
+    source: Final = (
+        "what the classes of transformers 5.23 keep alive, as their sources say; checked against real forwards of "
+        "small models, tensor by tensor"
+    )
 
     def knows_cache(self, architecture: Architecture) -> bool:
         return knows_cache(architecture)

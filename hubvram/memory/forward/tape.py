@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from math import prod
+from weakref import ReferenceType, ref
 
 
 class Share(StrEnum):
@@ -39,13 +40,7 @@ class Held:
 class Tensor:
     """A name for what is alive: when nothing names it any more, it is not."""
 
-    __slots__ = ("_tape",)
-
-    def __init__(self, tape: Tape) -> None:
-        self._tape = tape
-
-    def __del__(self) -> None:
-        self._tape.forget(id(self))
+    __slots__ = ("__weakref__",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,23 +63,19 @@ class Tape:
 
     def __init__(self) -> None:
         self.phase = ""
-        self._alive: dict[int, Held] = {}
-        self._bytes = self._most = 0
+        self._alive: list[tuple[ReferenceType[Tensor], Held]] = []
+        self._most = 0
         self._at: tuple[str, tuple[Held, ...]] = ("", ())
 
     def new(self, what: str, share: Share, *factors: int) -> Tensor:
-        tensor, held = Tensor(self), Held(what=what, share=share, factors=factors)
-        self._alive[id(tensor)] = held
-        if share is not Share.ALL:
-            self._bytes += held.size_bytes
-        if self._bytes >= self._most:
-            self._most, self._at = self._bytes, (self.phase, tuple(self._alive.values()))
+        tensor = Tensor()
+        # Who died meanwhile is found now, when it matters, and not by a `__del__`, in which a Ctrl-C would be lost.
+        self._alive = [one for one in self._alive if one[0]() is not None]
+        self._alive.append((ref(tensor), Held(what=what, share=share, factors=factors)))
+        size_bytes = sum(held.size_bytes for _, held in self._alive if held.share is not Share.ALL)
+        if size_bytes >= self._most:
+            self._most, self._at = size_bytes, (self.phase, tuple(held for _, held in self._alive))
         return tensor
-
-    def forget(self, key: int) -> None:
-        held = self._alive.pop(key)
-        if held.share is not Share.ALL:
-            self._bytes -= held.size_bytes
 
     def take(self) -> Peak:
         """The peak since the last one was taken."""

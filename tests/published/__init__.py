@@ -1,0 +1,1 @@
+"""What others measured, and published, beside what hubvram says."""
