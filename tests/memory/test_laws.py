@@ -1,0 +1,125 @@
+"""Laws that hold for every family: more of anything never takes less, and the parts are the whole."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from hubvram.architecture.families import FAMILIES
+from hubvram.architecture.layers import Architecture
+from hubvram.errors import ConfigError, UnsupportedOptionError
+from hubvram.memory.engines import ENGINES
+from hubvram.memory.estimate import Basis, MemoryEstimate, exact
+from hubvram.memory.estimator import estimate_memory
+from hubvram.memory.weights import Weights
+from hubvram.memory.workload import Workload
+from hubvram.quantization.schemes import SCHEMES
+from tests.samples import architecture_of
+
+
+def _default(model_type: str) -> Architecture | None:
+    """By the defaults of its type; None where those leave out what it needs."""
+    try:
+        return architecture_of({"model_type": model_type})
+    except (ConfigError, AssertionError):
+        return None
+
+
+ARCHITECTURES: Final = {name: found for name in sorted(FAMILIES) if (found := _default(name)) is not None}
+
+each_type = st.sampled_from(list(ARCHITECTURES))
+tokens_ = st.integers(1, 20_000)
+batch_ = st.integers(1, 64)
+
+
+def estimate_of(model_type: str, *, context: int, input_tokens: int, batch: int, dtype: str = "bf16") -> MemoryEstimate:
+    """Of a model without weights. Workloads that a class cannot run are no examples."""
+    architecture = ARCHITECTURES[model_type]
+    workload = Workload(context_tokens=context, input_tokens=input_tokens, batch_size=batch)
+    try:
+        ENGINES[workload.engine].check(architecture, workload)
+    except UnsupportedOptionError:
+        assume(False)
+    weights = Weights(
+        precision=dtype,
+        scheme=dtype,
+        description="",
+        compute_dtype=dtype,
+        nominal_bytes=None,
+        component=exact("weights", 0, Basis.READ),
+    )
+    return estimate_memory(weights, architecture, workload)
+
+
+def totals(estimate: MemoryEstimate) -> tuple[int, int, int]:
+    return estimate.total_low_bytes, estimate.total_bytes, estimate.total_high_bytes
+
+
+def assert_not_less(after: MemoryEstimate, before: MemoryEstimate) -> None:
+    assert all(more >= less for more, less in zip(totals(after), totals(before), strict=True))
+
+
+def test_most_families_are_here() -> None:
+    assert len(ARCHITECTURES) > 0.9 * len(FAMILIES)
+
+
+@given(model_type=each_type, tokens=tokens_, more=tokens_, batch=batch_)
+def test_a_longer_prompt_never_takes_less(model_type: str, tokens: int, more: int, batch: int) -> None:
+    before, after = (
+        estimate_of(model_type, context=each, input_tokens=each, batch=batch) for each in (tokens, tokens + more)
+    )
+    assert_not_less(after, before)
+
+
+@given(model_type=each_type, prompt=tokens_, new=tokens_, more=tokens_, batch=batch_)
+def test_a_longer_answer_never_takes_less(model_type: str, prompt: int, new: int, more: int, batch: int) -> None:
+    before, after = (
+        estimate_of(model_type, context=prompt + each, input_tokens=prompt, batch=batch) for each in (new, new + more)
+    )
+    assert_not_less(after, before)
+
+
+@given(model_type=each_type, tokens=tokens_, batch=batch_, times=st.integers(2, 9))
+def test_what_sequences_hold_is_exactly_linear_in_the_batch(
+    model_type: str, tokens: int, batch: int, times: int
+) -> None:
+    one, many = (
+        estimate_of(model_type, context=tokens, input_tokens=tokens, batch=each) for each in (batch, batch * times)
+    )
+    for name in ("kv_cache", "state", "activations", "outputs"):
+        assert many.size_of(name) == times * one.size_of(name)
+    for name in ("buffers", "runtime"):
+        assert many.size_of(name) == one.size_of(name)
+
+
+@given(model_type=each_type, tokens=tokens_, batch=batch_)
+def test_a_wider_type_never_takes_less(model_type: str, tokens: int, batch: int) -> None:
+    sixteen, thirty_two = (
+        estimate_of(model_type, context=tokens, input_tokens=tokens, batch=batch, dtype=dtype)
+        for dtype in ("bf16", "fp32")
+    )
+    assert_not_less(thirty_two, sixteen)
+
+
+@given(model_type=each_type, tokens=tokens_, batch=batch_)
+def test_components_are_the_whole_and_only_assumed_ones_have_a_range(model_type: str, tokens: int, batch: int) -> None:
+    found = estimate_of(model_type, context=tokens, input_tokens=tokens, batch=batch)
+    assert found.total_bytes == sum(component.size_bytes for component in found.components)
+    for component in found.components:
+        assert component.low_bytes <= component.size_bytes <= component.high_bytes
+        assert component.basis is Basis.ASSUMED or component.low_bytes == component.high_bytes
+    spread = [component.high_bytes - component.low_bytes for component in found.components]
+    assert found.total_high_bytes - found.total_low_bytes == sum(spread)
+
+
+@pytest.mark.parametrize("model_type", list(ARCHITECTURES))
+def test_more_bits_never_take_less(model_type: str) -> None:
+    architecture = ARCHITECTURES[model_type]
+    sizes = [
+        SCHEMES[name].weigh(architecture, architecture.parameters).size_bytes
+        for name in ("int4", "int8", "bf16", "fp32")
+    ]
+    assert sizes == sorted(sizes)
