@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from hubvram.architecture.attention import LatentAttention
@@ -95,6 +96,28 @@ def play(architecture: Architecture, sizes: Sizes, *, copies_logits: bool = True
 
     `generate()` copies logits to fp32, a forward alone does not.
     """
+    return _played(_Same(architecture), sizes, copies_logits)
+
+
+class _Same:
+    """An architecture as a key: itself, not its equals, which would take long to compare."""
+
+    __slots__ = ("architecture",)
+
+    def __init__(self, architecture: Architecture) -> None:
+        self.architecture = architecture
+
+    def __hash__(self) -> int:
+        return id(self.architecture)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.architecture is self.architecture
+
+
+@lru_cache(maxsize=16)
+def _played(same: _Same, sizes: Sizes, copies_logits: bool) -> tuple[Peak, Peak]:
+    """Once for all precisions that are computed in the same type."""
+    architecture = same.architecture
     run = Run(sizes, CODE.get(architecture.model_type, LLAMA), rotary_dim=_rotary_dim(architecture))
     return _program(architecture).play(run, architecture, copies_logits)
 

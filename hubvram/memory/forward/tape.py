@@ -63,18 +63,20 @@ class Tape:
 
     def __init__(self) -> None:
         self.phase = ""
-        self._alive: list[tuple[ReferenceType[Tensor], Held]] = []
+        self._alive: list[tuple[ReferenceType[Tensor], Held, int]] = []
         self._most = 0
         self._at: tuple[str, tuple[Held, ...]] = ("", ())
 
     def new(self, what: str, share: Share, *factors: int) -> Tensor:
         tensor = Tensor()
+        held = Held(what=what, share=share, factors=factors)
         # Who died meanwhile is found now, when it matters, and not by a `__del__`, in which a Ctrl-C would be lost.
-        self._alive = [one for one in self._alive if one[0]() is not None]
-        self._alive.append((ref(tensor), Held(what=what, share=share, factors=factors)))
-        size_bytes = sum(held.size_bytes for _, held in self._alive if held.share is not Share.ALL)
+        alive = [one for one in self._alive if one[0]() is not None]
+        alive.append((ref(tensor), held, 0 if share is Share.ALL else held.size_bytes))
+        size_bytes = sum([one[2] for one in alive])
         if size_bytes >= self._most:
-            self._most, self._at = size_bytes, (self.phase, tuple(held for _, held in self._alive))
+            self._most, self._at = size_bytes, (self.phase, tuple([one[1] for one in alive]))
+        self._alive = alive
         return tensor
 
     def take(self) -> Peak:
