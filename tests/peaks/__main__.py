@@ -1,5 +1,6 @@
-"""Closed forms beside measured peaks: `python -m tests.peaks [TYPE...]`; with `--run`, measured anew and recorded.
+"""What is said beside measured peaks, and beside published ones: `python -m tests.peaks [TYPE...]`.
 
+With `--run`, the types' peaks are measured anew and recorded; published ones follow where no type is named.
 `--run` needs torch and transformers; `--alive TYPE VARIANT ATTENTION` shows what a prefill holds at its peak.
 """
 
@@ -9,6 +10,7 @@ import sys
 
 from hubvram.memory.engines.transformers_code import CODE
 from tests.peaks.record import compared, recorded, varied, write
+from tests.published.__main__ import main as published
 
 _LINE = "{:20} {:8} {:6} {:>6} {:10} {:>10} {:>10} {:>10} {:>8}"
 _DECODE = " | {:10} {:>10} {:>10} {:>8}"
@@ -54,6 +56,9 @@ def main() -> None:
         print(_LINE.format(name, row.variant, row.attention, run, found.phase, *measured), end="")
         off = found.decode_peak_bytes / row.decode_peak_bytes - 1
         print(_DECODE.format(found.decode_phase, row.decode_peak_bytes, found.decode_peak_bytes, f"{off:+.2%}"))
+    if not words:
+        print()
+        published()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ Words choose rows by model, precision or figure. `plus` is what was there and is
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from tests.published.record import Row, rows, said
 
@@ -34,8 +35,7 @@ def _printed(row: Row) -> str:
     )
 
 
-def main() -> None:
-    words = sys.argv[1:]
+def main(words: Sequence[str] = ()) -> None:
     head = ("model", "precision", "run", "figure", "published", "weights", "said", "off", "plus", "blocks", "left")
     print(_LINE.format(*head, "source"))
     chosen = [row for row in rows() if all(word in row.name for word in words)]
@@ -51,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

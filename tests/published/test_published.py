@@ -92,8 +92,7 @@ def test_half_of_the_prompts_peaks_are_met_to_a_thousandth() -> None:
     assert min(left) > -0.001 and max(left) < 0.02
 
 
-def test_every_row_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("sys.argv", ["published"])
+def test_every_row_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     table.main()
     printed = capsys.readouterr().out
     assert all(printed.count(row.source.address) for row in ROWS)
@@ -106,8 +105,7 @@ def test_a_peak_that_is_not_known_is_a_question_mark(
     monkeypatch.setattr(transformers_code, "knows", lambda architecture: False)
     row = next(row for row in ROWS if "peak" in row.of)
     assert said(row).high_bytes is None
-    monkeypatch.setattr("sys.argv", ["published", row.name])
-    table.main()
+    table.main([row.name])
     assert " ? " in capsys.readouterr().out
 
 
