@@ -43,6 +43,20 @@ TORCH_NAMES: Final = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "
 KV_CACHE_BYTES: Final = {"fp32": 4, "fp16": 2, "bf16": 2, "fp8": 1}
 """What `--kv-dtype` accepts -> bytes per element."""
 
+CACHES: Final = {
+    "dynamic": None,
+    "static": None,
+    "fp8": "fp8",
+    "quanto-int4": "int4",
+    "quanto-int2": "int2",
+    "hqq-int8": "int8",
+    "hqq-int4": "int4",
+    "hqq-int3": "int3",
+    "hqq-int2": "int2",
+    "hqq-int1": "int1",
+}
+"""What `--cache` accepts -> what K and V are packed in; None: they are not packed."""
+
 PRECISION_BITS: Final = {"fp32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "int8": 8, "int4": 4}
 """What `--dtype` accepts -> nominal bits per parameter."""
 

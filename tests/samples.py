@@ -122,6 +122,7 @@ def workload_of(
     input_tokens: int | None = None,
     batch_size: int = 1,
     kv_cache_dtype: str | None = None,
+    cache: str = "dynamic",
     attention: Attention = Attention.AUTO,
 ) -> Workload:
     return Workload(
@@ -129,6 +130,7 @@ def workload_of(
         input_tokens=context_tokens if input_tokens is None else input_tokens,
         batch_size=batch_size,
         kv_cache_dtype=kv_cache_dtype,
+        cache=cache,
         attention=attention,
     )
 

@@ -69,6 +69,7 @@ def audit(
     input_tokens: int | None = None,
     batch_size: int = 1,
     kv_cache_dtype: str | None = None,
+    cache: str = "dynamic",
     attention: Attention | str = Attention.AUTO,
     accelerators: Sequence[Accelerator | str] = (),
     headers: Headers | str = Headers.AUTO,
@@ -97,6 +98,7 @@ def audit(
         input_tokens=input_tokens,
         batch_size=batch_size,
         kv_cache_dtype=kv_cache_dtype,
+        cache=cache,
         attention=attention,
         accelerators=accelerators,
     )

@@ -36,6 +36,7 @@ def audit(
     input_tokens: options.Input = None,
     batch: options.Batch = 1,
     kv_dtype: options.KvDtype = None,
+    cache: options.Cache = "dynamic",
     attention: options.AttentionOption = options.AttentionChoice.AUTO,
     engine: options.EngineOption = "transformers",
     gpu: options.Gpu = None,
@@ -72,7 +73,7 @@ def audit(
         concurrency=concurrency,
         in_order=in_order,
     )
-    request = request_of(dtype, context, input_tokens, batch, kv_dtype, attention, engine, gpu, max_vram)
+    request = request_of(dtype, context, input_tokens, batch, kv_dtype, cache, attention, engine, gpu, max_vram)
     chosen = _row_format(format, as_json, output, resume)
     wanted = Wanted(
         models=models or (), file=file, author=author, search=search, collection=collection, limit=limit, cached=cached

@@ -17,6 +17,7 @@ def inspect(
     input_tokens: options.Input = None,
     batch: options.Batch = 1,
     kv_dtype: options.KvDtype = None,
+    cache: options.Cache = "dynamic",
     attention: options.AttentionOption = options.AttentionChoice.AUTO,
     engine: options.EngineOption = "transformers",
     gpu: options.Gpu = None,
@@ -38,7 +39,7 @@ def inspect(
     from hubvram.sources.network import Network
     from hubvram.sources.open import open_source
 
-    request = request_of(dtype, context, input_tokens, batch, kv_dtype, attention, engine, gpu, max_vram)
+    request = request_of(dtype, context, input_tokens, batch, kv_dtype, cache, attention, engine, gpu, max_vram)
     network = Network(offline=offline, timeout_seconds=timeout)
     with progress() as on_progress:
         source = open_source(model, revision, network)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hubvram.dtypes import KV_CACHE_BYTES, PRECISION_BITS
+from hubvram.dtypes import CACHES, KV_CACHE_BYTES, PRECISION_BITS
 
 
 class AttentionChoice(StrEnum):
@@ -77,8 +77,19 @@ KvDtype = Annotated[
     typer.Option(
         "--kv-dtype",
         metavar="NAME",
-        help=f"Precision of the KV cache: {', '.join(KV_CACHE_BYTES)}. Default: as the model computes.",
+        help=f"Precision of the KV cache: {', '.join(KV_CACHE_BYTES)}. Default: as the model computes, which is all "
+        "that transformers itself does with a cache that is not packed (see --cache).",
         show_default=False,
+        rich_help_panel=_ASKED,
+    ),
+]
+Cache = Annotated[
+    str,
+    typer.Option(
+        "--cache",
+        metavar="NAME",
+        help=f"Kind of cache: {', '.join(CACHES)}. static has room for the whole context from the start; the last "
+        "ones are the packed ones of transformers, by backend and bits.",
         rich_help_panel=_ASKED,
     ),
 ]

@@ -11,6 +11,8 @@ from hubvram.checkpoint.totals import Totals
 from hubvram.config.reader import ModelConfig
 from hubvram.dtypes import COMPUTE_DTYPES, nominal_weight_bytes
 from hubvram.memory.engines import ENGINES
+from hubvram.memory.packings import PACKINGS
+from hubvram.memory.quantized_cache import packs_whole_groups
 from hubvram.memory.weights import stored_compute_dtype
 from hubvram.memory.workload import Attention, Workload
 from hubvram.quantization.precisions import nominal_bits
@@ -85,6 +87,7 @@ def workload_notes(architecture: Architecture | None, workload: Workload) -> Ite
         yield f"what {architecture.model_type} needs for {what} is not known yet, and not in the totals"
     if architecture is not None and engine.knows_cache(architecture):
         yield from _source_notes(architecture, workload)
+        yield from _cache_notes(architecture, workload)
     if workload.attention is Attention.FLASH:
         yield "flash attention runs in fp16 and bf16 only: figures in fp32 are for comparison"
 
@@ -102,6 +105,22 @@ def _source_notes(architecture: Architecture, workload: Workload) -> Iterator[st
             f"the cache holds {encoder.source_tokens:,} positions of the encoder, whatever its input; "
             f"all {workload.context_tokens:,} tokens are the decoder's"
         )
+
+
+def _cache_notes(architecture: Architecture, workload: Workload) -> Iterator[str]:
+    """What is not as in every generation, where the cache is not."""
+    if workload.cache == "static" and ENGINES[workload.engine].knows_activations(architecture):
+        yield "activations beside a static cache, with which transformers compiles decoding, are not in the totals"
+    if workload.kv_cache_dtype is not None:
+        yield (
+            f"transformers keeps K and V as the model computes; {workload.kv_cache_dtype} is what another engine would"
+            " keep" + (" (--cache fp8 is what transformers has)" if workload.kv_cache_dtype == "fp8" else "")
+        )
+    packing = PACKINGS.get(workload.cache)
+    if packing is not None and not packs_whole_groups(
+        architecture, packing, tokens=workload.input_tokens, batch_size=workload.batch_size
+    ):
+        yield f"{workload.cache} packs groups of 64 elements, and refuses an input of {workload.input_tokens:,} tokens"
 
 
 def unknown_precision_note(parameters: int, precision: str, reason: str) -> str:

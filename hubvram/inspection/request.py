@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Final
 
-from hubvram.dtypes import KV_CACHE_BYTES
+from hubvram.dtypes import CACHES, KV_CACHE_BYTES
 from hubvram.errors import UsageError
 from hubvram.hardware.accelerators import Accelerator, find_accelerator
 from hubvram.memory.engines import ENGINES
@@ -27,6 +27,7 @@ class Request:
     input_tokens: int | None = None
     batch_size: int = 1
     kv_cache_dtype: str | None = None
+    cache: str = "dynamic"
     attention: Attention = Attention.AUTO
     engine: str = "transformers"
     accelerators: tuple[Accelerator, ...] = ()
@@ -47,6 +48,8 @@ class Request:
             )
         if self.engine not in ENGINES:
             raise UsageError(f"{self.engine!r} is no engine that hubvram knows", f"choose from {', '.join(ENGINES)}")
+        if self.cache not in CACHES:
+            raise UsageError(f"{self.cache!r} is no kind of cache", f"choose from {', '.join(CACHES)}")
         tokens = self.given_tokens
         self.workload_of((1 if self.input_tokens is None else self.input_tokens) if tokens is None else tokens)
 
@@ -68,6 +71,7 @@ class Request:
             input_tokens=tokens if self.input_tokens is None else self.input_tokens,
             batch_size=self.batch_size,
             kv_cache_dtype=self.kv_cache_dtype,
+            cache=self.cache,
             attention=self.attention,
             engine=self.engine,
         )
@@ -79,6 +83,7 @@ _TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "batch_size": ((int,), "a whole number"),
     "engine": ((str,), f"one of {', '.join(ENGINES)}"),
     "kv_cache_dtype": ((str, NoneType), f"one of {', '.join(KV_CACHE_BYTES)}"),
+    "cache": ((str,), f"one of {', '.join(CACHES)}"),
 }
 """For callers from Python; the command line has its own."""
 
@@ -90,6 +95,7 @@ def request_of(
     input_tokens: int | None = None,
     batch_size: int = 1,
     kv_cache_dtype: str | None = None,
+    cache: str = "dynamic",
     attention: Attention | str = Attention.AUTO,
     engine: str = "transformers",
     accelerators: Sequence[Accelerator | str] = (),
@@ -103,6 +109,7 @@ def request_of(
         input_tokens=input_tokens,
         batch_size=batch_size,
         kv_cache_dtype=kv_cache_dtype.strip().lower() if isinstance(kv_cache_dtype, str) else kv_cache_dtype,
+        cache=cache.strip().lower() if isinstance(cache, str) else cache,
         attention=Attention(attention),
         engine=engine.strip().lower() if isinstance(engine, str) else engine,
         accelerators=tuple(find_accelerator(one) if isinstance(one, str) else one for one in accelerators),

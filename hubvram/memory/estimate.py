@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hubvram.dtypes import rule_of_thumb_bytes
+from hubvram.memory.cached import Cached
 from hubvram.memory.forward.tape import Held, Share
+from hubvram.memory.terms import Term
 
 
 class Basis(StrEnum):
@@ -19,15 +21,6 @@ class Basis(StrEnum):
     """From config.json and the workload, by a formula."""
     ASSUMED = "assumed"
     """Depends on the machine: a sourced range."""
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """A summand of a component, with its numbers put in: what a reader would check by hand."""
-
-    what: str
-    formula: str
-    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,20 +55,25 @@ def exact(
     )
 
 
-def product(*factors: int, unit: str = "bytes") -> str:
-    """`2 x 8,192 x 128 x 2 bytes`: the last one is in the unit."""
-    return f"{' x '.join(f'{factor:,}' for factor in factors)} {unit}"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instant:
     """What is alive at one moment of a generation beside the weights."""
 
     name: str
-    kv_cache_bytes: int
+    cached: Cached
     held: tuple[Held, ...]
     """What is alive beside weights and caches."""
     explanation: str
+
+    @property
+    def kv_cache_bytes(self) -> int:
+        """What is cached of tokens."""
+        return self.cached.kv_cache_bytes
+
+    @property
+    def state_bytes(self) -> int:
+        """States of recurrences and convolutions, which do not grow."""
+        return self.cached.state_bytes
 
     @property
     def activations_bytes(self) -> int:
@@ -96,7 +94,7 @@ class Instant:
     @property
     def total_bytes(self) -> int:
         """What the sequences hold, which is linear in the batch: without buffers."""
-        return self.kv_cache_bytes + self.activations_bytes + self.outputs_bytes
+        return self.kv_cache_bytes + self.state_bytes + self.activations_bytes + self.outputs_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

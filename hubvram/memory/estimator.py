@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hubvram.architecture.layers import Architecture
-from hubvram.dtypes import COMPUTE_BYTES, KV_CACHE_BYTES
+from hubvram.dtypes import CACHES, COMPUTE_BYTES, KV_CACHE_BYTES
+from hubvram.memory.cached import Cached
 from hubvram.memory.engines import ENGINES
 from hubvram.memory.engines.interface import Engine
-from hubvram.memory.estimate import Basis, Instant, MemoryComponent, MemoryEstimate, Term, exact, product
+from hubvram.memory.estimate import Basis, Instant, MemoryComponent, MemoryEstimate, exact
 from hubvram.memory.forward.tape import Held, Share
+from hubvram.memory.terms import Term, product
 from hubvram.memory.weights import Weights
 from hubvram.memory.workload import Workload
 
@@ -33,16 +35,16 @@ def estimate_memory(
     cache_dtype = None
     if architecture is not None and engine.knows_cache(architecture) and weights.compute_dtype is not None:
         element_bytes = COMPUTE_BYTES[weights.compute_dtype]
-        cache_dtype = workload.kv_cache_dtype or weights.compute_dtype
+        cache_dtype = CACHES[workload.cache] or workload.kv_cache_dtype or weights.compute_dtype
         sizes = {
             "element_bytes": element_bytes,
             "cache_element_bytes": KV_CACHE_BYTES.get(cache_dtype, element_bytes),
         }
-        if engine.knows_activations(architecture):
+        if engine.knows_activations(architecture) and workload.cache != "static":
             moments = engine.instants(architecture, workload, **sizes)
             components += _sequences(engine, moments)
         else:
-            components.append(exact("kv_cache", engine.cache_bytes(architecture, workload, **sizes), Basis.DERIVED))
+            components += _cached(engine, engine.cached(architecture, workload, **sizes))
     components.append(engine.runtime(workspace_bytes=workspace_bytes))
     return MemoryEstimate(
         precision=weights.precision,
@@ -63,11 +65,19 @@ def peak_of(moments: tuple[Instant, ...]) -> Instant:
     return max(moments, key=lambda instant: instant.total_bytes)
 
 
+def _cached(engine: Engine, cached: Cached) -> Iterator[MemoryComponent]:
+    note = "of recurrences and convolutions, whatever the context"
+    source = engine.cache_source
+    of_tokens = cached.terms or (Term("packed K and V", "what their tool packs", cached.kv_cache_bytes),)
+    yield exact("kv_cache", cached.kv_cache_bytes, Basis.DERIVED, terms=of_tokens, source=source)
+    yield exact("state", cached.state_bytes, Basis.DERIVED, note, terms=cached.state_terms, source=source)
+
+
 def _sequences(engine: Engine, moments: tuple[Instant, ...]) -> Iterator[MemoryComponent]:
     """At the peak; buffers are those of the moment that has most of them, so that a longer context never has less."""
     peak = peak_of(moments)
     shared = max(moments, key=lambda moment: moment.buffers_bytes)
-    yield exact("kv_cache", peak.kv_cache_bytes, Basis.DERIVED)
+    yield from _cached(engine, peak.cached)
     for name, share, moment, note in (
         ("activations", Share.SEQUENCE, peak, peak.explanation),
         ("outputs", Share.OUTPUT, peak, "the last token's logits and their 32-bit copy"),

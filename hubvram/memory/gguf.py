@@ -10,7 +10,8 @@ from hubvram.checkpoint.logical import logical_tensors
 from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.config.reader import ModelConfig
 from hubvram.dtypes import nominal_weight_bytes
-from hubvram.memory.estimate import Basis, Term, exact
+from hubvram.memory.estimate import Basis, exact
+from hubvram.memory.terms import Term
 from hubvram.memory.weights import NoWeights, Weights, sixteen_bit
 from hubvram.quantization.gguf.facts import facts_of
 from hubvram.quantization.gguf.mixtures import LLAMA_CPP, MIXTURES

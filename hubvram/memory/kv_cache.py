@@ -10,6 +10,7 @@ A tower for images beside a text model adds nothing while there is no image.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from hubvram.architecture.attention import (
@@ -23,29 +24,27 @@ from hubvram.architecture.attention import (
 )
 from hubvram.architecture.layers import Architecture, Stack
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
-from hubvram.architecture.parts import Block, Part, Pool
+from hubvram.architecture.parts import Block, Part, Pool, State
 from hubvram.architecture.recurrent import GatedDeltaNet, Mamba, Mamba2, ShortConv
 from hubvram.dtypes import COMPUTE_BYTES
 
 # ------------------------------------------------------------------------------------- of one token
 
 
-def _keys_and_values(part: FullAttention, element_bytes: int) -> int:
+def _keys_and_values(part: FullAttention) -> tuple[int, int]:
     heads = part.num_key_value_heads if part.cached_heads is None else part.cached_heads
-    return heads * (part.head_dim + (part.v_head_dim or part.head_dim)) * element_bytes
+    return heads * part.head_dim, heads * (part.v_head_dim or part.head_dim)
 
 
-def _latent(part: LatentAttention, element_bytes: int) -> int:
-    # DynamicIndexedLayer keeps the indexer's keys beside the latent (index_head_dim is 0 without one).
-    index_bytes = COMPUTE_BYTES[part.index_dtype] if part.index_dtype else element_bytes
-    return (part.kv_lora_rank + part.qk_rope_head_dim) * element_bytes + part.index_head_dim * index_bytes
+def _latent(part: LatentAttention) -> tuple[int, int]:
+    return part.kv_lora_rank, part.qk_rope_head_dim
 
 
-def _nothing(part: Part, element_bytes: int) -> int:
-    return 0
+def _nothing(part: Part) -> tuple[int, int]:
+    return 0, 0
 
 
-_TOKEN_BYTES: Final[Mapping[type, Callable[..., int]]] = {
+_FEATURES: Final[Mapping[type, Callable[..., tuple[int, int]]]] = {
     FullAttention: _keys_and_values,
     SlidingAttention: _keys_and_values,
     ChunkedAttention: _keys_and_values,
@@ -60,41 +59,55 @@ _TOKEN_BYTES: Final[Mapping[type, Callable[..., int]]] = {
     GatedDeltaNet: _nothing,
     ShortConv: _nothing,
 }
-"""Kind of part -> bytes that one token of one sequence adds to its cache. Parts that are not here have a cache that
-is not known yet; a Block says itself what it keeps."""
+"""Kind of part -> features of the two tensors that its cache holds of a token. Parts that are not here have a cache
+that is not known yet; a Block says itself what it keeps."""
+
+
+def features_of(part: Part) -> tuple[int, int]:
+    """Features that one token of one sequence adds in one layer: of K and V of all KV heads, or of a latent and the
+    part of K that rotates."""
+    return _FEATURES[type(part)](part)
+
+
+def token_bytes(part: Part, element_bytes: int) -> int:
+    """Bytes that one token of one sequence adds in one layer; with the indexer's keys, where it has one."""
+    found = sum(features_of(part)) * element_bytes
+    if isinstance(part, LatentAttention):
+        # DynamicIndexedLayer keeps them beside the latent (index_head_dim is 0 without an indexer).
+        found += part.index_head_dim * (COMPUTE_BYTES[part.index_dtype] if part.index_dtype else element_bytes)
+    return found
 
 
 # ----------------------------------------------------------------------------- how many tokens stay
 
 
-def _last(window: int, tokens: int) -> int:
-    # A layer's slice, `[-sliding_window + 1 :]`, is everything where the window is 1.
-    return tokens if window == 1 else min(tokens, window)
-
-
-def _all(part: Part, tokens: int) -> int:
-    return tokens
-
-
-def _kept(part: FullAttention | LatentAttention, tokens: int) -> int:
-    return tokens if part.cached_tokens is None else _last(part.cached_tokens, tokens)
-
-
-def _window(part: SlidingAttention, tokens: int) -> int:
-    return _last(part.sliding_window, tokens)
-
-
-def _chunk(part: ChunkedAttention, tokens: int) -> int:
-    return _last(part.attention_chunk_size, tokens)
-
-
-_TOKENS_HELD: Final[Mapping[type, Callable[..., int]]] = {
-    FullAttention: _kept,
-    LatentAttention: _kept,
-    SlidingAttention: _window,
-    ChunkedAttention: _chunk,
+_WINDOWS: Final[Mapping[type, Callable[..., int | None]]] = {
+    FullAttention: lambda part: part.cached_tokens,
+    LatentAttention: lambda part: part.cached_tokens,
+    SlidingAttention: lambda part: part.sliding_window,
+    ChunkedAttention: lambda part: part.attention_chunk_size,
 }
-"""Kind of part -> how many of a sequence's tokens it holds, where that is not all (DynamicSlidingWindowLayer)."""
+"""Kind of part -> how many of a sequence's tokens it holds at most, where that is not all."""
+
+
+def window_of(part: Part) -> int | None:
+    """How many tokens of a sequence a layer holds at most; None: all."""
+    return _WINDOWS[type(part)](part) if type(part) in _WINDOWS else None
+
+
+def held_tokens(part: Part, tokens: int) -> int:
+    """How many of `tokens` a layer keeps once decoding runs (DynamicSlidingWindowLayer).
+
+    Its slice, `[-sliding_window + 1 :]`, is everything where the window is 1.
+    """
+    window = window_of(part)
+    return tokens if window is None or window == 1 else min(tokens, window)
+
+
+def slots(part: Part, tokens: int) -> int:
+    """How many tokens a static layer has room for, in a cache for `tokens` (StaticSlidingWindowLayer)."""
+    window = window_of(part)
+    return tokens if window is None else min(tokens, window)
 
 
 # ------------------------------------------------------------------------------------ what is known
@@ -105,7 +118,7 @@ _MORE: Final = frozenset({"voxtral_realtime_text"})
 
 def knows_cache(architecture: Architecture) -> bool:
     """Whether every part of every layer has a cache that is known."""
-    encoder = _encoder(architecture)
+    encoder = encoder_of(architecture)
     if architecture.model_type in _MORE or (encoder is not None and encoder.source_tokens == 0):
         return False
     return all(_is_known(part) for group in architecture.groups() for part in group.layer.parts)
@@ -114,42 +127,67 @@ def knows_cache(architecture: Architecture) -> bool:
 def _is_known(part: Part) -> bool:
     if isinstance(part, Block):
         return part.is_known_to_keep and all(_is_known(inner) for inner in part.keeps)
-    return type(part) in _TOKEN_BYTES
+    return type(part) in _FEATURES
 
 
-def token_bytes(part: Part, element_bytes: int) -> int:
-    """Bytes that one token of one sequence adds in one layer: K and V of all KV heads, or a latent."""
-    return _TOKEN_BYTES[type(part)](part, element_bytes)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What equal layers keep of tokens: `layers` x `tokens` of each sequence x `token_bytes`."""
+
+    kind: str
+    layers: int
+    tokens: int
+    token_bytes: int
+
+    @property
+    def sequence_bytes(self) -> int:
+        return self.layers * self.tokens * self.token_bytes
 
 
-def held_tokens(part: Part, tokens: int) -> int:
-    """How many of `tokens` a layer keeps once decoding runs."""
-    return _TOKENS_HELD.get(type(part), _all)(part, tokens)
-
-
-def kv_cache_bytes(
+def kept_entries(
     architecture: Architecture,
     *,
     tokens: int,
-    batch_size: int,
     element_bytes: int,
     input_tokens: int | None = None,
-    computed_bytes: int | None = None,
-) -> int:
-    """Bytes of all layers' caches once decoding runs; exactly linear in the batch.
+    held: Callable[[Part, int], int] = held_tokens,
+) -> Iterator[Entry]:
+    """What layers keep of each token. Of the `tokens`, `input_tokens` are those of the input: all where nothing is
+    said. `held` says how many of them a layer keeps."""
+    decoded, source = lengths(architecture, tokens, input_tokens)
+    for count, part in kept_parts(architecture):
+        kept = source if type(part) is CrossAttention else held(part, decoded)
+        yield Entry(kind=part.kind, layers=count, tokens=kept, token_bytes=token_bytes(part, element_bytes))
 
-    Of the `tokens`, `input_tokens` are those of the input: all where nothing is said. `element_bytes` are those of
-    the cache of tokens, `computed_bytes` those that the model computes in, where these are others.
-    """
-    decoded, source = _lengths(architecture, tokens, input_tokens)
-    of_tokens = sum(
-        count
-        * token_bytes(part, element_bytes)
-        * (source if type(part) is CrossAttention else held_tokens(part, decoded))
-        for count, part in _kept_parts(architecture)
+
+def kv_cache_bytes(
+    architecture: Architecture, *, tokens: int, batch_size: int, element_bytes: int, input_tokens: int | None = None
+) -> int:
+    """Bytes that all layers keep of tokens once decoding runs; exactly linear in the batch."""
+    decoded, _ = lengths(architecture, tokens, input_tokens)
+    entries = kept_entries(architecture, tokens=tokens, element_bytes=element_bytes, input_tokens=input_tokens)
+    pooled = pooled_bytes(architecture, decoded, element_bytes)
+    return batch_size * (sum(entry.sequence_bytes for entry in entries) + pooled)
+
+
+def state_entries(architecture: Architecture) -> Iterator[tuple[int, Part, State]]:
+    """(layers, the part, what it keeps of a sequence however long it is): of recurrences and convolutions."""
+    for group in architecture.groups():
+        for part in group.layer.parts:
+            for state in part.states:
+                yield group.count, part, state
+
+
+def state_element_bytes(state: State, element_bytes: int) -> int:
+    return COMPUTE_BYTES[state.dtype] if state.dtype else element_bytes
+
+
+def state_bytes(architecture: Architecture, *, batch_size: int, element_bytes: int) -> int:
+    """Bytes of all states."""
+    return batch_size * sum(
+        count * state.elements * state_element_bytes(state, element_bytes)
+        for count, _, state in state_entries(architecture)
     )
-    pooled = _pooled_bytes(architecture, decoded, element_bytes)
-    return batch_size * (of_tokens + pooled + _state_bytes(architecture, computed_bytes or element_bytes))
 
 
 def prefill_excess_bytes(architecture: Architecture, *, tokens: int, batch_size: int, element_bytes: int) -> int:
@@ -158,24 +196,24 @@ def prefill_excess_bytes(architecture: Architecture, *, tokens: int, batch_size:
     The window kept is a view of the whole prompt's K and V, so that their storage stays until the first
     decode step (cache_utils.py, DynamicSlidingWindowLayer.update).
     """
-    decoded, _ = _lengths(architecture, tokens, None)
+    decoded, _ = lengths(architecture, tokens, None)
     of_tokens = sum(
         count * (decoded - held_tokens(part, decoded)) * token_bytes(part, element_bytes)
-        for count, part in _kept_parts(architecture)
+        for count, part in kept_parts(architecture)
     )
     waiting = sum(
-        count * max(decoded - pool.tokens_per_entry, 0) * pool.waiting_size for count, pool in _pools(architecture)
+        count * max(decoded - pool.tokens_per_entry, 0) * pool.waiting_size for count, pool in pools_of(architecture)
     )
     return batch_size * (of_tokens + waiting * element_bytes)
 
 
-def _encoder(architecture: Architecture) -> Stack | None:
+def encoder_of(architecture: Architecture) -> Stack | None:
     return next((stack for stack in architecture.stacks if stack.name == "encoder"), None)
 
 
-def _lengths(architecture: Architecture, tokens: int, input_tokens: int | None) -> tuple[int, int]:
+def lengths(architecture: Architecture, tokens: int, input_tokens: int | None) -> tuple[int, int]:
     """(tokens in the decoder's own cache, positions that it attends to across)"""
-    encoder = _encoder(architecture)
+    encoder = encoder_of(architecture)
     if encoder is None:
         return tokens, 0
     if encoder.source_tokens is not None:
@@ -184,7 +222,7 @@ def _lengths(architecture: Architecture, tokens: int, input_tokens: int | None) 
     return max(tokens - source, 1), source
 
 
-def _kept_parts(architecture: Architecture) -> Iterator[tuple[int, Part]]:
+def kept_parts(architecture: Architecture) -> Iterator[tuple[int, Part]]:
     """(layers, what keeps K and V in each of them)"""
     for group in architecture.groups():
         for part in group.layer.parts:
@@ -192,30 +230,20 @@ def _kept_parts(architecture: Architecture) -> Iterator[tuple[int, Part]]:
                 yield group.count, inner
 
 
-def _pools(architecture: Architecture) -> Iterator[tuple[int, Pool]]:
+def pools_of(architecture: Architecture) -> Iterator[tuple[int, Pool]]:
     for group in architecture.groups():
         for part in group.layer.parts:
             for pool in part.pools if isinstance(part, Block) else ():
                 yield group.count, pool
 
 
-def _pooled_bytes(architecture: Architecture, tokens: int, element_bytes: int) -> int:
+def pooled_bytes(architecture: Architecture, tokens: int, element_bytes: int) -> int:
     """Entries, what is carried into the next one, and tokens that wait: as many as an entry takes, of which there are
     fewer at most steps (deepseek_v4, DeepseekV4CSACache)."""
     found = 0
-    for count, pool in _pools(architecture):
+    for count, pool in pools_of(architecture):
         entries, waiting = tokens // pool.tokens_per_entry, min(tokens, pool.tokens_per_entry)
         of_tokens = (entries * pool.entry_size + waiting * pool.waiting_size) * element_bytes
         carried = pool.carried_size * (element_bytes + COMPUTE_BYTES["fp32"]) if entries else 0
         found += count * (of_tokens + carried)
     return found
-
-
-def _state_bytes(architecture: Architecture, element_bytes: int) -> int:
-    """Bytes of what all layers keep of one sequence, however long it is."""
-    return sum(
-        group.count * state.elements * (COMPUTE_BYTES[state.dtype] if state.dtype else element_bytes)
-        for group in architecture.groups()
-        for part in group.layer.parts
-        for state in part.states
-    )

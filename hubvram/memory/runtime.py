@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from hubvram.memory.estimate import Basis, MemoryComponent, Term, product
+from hubvram.memory.estimate import Basis, MemoryComponent
+from hubvram.memory.terms import Term, product
 from hubvram.units import MIB
 
 CONTEXT_LOW_BYTES: Final = 287_047_680

@@ -12,7 +12,8 @@ from hubvram.checkpoint.components import Component
 from hubvram.checkpoint.tensors import Checkpoint, Kind
 from hubvram.checkpoint.totals import Totals
 from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, SAFETENSORS_BITS, nominal_weight_bytes
-from hubvram.memory.estimate import Basis, MemoryComponent, Term, exact, product
+from hubvram.memory.estimate import Basis, MemoryComponent, exact
+from hubvram.memory.terms import Term, product
 from hubvram.quantization.scheme import Packed, QuantizationScheme, Weighed, has_fused_experts
 from hubvram.quantization.schemes import ON_LOAD, SCHEMES
 from hubvram.units import size

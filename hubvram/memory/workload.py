@@ -1,4 +1,4 @@
-"""What is asked of the model: how long, how many at once, at which cache precision, by which attention."""
+"""What is asked of the model: how long, how many at once, in which cache, by which attention."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from hubvram.dtypes import CACHES
 from hubvram.errors import UsageError
 
 BATCH_LARGEST: Final = 1_000_000
@@ -29,6 +30,8 @@ class Workload:
     batch_size: int = 1
     kv_cache_dtype: str | None = None
     """None: as the model computes."""
+    cache: str = "dynamic"
+    """Its kind, as CACHES has them."""
     attention: Attention = Attention.AUTO
     engine: str = "transformers"
     """Name of who runs it (hubvram.memory.engines.ENGINES)."""
@@ -42,4 +45,8 @@ class Workload:
             raise UsageError(
                 f"an input of {self.input_tokens:,} tokens does not fit a context of {self.context_tokens:,}",
                 "--input is the part of --context that is prompt",
+            )
+        if self.kv_cache_dtype is not None and CACHES[self.cache] is not None:
+            raise UsageError(
+                f"a {self.cache} cache is packed, and cannot be {self.kv_cache_dtype} too", "leave out --kv-dtype"
             )

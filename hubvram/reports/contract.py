@@ -212,6 +212,7 @@ def _workload(found: Inspection) -> dict[str, Any]:
         "input_tokens": workload.input_tokens,
         "batch_size": workload.batch_size,
         "attention": found.attention.value if found.attention else None,
+        "cache": workload.cache,
         "gpus": 1,
     }
 
@@ -250,6 +251,7 @@ def _estimate(estimate: MemoryEstimate, fits: tuple[Fit, ...], *, explain: bool)
             {
                 "name": instant.name,
                 "kv_cache_bytes": instant.kv_cache_bytes,
+                "state_bytes": instant.state_bytes,
                 "activations_bytes": instant.activations_bytes,
                 "outputs_bytes": instant.outputs_bytes,
                 "buffers_bytes": instant.buffers_bytes,

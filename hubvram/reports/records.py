@@ -39,6 +39,7 @@ def described(request: Request, revision: str | None, headers: Headers) -> str:
         ("input", request.input_tokens),
         ("batch", None if request.batch_size == 1 else request.batch_size),
         ("kv-dtype", request.kv_cache_dtype),
+        ("cache", None if request.cache == "dynamic" else request.cache),
         ("attention", None if request.attention == "auto" else request.attention.value),
         *(("gpu", accelerator.name) for accelerator in request.accelerators),
         ("revision", revision),
@@ -94,8 +95,8 @@ _OF_MODEL: Final = (
     *("context_tokens", "input_tokens", "batch_size"),
 )
 _OF_ESTIMATE: Final = (
-    *("precision", "scheme", "weights_bytes", "kv_cache_bytes", "total_bytes", "total_low_bytes", "total_high_bytes"),
-    *("complete", "fits"),
+    *("precision", "scheme", "weights_bytes", "kv_cache_bytes", "state_bytes", "total_bytes", "total_low_bytes"),
+    *("total_high_bytes", "complete", "fits"),
 )
 _VERDICT: Final = ("gate", "error_kind", "error", "notes")
 CSV_COLUMNS: Final = (*_ALWAYS, *_OF_MODEL, *_OF_ESTIMATE, *_VERDICT)
@@ -173,6 +174,7 @@ def _estimate(estimate: MemoryEstimate, fits: Sequence[Fit]) -> dict[str, Any]:
         "scheme": estimate.scheme,
         "weights_bytes": estimate.size_of("weights"),
         "kv_cache_bytes": None if estimate.kv_cache_dtype is None else estimate.size_of("kv_cache"),
+        "state_bytes": None if estimate.kv_cache_dtype is None else estimate.size_of("state"),
         "total_bytes": estimate.total_bytes,
         "total_low_bytes": estimate.total_low_bytes,
         "total_high_bytes": estimate.total_high_bytes,

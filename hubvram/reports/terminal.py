@@ -124,8 +124,10 @@ def _headline(found: Inspection) -> str:
     parts = [f"{tokens} x {workload.batch_size:,}"]
     if workload.input_tokens != workload.context_tokens:
         parts[0] += f" ({workload.input_tokens:,} of them input)"
-    if found.workload.kv_cache_dtype:
-        parts.append(f"KV cache {found.workload.kv_cache_dtype}")
+    if workload.kv_cache_dtype:
+        parts.append(f"KV cache {workload.kv_cache_dtype}")
+    if workload.cache != "dynamic":
+        parts.append(f"{workload.cache} cache")
     engine = ENGINES[workload.engine]
     parts.append(f"{engine.name} {engine.version}" + (f" with {found.attention}" if found.attention else ""))
     return "Memory in GiB for " + ", ".join(parts)
@@ -148,7 +150,7 @@ def _cells(estimate: MemoryEstimate, decimals: int) -> tuple[str, ...]:
     rule = estimate.rule_of_thumb_bytes
     return (
         gib(estimate.size_of("weights"), decimals),
-        gib(estimate.size_of("kv_cache"), decimals) if known_cache else "?",
+        gib(estimate.size_of("kv_cache") + estimate.size_of("state"), decimals) if known_cache else "?",
         gib(estimate.size_of("activations"), decimals) if known else "?",
         gib(rest, decimals) if known else "?",
         gib(estimate.size_of("runtime"), decimals),
@@ -165,6 +167,9 @@ def _footnotes(found: Inspection) -> list[str]:
     for estimate in (estimate for estimate in found.estimates if estimate.precision in shown):
         lines += filter(None, (estimate.scheme_description, estimate.components[0].note))
     lines += [_methods(found), "rule x1.2 is what people usually calculate: parameters x bytes x 1.2"]
+    state_bytes = deciding.size_of("state")
+    if state_bytes:
+        lines.append(f"of the KV cache, {gib(state_bytes)} are states, which do not grow with the context")
     if peak is not None:
         lines.append(f"the peak of {_label(found, deciding)} is {peak.explanation}")
     return ["", *(line for text in dict.fromkeys(lines) for line in _wrap(text))]

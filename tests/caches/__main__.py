@@ -1,22 +1,25 @@
-"""Run tiny models and record what their caches hold: `python -m tests.caches [TYPE...]` (needs transformers and torch).
+"""Run tiny models and record what their caches hold (needs transformers and torch):
 
-The records are committed (fixtures/caches.json): tests compare the formulas with them where torch is not installed.
+`python -m tests.caches [TYPE...]`; `python -m tests.caches kinds [TYPE...]`, with optimum-quanto and hqq too.
+The records are committed (fixtures): tests compare the formulas with them where torch is not installed.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
+import transformers
 
-from tests.caches.record import RUNS, recorded, write
-from tests.caches.runs import run_now
+from tests.caches import kind_records, record
+from tests.caches.record import RUNS, Run
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    before, asked = recorded(), set(sys.argv[1:])
-    records = {name: record for name, record in before.items() if asked and name in RUNS}
+def _renewed(before: Mapping[str, Any], asked: set[str], run_now: Callable[[Run], Any]) -> dict[str, Any]:
+    """The records before, with those of the types asked for made anew; all where none is."""
+    records = {name: found for name, found in before.items() if asked and name in RUNS}
     for name, run in RUNS.items():
         if asked and run.model_type not in asked:
             continue
@@ -24,7 +27,21 @@ def main() -> None:
             records[name] = run_now(run)
         except Exception as error:  # whatever a class of somebody else's raises
             print(name, "does not run:", type(error).__name__, str(error)[:200], file=sys.stderr)
-    write(records)
+    return records
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    asked = set(sys.argv[1:])
+    if "kinds" in asked:
+        from tests.caches.kinds import kinds_now
+
+        kind_records.write(_renewed(kind_records.recorded(), asked - {"kinds"}, kinds_now))
+        return
+    from tests.caches.runs import run_now
+
+    record.write(_renewed(record.recorded(), asked, run_now))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hubvram.architecture.layers import Architecture
-from hubvram.memory.kv_cache import kv_cache_bytes, prefill_excess_bytes
+from hubvram.memory.kv_cache import kv_cache_bytes, prefill_excess_bytes, state_bytes
 from tests.caches.models import BOTH_SIDES, DECODERS, HALVES, IMAGES, VARIANTS, WITH_STATES, WITH_TOWERS
 
 FILE: Final = Path(__file__).parents[2] / "fixtures" / "caches.json"
@@ -79,12 +79,15 @@ def write(records: Mapping[str, Record]) -> None:
 def said(architecture: Architecture, *, both_sides: bool = False) -> tuple[int, ...]:
     """What the formulas say for the same steps."""
     sizes = {"batch_size": BATCH, "element_bytes": 2}
+    states = state_bytes(architecture, **sizes)
     if both_sides:
         encoder = next(stack for stack in architecture.stacks if stack.name == "encoder")
         before = TOKENS if encoder.source_tokens is None else 0
         steps = range(1, BOTH_DECODED + 1)
-        return tuple(kv_cache_bytes(architecture, tokens=before + step, input_tokens=TOKENS, **sizes) for step in steps)
+        return tuple(
+            states + kv_cache_bytes(architecture, tokens=before + step, input_tokens=TOKENS, **sizes) for step in steps
+        )
     prefill = kv_cache_bytes(architecture, tokens=TOKENS, **sizes)
     prefill += prefill_excess_bytes(architecture, tokens=TOKENS, **sizes)
     more = (kv_cache_bytes(architecture, tokens=TOKENS + step, **sizes) for step in range(1, DECODED + 1))
-    return (prefill, *more)
+    return tuple(states + held for held in (prefill, *more))

@@ -20,12 +20,21 @@ IDS: Final = torch.arange(3, 3 + BATCH * TOKENS).reshape(BATCH, TOKENS)
 def tensors_in(value: Any) -> Iterator[Any]:
     """K, V, an indexer's keys, states: whatever a layer holds, without its counters."""
     if isinstance(value, torch.Tensor):
-        yield from [value] if value.dim() > 1 else []
+        yield from _plain(value)
     elif isinstance(value, dict | list | tuple):
         for item in value.values() if isinstance(value, dict) else value:
             yield from tensors_in(item)
     elif type(value).__module__.startswith("transformers") and not isinstance(value, transformers.PreTrainedConfig):
         yield from tensors_in(vars(value))
+
+
+def _plain(tensor: Any) -> Iterator[Any]:
+    """What a tensor is made of that stands for others (quanto's), else itself; nothing for counters."""
+    inner = tensor.__tensor_flatten__()[0] if hasattr(tensor, "__tensor_flatten__") else ()
+    for name in inner:
+        yield from _plain(getattr(tensor, name))
+    if not inner and tensor.dim() > 1:
+        yield tensor
 
 
 def held_bytes(cache: Any) -> int:
@@ -69,17 +78,16 @@ def _recurrent_gemma_bytes(model: Any) -> list[int]:
             ids = IDS[:, :1] if step else IDS
             positions = torch.arange(ids.shape[1])[None] + (TOKENS + step - 1 if step else 0)
             model(input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True)
-            kept = [
-                vars(module).get(name) for module in model.modules() for name in ("conv1d_state", "recurrent_states")
-            ]
-            found.append(held_bytes([cache, kept]))
+            found.append(held_bytes([cache, states_in(model)]))
     return found
 
 
-_STATES: Final = ("conv1d_state", "recurrent_states")
+def states_in(model: Any) -> list[Any]:
+    """What modules keep of their own."""
+    return [vars(module).get(name) for module in model.modules() for name in ("conv1d_state", "recurrent_states")]
 
 
-def _source(model: Any) -> Any:
+def source_of(model: Any) -> Any:
     """What the encoder says of tokens, or of as much sound as it always takes; else anything of the right width."""
     encoder = model.get_encoder()
     taken = signature(encoder.forward).parameters
@@ -111,7 +119,7 @@ def _zeros(*shape: int) -> Any:
 def both_sides_bytes(model: Any) -> list[int]:
     """After the encoder and the token that the decoder starts from, and after each of some more tokens."""
     with torch.no_grad():
-        source = {"encoder_outputs": _source(model)}
+        source = {"encoder_outputs": source_of(model)}
         name, cache = None, None
         found = []
         for _ in range(BOTH_DECODED):

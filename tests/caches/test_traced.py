@@ -11,7 +11,14 @@ from hubvram.architecture import families
 from hubvram.architecture.attention import CrossAttention
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.parts import Block
-from hubvram.memory.kv_cache import held_tokens, knows_cache, kv_cache_bytes, prefill_excess_bytes, token_bytes
+from hubvram.memory.kv_cache import (
+    held_tokens,
+    knows_cache,
+    kv_cache_bytes,
+    prefill_excess_bytes,
+    state_bytes,
+    token_bytes,
+)
 from tests.samples import CORPUS, corpus_config, needs_corpus
 
 LONG = 2**40
@@ -47,6 +54,7 @@ def free_bytes(architecture: Architecture, trace: Mapping[str, Any]) -> int:
 def held(architecture: Architecture, trace: Mapping[str, Any]) -> tuple[int, int]:
     """What is said to be held after prefill, and after one token more."""
     sizes: dict[str, int] = {"batch_size": trace["batch"], "element_bytes": 2}
+    states = state_bytes(architecture, **sizes)
     tokens, decoded = trace["tokens"], _decoder_tokens(architecture, trace)
     if decoded is not None:
         is_fixed = architecture.stacks[0].source_tokens is not None
@@ -54,10 +62,10 @@ def held(architecture: Architecture, trace: Mapping[str, Any]) -> tuple[int, int
         prefill, step = (
             kv_cache_bytes(architecture, tokens=first + more, input_tokens=tokens, **sizes) for more in (0, 1)
         )
-        return prefill, step
+        return states + prefill, states + step
     prefill = kv_cache_bytes(architecture, tokens=tokens, **sizes)
     prefill += prefill_excess_bytes(architecture, tokens=tokens, **sizes)
-    return prefill, kv_cache_bytes(architecture, tokens=tokens + 1, **sizes)
+    return states + prefill, states + kv_cache_bytes(architecture, tokens=tokens + 1, **sizes)
 
 
 def _decoder_tokens(architecture: Architecture, trace: Mapping[str, Any]) -> int | None:

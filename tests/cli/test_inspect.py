@@ -66,6 +66,7 @@ def test_the_main_job(capsys: Capsys) -> None:
         "input_tokens": 8192,
         "batch_size": 1,
         "attention": "sdpa",
+        "cache": "dynamic",
         "gpus": 1,
     }
 

@@ -6,9 +6,10 @@ import pytest
 
 from hubvram.hardware.accelerators import limit
 from hubvram.hardware.fit import fit
+from hubvram.memory.cached import Cached
 from hubvram.memory.estimate import Basis, Instant, MemoryComponent, MemoryEstimate
 
-PREFILL = Instant(name="prefill", kv_cache_bytes=0, held=(), explanation="")
+PREFILL = Instant(name="prefill", cached=Cached(kv_cache_bytes=0, state_bytes=0), held=(), explanation="")
 
 
 def estimate(*, is_complete: bool) -> MemoryEstimate:

@@ -17,7 +17,7 @@ from hubvram.memory.workload import Attention, Workload
 from tests.samples import NAMES, fixture_model, workload_of
 
 PRECISIONS: Final = (STORED, "fp32", "fp16", "bf16", "fp8", "int8", "int4")
-PER_SEQUENCE: Final = ("kv_cache", "activations", "outputs")
+PER_SEQUENCE: Final = ("kv_cache", "state", "activations", "outputs")
 SHARED: Final = ("weights", "buffers", "runtime")
 
 each_fixture = st.sampled_from(NAMES)
@@ -132,7 +132,7 @@ def test_the_components_are_those_of_the_largest_moment(
     sequences = sum(found.size_of(part) for part in PER_SEQUENCE)
     assert sequences == max(instant.total_bytes for instant in found.instants)
     (peak,) = (instant for instant in found.instants if instant.name == found.peak)
-    assert (peak.kv_cache_bytes, peak.activations_bytes, peak.outputs_bytes) == tuple(
+    assert (peak.kv_cache_bytes, peak.state_bytes, peak.activations_bytes, peak.outputs_bytes) == tuple(
         found.size_of(part) for part in PER_SEQUENCE
     )
 

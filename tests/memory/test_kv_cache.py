@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubvram.architecture.attention import CrossAttention, FullAttention, LatentAttention, SlidingAttention
-from hubvram.memory.kv_cache import held_tokens, knows_cache, kv_cache_bytes, prefill_excess_bytes, token_bytes
+from hubvram.memory.kv_cache import (
+    held_tokens,
+    knows_cache,
+    kv_cache_bytes,
+    prefill_excess_bytes,
+    state_bytes,
+    token_bytes,
+)
 from tests.samples import MEASURED, architecture_of, fixture_architecture, small_llama
 
 FULL = FullAttention(hidden_size=64, num_attention_heads=4, num_key_value_heads=2, head_dim=16)
@@ -161,10 +168,19 @@ def test_bytes_follow_the_precision(name: str, tokens: int) -> None:
 # ------------------------------------------------------------------- what does not grow with tokens
 
 
-def cached(config: dict[str, object], tokens: int, *, batch_size: int = 1, **sizes: int) -> int:
+def cached(
+    config: dict[str, object],
+    tokens: int,
+    *,
+    batch_size: int = 1,
+    element_bytes: int = 2,
+    input_tokens: int | None = None,
+) -> int:
     architecture = architecture_of(config)
     assert knows_cache(architecture)
-    return kv_cache_bytes(architecture, tokens=tokens, batch_size=batch_size, **{"element_bytes": 2, **sizes})
+    sizes = {"batch_size": batch_size, "element_bytes": element_bytes}
+    of_tokens = kv_cache_bytes(architecture, tokens=tokens, input_tokens=input_tokens, **sizes)
+    return of_tokens + state_bytes(architecture, **sizes)
 
 
 MAMBA2: Final = {
@@ -184,11 +200,12 @@ def test_a_state_space_keeps_its_state_in_fp32_and_inputs_of_its_convolution() -
 
 def test_a_cache_in_few_bits_is_one_of_tokens_not_of_states() -> None:
     # Where tokens are kept in fp8, a state keeps the types that the model computes in.
-    assert cached(MAMBA2, 7, element_bytes=1, computed_bytes=2) == cached(MAMBA2, 7)
-    hybrid = {"model_type": "qwen3_next", "num_hidden_layers": 4, "num_experts": 4, "num_experts_per_tok": 2}
+    assert kv_cache_bytes(architecture_of(MAMBA2), tokens=7, batch_size=1, element_bytes=1) == 0
+    hybrid = architecture_of(
+        {"model_type": "qwen3_next", "num_hidden_layers": 4, "num_experts": 4, "num_experts_per_tok": 2}
+    )
     # One layer of 4 attends, with 2 heads of 256 for K and for V.
-    one, two = (cached(hybrid, 1000, element_bytes=bytes_, computed_bytes=2) for bytes_ in (1, 2))
-    assert two - one == 1000 * 2 * 2 * 256
+    assert kv_cache_bytes(hybrid, tokens=1000, batch_size=1, element_bytes=1) == 1000 * 2 * 2 * 256
 
 
 def test_a_hybrid_keeps_both() -> None:

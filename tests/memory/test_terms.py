@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubvram.inspection import inspect_model
-from hubvram.memory.estimate import MemoryComponent, Term
+from hubvram.memory.estimate import MemoryComponent
+from hubvram.memory.terms import Term
 from hubvram.memory.workload import Attention
 from hubvram.quantization.schemes import SCHEMES
 from tests.samples import NAMES, fixture_model, workload_of
@@ -37,7 +38,7 @@ def assert_explained(component: MemoryComponent) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_figure_of_every_bundled_model(name: str) -> None:
     model = fixture_model(name)
-    found = inspect_model(model, workload_of(1000, batch_size=3, input_tokens=700), tuple(SCHEMES))
+    found = inspect_model(model, workload_of(400, batch_size=3, input_tokens=300), tuple(SCHEMES))
     for estimate in (found.stored_estimate, *found.estimates):
         for component in estimate.components:
             assert_explained(component)

@@ -15,7 +15,7 @@ from hubvram.architecture import attention, mlp, parts, recurrent
 from hubvram.architecture.parts import Part
 from hubvram.architecture.reconcile import Ground, Status
 from hubvram.checkpoint.components import Component
-from hubvram.dtypes import COMPUTE_BYTES, KV_CACHE_BYTES, SAFETENSORS_BITS
+from hubvram.dtypes import CACHES, COMPUTE_BYTES, KV_CACHE_BYTES, SAFETENSORS_BITS
 from hubvram.errors import HubvramError
 from hubvram.inspection import Model, inspect_model, read_model
 from hubvram.memory.estimate import Basis
@@ -135,8 +135,9 @@ def test_its_tables_are_those_of_the_code() -> None:
     assert _enum("parameters", "ground") == set(Ground)
     assert _enum("component", "basis") == set(Basis)
     assert _enum("workload", "attention") == {*Attention, None} - {Attention.AUTO}
+    assert _enum("workload", "cache") == set(CACHES)
     assert _enum("estimate", "compute_dtype") == {*COMPUTE_BYTES, None}
-    assert _enum("estimate", "kv_cache_dtype") == {*COMPUTE_BYTES, *KV_CACHE_BYTES, None}
+    assert _enum("estimate", "kv_cache_dtype") == {*COMPUTE_BYTES, *KV_CACHE_BYTES, *CACHES.values()}
     assert set(DEFS["checkpoint"]["properties"]["dtypes"]["propertyNames"]["enum"]) == set(SAFETENSORS_BITS)
     kinds = set(DEFS["failure"]["properties"]["error"]["properties"]["kind"]["enum"])
     made = {failure_as_json("m", make())["error"]["kind"] for make in MADE.values()}

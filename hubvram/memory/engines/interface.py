@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from hubvram.architecture.layers import Architecture
+from hubvram.memory.cached import Cached
 from hubvram.memory.estimate import Instant, MemoryComponent
 from hubvram.memory.workload import Attention, Workload
 
@@ -22,6 +23,10 @@ class Engine(Protocol):
     def source(self) -> str:
         """What its figures stand on, in a line."""
 
+    @property
+    def cache_source(self) -> str:
+        """The same of caches."""
+
     def knows_cache(self, architecture: Architecture) -> bool:
         """Whether it is known what each layer keeps."""
 
@@ -34,9 +39,9 @@ class Engine(Protocol):
     def check(self, architecture: Architecture, workload: Workload) -> None:
         """Raises UnsupportedOptionError for a workload that cannot run."""
 
-    def cache_bytes(
+    def cached(
         self, architecture: Architecture, workload: Workload, *, element_bytes: int, cache_element_bytes: int
-    ) -> int:
+    ) -> Cached:
         """What all sequences' caches hold at the end, where `knows_cache`.
 
         `element_bytes` are those that the model computes in, `cache_element_bytes` those of the cache of tokens.

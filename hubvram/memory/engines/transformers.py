@@ -1,4 +1,4 @@
-"""transformers: `model.generate()` with its default DynamicCache, one forward over the whole prompt."""
+"""transformers: `model.generate()`, one forward over the whole prompt."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Final
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import MoEMLP
 from hubvram.errors import UnsupportedOptionError
+from hubvram.memory.cached import Cached
 from hubvram.memory.engines import transformers_code
+from hubvram.memory.engines.transformers_caches import Kept, check_cache
 from hubvram.memory.estimate import Instant, MemoryComponent
 from hubvram.memory.forward.run import Sizes
 from hubvram.memory.forward.tape import Held, Peak, Share
-from hubvram.memory.kv_cache import knows_cache, kv_cache_bytes, prefill_excess_bytes
+from hubvram.memory.kv_cache import knows_cache
 from hubvram.memory.runtime import runtime_component
 from hubvram.memory.workload import Attention, Workload
 
@@ -30,6 +32,9 @@ class Transformers:
 
     name: Final = "transformers"
     version: Final = "5.23"
+    cache_source: Final = (
+        "cache_utils.py of transformers 5.23; equal to what its cache objects hold after real forwards"
+    )
     source: Final = (
         "what the classes of transformers 5.23 keep alive, as their sources say; checked against real forwards of "
         "small models, tensor by tensor"
@@ -55,7 +60,8 @@ class Transformers:
         return requested
 
     def check(self, architecture: Architecture, workload: Workload) -> None:
-        """Learned positions end where their table does. Raises UnsupportedOptionError beyond."""
+        """Learned positions end where their table does. Raises UnsupportedOptionError beyond, and for a kind of cache
+        that the model is not run with."""
         rows = architecture.learned_positions
         if rows and workload.context_tokens > rows:
             raise UnsupportedOptionError(
@@ -63,23 +69,19 @@ class Transformers:
                 f"{workload.context_tokens:,} tokens cannot run",
                 f"--context takes at most {rows} for it",
             )
+        if self.knows_cache(architecture):
+            check_cache(architecture, workload)
 
-    def cache_bytes(
+    def cached(
         self, architecture: Architecture, workload: Workload, *, element_bytes: int, cache_element_bytes: int
-    ) -> int:
-        return kv_cache_bytes(
-            architecture,
-            tokens=workload.context_tokens,
-            batch_size=workload.batch_size,
-            element_bytes=cache_element_bytes,
-            input_tokens=workload.input_tokens,
-            computed_bytes=element_bytes,
-        )
+    ) -> Cached:
+        kept = _kept(architecture, workload, element_bytes, cache_element_bytes)
+        return max(kept.while_decoding(), key=lambda cached: cached.kv_cache_bytes)
 
     def instants(
         self, architecture: Architecture, workload: Workload, *, element_bytes: int, cache_element_bytes: int
     ) -> tuple[Instant, ...]:
-        """Prefill, its logits, the last decode step, its logits."""
+        """Prefill, its logits, the decode step that needs most, its logits."""
         attention = self.resolve_attention(architecture, workload.attention)
         prompt = Sizes(
             batch_size=workload.batch_size,
@@ -88,22 +90,11 @@ class Transformers:
             attention=attention,
         )
         step = replace(prompt, tokens=1, past_tokens=workload.context_tokens - 1, decodes=True)
-        sizes = {"batch_size": workload.batch_size, "element_bytes": cache_element_bytes}
-        filled = kv_cache_bytes(architecture, tokens=prompt.tokens, computed_bytes=element_bytes, **sizes)
-        beyond = _beyond_windows(workload.batch_size, prefill_excess_bytes(architecture, tokens=prompt.tokens, **sizes))
-        held = self.cache_bytes(
-            architecture, workload, element_bytes=element_bytes, cache_element_bytes=cache_element_bytes
-        )
-        prefill, prefill_head = transformers_code.play(architecture, prompt)
-        decode, decode_head = transformers_code.play(architecture, step)
-        given, cached = f"{_tokens(prompt.tokens)} of input", f"with {_tokens(workload.context_tokens)} in the cache"
-        phase = f"in the {prefill.phase} of the last layer, over all {given}"
-        step_phase = f"while decoding, in the {decode.phase} of a layer{_gathered(architecture, decode)}, {cached}"
+        kept = _kept(architecture, workload, element_bytes, cache_element_bytes)
+        steps = (_decode(architecture, step, cached) for cached in kept.while_decoding())
         return (
-            _instant("prefill", filled, prefill, phase, beyond),
-            _instant("prefill-logits", filled, prefill_head, f"at the logits after {given}", beyond),
-            _instant("decode", held, decode, step_phase),
-            _instant("decode-logits", held, decode_head, f"at the logits of a decoded token, {cached}"),
+            *_prefill(architecture, prompt, kept.after_prefill()),
+            *max(steps, key=lambda moments: max(moment.total_bytes for moment in moments)),
         )
 
     def runtime(self, *, workspace_bytes: int | None = None) -> MemoryComponent:
@@ -113,15 +104,46 @@ class Transformers:
 TRANSFORMERS: Final = Transformers()
 
 
-def _beyond_windows(batch_size: int, excess_bytes: int) -> tuple[Held, ...]:
-    if not excess_bytes:
-        return ()
-    factors = (batch_size, excess_bytes // batch_size)
-    return (Held(what="cached beyond what decoding keeps", share=Share.SEQUENCE, factors=factors),)
+def _kept(architecture: Architecture, workload: Workload, element_bytes: int, cache_element_bytes: int) -> Kept:
+    return Kept(
+        architecture=architecture, workload=workload, held_bytes=cache_element_bytes, computed_bytes=element_bytes
+    )
 
 
-def _instant(name: str, cached_bytes: int, peak: Peak, explanation: str, more: tuple[Held, ...] = ()) -> Instant:
-    return Instant(name=name, kv_cache_bytes=cached_bytes, held=(*peak.held, *more), explanation=explanation)
+def _prefill(architecture: Architecture, prompt: Sizes, cached: Cached) -> tuple[Instant, Instant]:
+    peak, head = transformers_code.play(architecture, _with(prompt, cached))
+    given = f"{_tokens(prompt.tokens)} of input"
+    more: tuple[Held, ...] = ()
+    if cached.excess_bytes:
+        factors = (prompt.batch_size, cached.excess_bytes // prompt.batch_size)
+        more = (Held(what="cached beyond what decoding keeps", share=Share.SEQUENCE, factors=factors),)
+    return (
+        _instant("prefill", cached, peak, f"in the {peak.phase} of the last layer, over all {given}", more),
+        _instant("prefill-logits", cached, head, f"at the logits after {given}", more),
+    )
+
+
+def _decode(architecture: Architecture, step: Sizes, cached: Cached) -> tuple[Instant, Instant]:
+    peak, head = transformers_code.play(architecture, _with(step, cached))
+    there = f"with {_tokens(step.past_tokens + 1)} in the cache"
+    phase = f"while decoding, in the {peak.phase} of a layer{_gathered(architecture, peak)}, {there}"
+    return (
+        _instant("decode", cached, peak, phase),
+        _instant("decode-logits", cached, head, f"at the logits of a decoded token, {there}"),
+    )
+
+
+def _with(sizes: Sizes, cached: Cached) -> Sizes:
+    return replace(sizes, cached=cached) if cached.update_bytes else sizes
+
+
+def _instant(name: str, cached: Cached, peak: Peak, explanation: str, more: tuple[Held, ...] = ()) -> Instant:
+    return Instant(
+        name=name,
+        cached=cached,
+        held=(*peak.held, *more),
+        explanation=explanation,
+    )
 
 
 def _tokens(number: int) -> str:

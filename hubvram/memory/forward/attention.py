@@ -13,14 +13,19 @@ from hubvram.memory.workload import Attention
 def play_attention(run: Run, mixer: FullAttention) -> Tensor | None:
     """Q, K and V; norms and rotation; caching; softmax. Returns the probabilities, where attention is eager."""
     query = run.features("Q", mixer.q_size)
+    cached = run.sizes.cached
+    early = None
+    if cached:
+        early = run.packing("K and V as made, less those packed", cached.unpacked_bytes - cached.packed_bytes)
     _norm(run, mixer)
     if run.rotary_dim:
         run.code.rotation(run, _widths(run, mixer))
-    del query
+    del query, early
     query = run.features("Q", run.code.query_width(mixer, run.rotary_dim))
     _cache(run, mixer)
+    unpacked = run.packing("K and V unpacked", cached.unpacked_bytes) if cached else None
     probabilities = eager(run, mixer, keys_of(run, mixer)) if run.is_eager else _fused(run, mixer)
-    del query
+    del query, unpacked
     return probabilities
 
 
@@ -54,7 +59,9 @@ def _cache(run: Run, mixer: FullAttention) -> None:
     """
     made = run.features("K and V as made", mixer.k_size + (0 if mixer.fused_qkv else mixer.v_size))
     old = None
-    if run.decodes:
+    if run.sizes.cached:
+        old = run.packing("what the cache packs and unpacks", run.sizes.cached.update_bytes)
+    elif run.decodes:
         both = isinstance(mixer, SlidingAttention)
         width = mixer.k_size + mixer.v_size if both else max(mixer.k_size, mixer.v_size)
         what = "K and V before this token" if both else "K before this token"

@@ -19,14 +19,18 @@ def play_latent_attention(run: Run, mixer: LatentAttention) -> Tensor | None:
     keys = held_tokens(mixer, run.keys) if run.decodes else run.tokens
     query = run.features("Q as made and rotated", 2 * mixer.q_size + heads * mixer.qk_rope_head_dim)
     latent = run.features("the latent as made", mixer.kv_lora_rank + mixer.qk_rope_head_dim)
+    cached = run.sizes.cached
+    update = run.packing("what the cache packs and unpacks", cached.update_bytes) if cached else None
+    del update
+    unpacked = run.packing("latents unpacked", cached.unpacked_bytes) if cached else None
     made = run.tensor("K without rotation, and V", keys, heads * (mixer.qk_nope_head_dim + mixer.v_head_dim))
     joined = run.tensor("K", keys, mixer.k_size)
     if not run.is_eager:
         said = run.features("what heads say, and O", mixer.v_size + mixer.hidden_size)
-        del said, query, latent, made, joined
+        del said, query, latent, unpacked, made, joined
         return None
     play_scores(run, heads, keys)
     probabilities = run.tensor("probabilities", heads, run.tokens, keys)
     copied = run.tensor("V once more", keys, mixer.v_size) if run.decodes else None
-    del query, latent, made, joined, copied
+    del query, latent, unpacked, made, joined, copied
     return probabilities

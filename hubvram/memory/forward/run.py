@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from hubvram.memory.cached import Cached
 from hubvram.memory.forward.modeling_code import LLAMA, ModelingCode
 from hubvram.memory.forward.tape import Share, Tape, Tensor
 from hubvram.memory.workload import Attention
@@ -31,6 +32,8 @@ class Sizes:
     """Whether it is a step of `generate()` behind the prompt."""
     source_tokens: int = 0
     """Of an encoder's input, where the model has one."""
+    cached: Cached | None = None
+    """What a packed cache adds; None where K and V are cached as they are."""
 
 
 class Run:
@@ -65,6 +68,10 @@ class Run:
     def features(self, what: str, width: int, *, element_bytes: int | None = None) -> Tensor:
         """(B, S, width)"""
         return self.tensor(what, self.tokens, width, element_bytes=element_bytes)
+
+    def packing(self, what: str, size_bytes: int) -> Tensor | None:
+        """What a packed cache makes of all sequences; nothing where it is none."""
+        return self.tape.new(what, Share.SEQUENCE, size_bytes) if size_bytes > 0 else None
 
     def shared(self, what: str, *sizes: int, element_bytes: int | None = None) -> Tensor:
         """One for all sequences, of these sizes."""

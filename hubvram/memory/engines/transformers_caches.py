@@ -1,0 +1,179 @@
+"""The kinds of cache that `generate` can make (`cache_implementation`), moment by moment (transformers 5.23).
+
+dynamic grows with each token. static has room for all tokens from the first forward on: a context of so many tokens is
+what `generate` makes with a `max_length` of one more, since the last token that it makes is never read. The others are
+its "quantized" ones by backend and bits; quanto-int4 is what it takes by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass, replace
+from math import prod
+from typing import Final
+
+from hubvram.architecture.layers import Architecture
+from hubvram.architecture.parts import Part
+from hubvram.dtypes import CACHES
+from hubvram.errors import UnsupportedOptionError
+from hubvram.memory.cached import Cached
+from hubvram.memory.kv_cache import (
+    held_tokens,
+    kept_entries,
+    lengths,
+    pooled_bytes,
+    prefill_excess_bytes,
+    slots,
+    state_element_bytes,
+    state_entries,
+)
+from hubvram.memory.packings import PACKINGS, Packing
+from hubvram.memory.quantized_cache import (
+    Step,
+    first_update_bytes,
+    has_full_attention_only,
+    layer_bytes,
+    next_update_bytes,
+    prompt_bytes,
+    quantized_bytes,
+    steps,
+    unpacked_bytes,
+)
+from hubvram.memory.terms import Term, product
+from hubvram.memory.workload import Attention, Workload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """The cache of one model in one workload. Bytes of an element: as K and V are held, and as the model computes."""
+
+    architecture: Architecture
+    workload: Workload
+    held_bytes: int
+    computed_bytes: int
+
+    def after_prefill(self) -> Cached:
+        """Behind the prompt."""
+        tokens = self.workload.input_tokens
+        packing = PACKINGS.get(self.workload.cache)
+        if packing is not None:
+            return Cached(
+                kv_cache_bytes=quantized_bytes(self.architecture, packing, Step(packed=tokens), **self._computed),
+                state_bytes=0,
+                packed_bytes=layer_bytes(self.architecture, packing, Step(packed=tokens), **self._computed),
+                unpacked_bytes=prompt_bytes(self.architecture, tokens=tokens, **self._computed),
+                update_bytes=first_update_bytes(self.architecture, packing, tokens=tokens, **self._computed),
+            )
+        if self.workload.cache == "static":
+            return self._held(self.workload.context_tokens, slots)
+        excess = prefill_excess_bytes(
+            self.architecture, tokens=tokens, batch_size=self.workload.batch_size, element_bytes=self.held_bytes
+        )
+        return replace(self._held(tokens, held_tokens), excess_bytes=excess)
+
+    def while_decoding(self) -> tuple[Cached, ...]:
+        """At the steps that can need most, the last one first."""
+        tokens = self.workload.context_tokens
+        packing = PACKINGS.get(self.workload.cache)
+        if packing is None:
+            return (self._held(tokens, slots if self.workload.cache == "static" else held_tokens),)
+        found = steps(packing, tokens=tokens, input_tokens=self.workload.input_tokens)
+        return tuple(self._packed(packing, step) for step in found)
+
+    @property
+    def _computed(self) -> dict[str, int]:
+        return {"batch_size": self.workload.batch_size, "element_bytes": self.computed_bytes}
+
+    def _held(self, tokens: int, held: Callable[[Part, int], int]) -> Cached:
+        """With what it is made of."""
+        batch_size = self.workload.batch_size
+        entries = kept_entries(
+            self.architecture,
+            tokens=tokens,
+            element_bytes=self.held_bytes,
+            input_tokens=self.workload.input_tokens,
+            held=held,
+        )
+        terms = [
+            _term(f"{entry.kind}: sequences x layers x tokens x bytes of a token", batch_size, *astuple(entry)[1:])
+            for entry in entries
+            if entry.sequence_bytes
+        ]
+        decoded, _ = lengths(self.architecture, tokens, self.workload.input_tokens)
+        pooled = pooled_bytes(self.architecture, decoded, self.held_bytes)
+        if pooled:
+            terms.append(_term("pooled tokens: sequences x bytes", batch_size, pooled))
+        states = tuple(
+            _term(
+                f"{state.name} state of {part.kind}: sequences x layers x elements x bytes",
+                *(batch_size, count, *state.shape, state_element_bytes(state, self.computed_bytes)),
+            )
+            for count, part, state in state_entries(self.architecture)
+        )
+        return Cached(
+            kv_cache_bytes=sum(term.size_bytes for term in terms),
+            state_bytes=sum(term.size_bytes for term in states),
+            terms=tuple(terms),
+            state_terms=states,
+        )
+
+    def _packed(self, packing: Packing, step: Step) -> Cached:
+        """Only layers of full attention are packed: there are no states."""
+        tokens = step.packed + step.waiting
+        return Cached(
+            kv_cache_bytes=quantized_bytes(self.architecture, packing, step, **self._computed),
+            state_bytes=0,
+            unpacked_bytes=unpacked_bytes(self.architecture, tokens=tokens, **self._computed),
+            update_bytes=next_update_bytes(self.architecture, packing, step, **self._computed),
+        )
+
+
+def _term(what: str, *factors: int) -> Term:
+    return Term(what, product(*factors), prod(factors))
+
+
+# ------------------------------------------------------------------------------- which are refused
+
+_OWN: Final = frozenset({"minimax", "reformer", "rwkv", "xlnet", "xlstm"})
+"""Model types that keep what they keep in their own way, and are given no cache by `generate`
+(generation/utils.py, _supports_default_dynamic_cache)."""
+
+_NOT_STATIC: Final[Mapping[str, str]] = {
+    "deepseek_v4": "there is no static layer for its compressed attention",
+    "kosmos-2": "its masks are made for the tokens read so far",
+    "prophetnet": "its masks are made for the tokens read so far",
+}
+"""Model type -> why a forward with a static cache fails."""
+
+_STATIC_IF_EAGER: Final = frozenset({"t5gemma2"})
+"""Model types whose masks are missing with a static cache where sdpa could do without."""
+
+
+def check_cache(architecture: Architecture, workload: Workload) -> None:
+    """Raises UnsupportedOptionError for a kind that `generate` does not make for this model, or that its code fails
+    with."""
+    reason = _refusal(architecture, workload.cache, workload.attention)
+    if reason:
+        taken = [kind for kind in CACHES if not _refusal(architecture, kind, workload.attention)]
+        raise UnsupportedOptionError(
+            f"{architecture.model_type} does not run with a {workload.cache} cache in transformers: {reason}",
+            f"--cache takes {', '.join(taken)} for it",
+        )
+
+
+def _refusal(architecture: Architecture, kind: str, attention: Attention) -> str:
+    """Why a kind of cache is not there for a model; nothing where it is."""
+    model_type = architecture.model_type
+    if kind == "dynamic":
+        return ""
+    if model_type in _OWN:
+        return "it keeps tokens in a way of its own"
+    if kind != "static":
+        return (
+            ""
+            if has_full_attention_only(architecture)
+            else "only layers of full attention are packed, and no encoder's"
+        )
+    if model_type in _STATIC_IF_EAGER and attention is not Attention.EAGER:
+        return "with sdpa, masks are missing (add --attention eager)"
+    return _NOT_STATIC.get(model_type, "")
