@@ -41,7 +41,7 @@ def estimate_memory(
             "cache_element_bytes": KV_CACHE_BYTES.get(cache_dtype, element_bytes),
         }
         if engine.knows_activations(architecture) and workload.cache != "static":
-            moments = engine.instants(architecture, workload, **sizes)
+            moments = engine.instants(architecture, workload, in_fp16=weights.compute_dtype == "fp16", **sizes)
             components += _sequences(engine, moments)
         else:
             components += _cached(engine, engine.cached(architecture, workload, **sizes))

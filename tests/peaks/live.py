@@ -53,6 +53,9 @@ class Live(TorchDispatchMode):  # type: ignore[misc]  # torch is not there for t
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
+        if func is torch.ops.aten._safe_softmax.default:
+            with self:
+                return _safe_softmax(*args)
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, torch.Tensor):
@@ -77,6 +80,14 @@ class Live(TorchDispatchMode):  # type: ignore[misc]  # torch is not there for t
         held = self._alive.pop(key, None)
         if held is not None:
             self._total -= held.storage_bytes
+
+
+def _safe_softmax(scores: Any, dim: int) -> Any:
+    """As torch composes it, on every device, of operations that are not dispatched again (ATen, attention.cpp)."""
+    result = torch.softmax(scores, dim)
+    nothing = torch.isneginf(scores)
+    rows = nothing.all(dim, keepdim=True)
+    return result.masked_fill_(rows, 0.0)
 
 
 def _place() -> str:

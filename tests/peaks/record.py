@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from hubvram.memory.engines.transformers_code import play
 from hubvram.memory.forward.run import Sizes
 from hubvram.memory.forward.tape import Peak
 from hubvram.memory.workload import Attention
+from tests.peaks.alone import spared_bytes, step_of
 from tests.samples import architecture_of
 
 FOLDER: Final = Path(__file__).parents[2] / "fixtures" / "measurements" / "transformers-5.23-small-models"
@@ -37,6 +38,35 @@ VARIANTS: Final[Mapping[str, Mapping[str, int]]] = {
 SHAPES: Final = ((2, 40), (1, 67), (3, 160))
 """Batch and prompt; positions suffice for the longest and the tokens decoded."""
 POSITIONS: Final = 256
+
+CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "gemma4_text+inputs": {"global_head_dim": 16, "hidden_size_per_layer_input": 64},
+    "gemma4_text+shared": {
+        "global_head_dim": 16, "num_kv_shared_layers": 2, "use_double_wide_mlp": True,
+        "layer_types": ["sliding_attention", "full_attention"] * 3,
+    },
+    "gemma4_text+experts": {
+        "global_head_dim": 32, "hidden_size_per_layer_input": 0, "attention_k_eq_v": True, "enable_moe_block": True,
+        "num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 32, "num_global_key_value_heads": 1,
+    },
+    # Their widths are not in default configs.
+    "gptj": {"n_inner": 96},
+    "codegen": {"n_inner": 96},
+    "gpt_bigcode": {"n_inner": 96},
+    "gpt_neo": {"intermediate_size": 96},
+    "falcon": {"ffn_hidden_size": 96},
+    "falcon+new": {"ffn_hidden_size": 96, "new_decoder_architecture": True, "num_kv_heads": 2},
+    "falcon+new-1-norm": {
+        "ffn_hidden_size": 96, "new_decoder_architecture": True, "num_kv_heads": 2, "num_ln_in_parallel_attn": 1,
+    },
+    "falcon+alibi": {
+        "ffn_hidden_size": 96, "alibi": True, "multi_query": False, "num_kv_heads": 4, "parallel_attn": False,
+        "bias": True,
+    },
+    "gpt_bigcode+heads": {"n_inner": 96, "multi_query": False, "num_key_value_heads": 4},
+    "codegen+heads": {"n_inner": 96, "n_head": 8, "rotary_dim": 4},
+}  # fmt: skip
+"""Records of a type in other configs, TYPE or TYPE+NAME: what is not as its defaults are."""
 DECODED: Final = 2
 """Tokens behind the prompt when the decode step is measured that was: the first one drops what windows left over."""
 
@@ -65,12 +95,23 @@ class Record:
 
 def varied(config: Mapping[str, Any], variant: str) -> dict[str, Any]:
     """The config with the numbers of a variant in place of its own."""
-    changes = {key: value for key, value in VARIANTS[variant].items() if key in config}
-    return {**config, **changes}
+    return with_text_fields(config, VARIANTS[variant])
+
+
+def with_text_fields(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with those of the values whose fields it has: in its text model's own, where that is apart."""
+    if "text_config" in config:
+        return {**config, "text_config": with_text_fields(config["text_config"], values)}
+    return {**config, **{key: value for key, value in values.items() if key in config}}
+
+
+def type_of(name: str) -> str:
+    """The model type of a record."""
+    return name.partition("+")[0]
 
 
 def recorded() -> dict[str, Record]:
-    """Model type -> its record."""
+    """Model type, or TYPE+NAME -> its record."""
     names = tuple(Row.__dataclass_fields__)
     found = {}
     for file in sorted(FOLDER.glob("*.json")):
@@ -103,19 +144,24 @@ class Said:
     prefill_peak_bytes: int
     decode_phase: str
     decode_peak_bytes: int
+    prefill_spared_bytes: int
+    """What one sequence alone does not copy (alone.py); the same of a decode step."""
+    decode_spared_bytes: int
 
 
 def said(model_type: str, config: Mapping[str, Any], row: Row) -> Said:
     """The peak of prefill, with the buffers that all sequences share; and that of a decode step."""
     architecture = architecture_of({**varied(config, row.variant), "model_type": model_type})
     run = Sizes(batch_size=row.batch_size, tokens=row.tokens, element_bytes=2, attention=Attention(row.attention))
-    prefill = _largest(architecture, run)
-    decode = _largest(architecture, replace(run, tokens=1, past_tokens=row.tokens + DECODED - 1, decodes=True))
+    step = step_of(run, row.tokens + DECODED - 1)
+    prefill, decode = _largest(architecture, run), _largest(architecture, step)
     return Said(
         phase=prefill.phase,
         prefill_peak_bytes=prefill.total_bytes,
         decode_phase=decode.phase,
         decode_peak_bytes=decode.total_bytes,
+        prefill_spared_bytes=spared_bytes(architecture, run),
+        decode_spared_bytes=spared_bytes(architecture, step),
     )
 
 
@@ -127,6 +173,6 @@ def _largest(architecture: Architecture, sizes: Sizes) -> Peak:
 
 def compared(records: Mapping[str, Record]) -> Iterator[tuple[str, Row, Said]]:
     """Each run beside what is said of it."""
-    for model_type, record in records.items():
+    for name, record in records.items():
         for row in record.rows:
-            yield model_type, row, said(model_type, record.config, row)
+            yield name, row, said(type_of(name), record.config, row)

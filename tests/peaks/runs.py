@@ -14,7 +14,7 @@ from torch.nn import functional
 from tests.caches.build import class_of, config_of, values_of
 from tests.caches.runs import tensors_in
 from tests.peaks.live import Live, held_by
-from tests.peaks.record import POSITIONS, SHAPES, VARIANTS, Record, Row, varied
+from tests.peaks.record import CHANGES, POSITIONS, SHAPES, VARIANTS, Record, Row, type_of, varied, with_text_fields
 
 _OWN_ATTENTION: Final = functional.scaled_dot_product_attention
 
@@ -126,10 +126,10 @@ def _rows(model_type: str, config: Mapping[str, Any]) -> Iterator[Row]:
                 )
 
 
-def run_now(model_type: str) -> Record:
-    """All variants of one type."""
+def run_now(name: str) -> Record:
+    """All variants of one type, or of TYPE+NAME."""
+    model_type = type_of(name)
     transformers.logging.set_verbosity_error()
     positions = dict.fromkeys(("max_position_embeddings", "n_positions"), POSITIONS)
-    config = values_of(model_type, {})
-    config = {**config, **{key: value for key, value in positions.items() if key in config}}
+    config = with_text_fields(values_of(model_type, CHANGES.get(name, {})), positions)
     return Record(config=config, rows=tuple(_rows(model_type, config)))

@@ -48,7 +48,13 @@ class Engine(Protocol):
         """
 
     def instants(
-        self, architecture: Architecture, workload: Workload, *, element_bytes: int, cache_element_bytes: int
+        self,
+        architecture: Architecture,
+        workload: Workload,
+        *,
+        element_bytes: int,
+        cache_element_bytes: int,
+        in_fp16: bool = False,
     ) -> tuple[Instant, ...]:
         """The moments of a generation that can be its peak, where `knows_activations`."""
 

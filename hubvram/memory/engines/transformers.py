@@ -23,6 +23,9 @@ _USUAL: Final = (Attention.SDPA, Attention.EAGER, Attention.FLASH)
 _SUPPORTED: Final[Mapping[str, tuple[Attention, ...]]] = {
     # `_supports_sdpa = False`: sdpa cannot cap scores, and knows no sinks.
     **dict.fromkeys(("gemma2", "vaultgemma", "gpt_oss"), (Attention.EAGER, Attention.FLASH)),
+    # From before sdpa.
+    **dict.fromkeys(("gptj", "gpt_neo"), (Attention.EAGER, Attention.FLASH)),
+    **dict.fromkeys(("bloom", "mpt", "codegen", "xglm"), (Attention.EAGER,)),
 }
 """model_type -> the attention its class supports, the one it takes by itself first (modeling_*.py)."""
 
@@ -79,7 +82,13 @@ class Transformers:
         return max(kept.while_decoding(), key=lambda cached: cached.kv_cache_bytes)
 
     def instants(
-        self, architecture: Architecture, workload: Workload, *, element_bytes: int, cache_element_bytes: int
+        self,
+        architecture: Architecture,
+        workload: Workload,
+        *,
+        element_bytes: int,
+        cache_element_bytes: int,
+        in_fp16: bool = False,
     ) -> tuple[Instant, ...]:
         """Prefill, its logits, the decode step that needs most, its logits."""
         attention = self.resolve_attention(architecture, workload.attention)
@@ -88,6 +97,7 @@ class Transformers:
             tokens=workload.input_tokens,
             element_bytes=element_bytes,
             attention=attention,
+            in_fp16=in_fp16,
         )
         step = replace(prompt, tokens=1, past_tokens=workload.context_tokens - 1, decodes=True)
         kept = _kept(architecture, workload, element_bytes, cache_element_bytes)

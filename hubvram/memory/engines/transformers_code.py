@@ -12,7 +12,9 @@ from typing import Final
 
 from hubvram.architecture.attention import LatentAttention
 from hubvram.architecture.layers import Architecture
+from hubvram.memory.forward import classic
 from hubvram.memory.forward.decoder import is_playable, play_decoder
+from hubvram.memory.forward.falcon import play_falcon
 from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode
 from hubvram.memory.forward.rotation import all_in_fp32, halves_in_fp32, halves_then_rest
 from hubvram.memory.forward.run import Run, Sizes
@@ -44,7 +46,7 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     "gemma3_text": replace(_GEMMA, norms_projections=True),
     "olmo": replace(_OLMO, norm_row_bytes=0),
     "phi3": replace(LLAMA, joins_rotated=True),
-    "gpt2": replace(LAYER_NORM, softmax_in_fp32=False, hidden_beside_mlp=1),
+    "gpt2": replace(LAYER_NORM, softmax_in_fp32=False, hidden_beside_mlp=1, keeps_normed=True),
     "helium": replace(LLAMA, norm_bytes=10, norm_row_bytes=4),
     "hunyuan_v1_dense": replace(LLAMA, norms_projections=True),
     "hunyuan_v1_moe": replace(LLAMA, norms_projections=True, shared_expert_first=True, routing_in_fp32=True),
@@ -62,6 +64,32 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     "gpt_oss": replace(
         LLAMA, softmax_in_fp32=False, score_copies=3, sink_columns=1, gate_copies=5, halves_of_tables=True
     ),
+    # Decoders from before llama.
+    "falcon": LAYER_NORM,
+    "gptj": replace(LAYER_NORM, positions=classic.position_ids, attention=classic.play_gptj, keeps_probabilities=True),
+    "codegen": replace(
+        LAYER_NORM, positions=classic.position_ids, attention=classic.play_codegen, keeps_probabilities=True
+    ),
+    "gpt_neo": replace(
+        LAYER_NORM, attention=classic.play_gpt_neo, keeps_probabilities=True, keeps_normed=True, hidden_beside_mlp=1
+    ),
+    "bloom": replace(
+        LAYER_NORM,
+        positions=classic.bloom_biases,
+        attention=classic.play_bloom,
+        keeps_probabilities=True,
+        activated_copies=4,
+    ),
+    "mpt": replace(
+        LAYER_NORM,
+        positions=classic.mpt_biases,
+        masks=classic.mpt_masks,
+        attention=classic.play_mpt,
+        keeps_probabilities=True,
+        hidden_beside_mlp=1,
+    ),
+    "xglm": replace(LAYER_NORM, positions=classic.position_ids, attention=classic.play_xglm),
+    "gpt_bigcode": replace(LAYER_NORM, hidden_beside_mlp=1, keeps_normed=True),
     "aria_text": LLAMA,
     "cohere2_moe": _COHERE,
 }
@@ -78,7 +106,9 @@ class Program:
 
 
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
-_PROGRAMS: Final[Mapping[str, Program]] = {}
+_PROGRAMS: Final[Mapping[str, Program]] = {
+    "falcon": Program(play=play_falcon, is_playable=is_playable),
+}
 """Model type -> its program, where that is not a decoder's."""
 
 
@@ -118,7 +148,12 @@ class _Same:
 def _played(same: _Same, sizes: Sizes, copies_logits: bool) -> tuple[Peak, Peak]:
     """Once for all precisions that are computed in the same type."""
     architecture = same.architecture
-    run = Run(sizes, CODE.get(architecture.model_type, LLAMA), rotary_dim=_rotary_dim(architecture))
+    run = Run(
+        sizes,
+        CODE.get(architecture.model_type, LLAMA),
+        rotary_dim=_rotary_dim(architecture),
+        max_positions=architecture.max_position_embeddings,
+    )
     return _program(architecture).play(run, architecture, copies_logits)
 
 

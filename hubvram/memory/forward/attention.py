@@ -57,20 +57,25 @@ def _cache(run: Run, mixer: FullAttention) -> None:
 
     While decoding, `torch.cat` makes K anew and drops the old one before V; a sliding layer makes both first.
     """
-    made = run.features("K and V as made", mixer.k_size + (0 if mixer.fused_qkv else mixer.v_size))
+    both = isinstance(mixer, SlidingAttention)
+    width = mixer.k_size + mixer.v_size if both else max(mixer.k_size, mixer.v_size)
+    key = mixer.k_size if run.rotary_dim or not mixer.fused_qkv else 0  # Else a view of what the matrix made.
+    cache(run, key + (0 if mixer.fused_qkv else mixer.v_size), width, keys_of(run, mixer))
+
+
+def cache(run: Run, made_width: int, old_width: int, keys: int) -> None:
+    """What was made for the cache, beside it; while decoding, also what is copied of the old one, at its widest."""
+    made = run.features("K and V as made", made_width) if made_width else None
     old = None
     if run.sizes.cached:
         old = run.packing("what the cache packs and unpacks", run.sizes.cached.update_bytes)
     elif run.decodes:
-        both = isinstance(mixer, SlidingAttention)
-        width = mixer.k_size + mixer.v_size if both else max(mixer.k_size, mixer.v_size)
-        what = "K and V before this token" if both else "K before this token"
-        old = run.tensor(what, keys_of(run, mixer) - 1, width)
+        old = run.tensor("K before this token, or K and V", keys - 1, old_width)
     del made, old
 
 
 def _repeated(run: Run, mixer: FullAttention, keys: int) -> Tensor | None:
-    """K and V repeated for all heads. A single KV head is only expanded: a view, no copy."""
+    """K and V repeated for all heads. A single KV head is only expanded: a view, no copy yet."""
     if mixer.num_key_value_heads in (1, mixer.num_attention_heads):
         return None
     return run.tensor("K and V repeated for all heads", keys, 2 * mixer.q_size)
@@ -79,6 +84,7 @@ def _repeated(run: Run, mixer: FullAttention, keys: int) -> Tensor | None:
 def eager(run: Run, mixer: FullAttention, keys: int) -> Tensor:
     """Scores, and their softmax, most often in fp32; then what heads say, in two layouts."""
     repeated = _repeated(run, mixer, keys)
+    multiply_expanded(run, mixer, keys)
     play_scores(run, mixer.num_attention_heads, keys)
     rows = (mixer.num_attention_heads, run.tokens, keys + run.code.sink_columns)
     # What is left of them, one of which the layer keeps until its MLP is done.
@@ -88,6 +94,21 @@ def eager(run: Run, mixer: FullAttention, keys: int) -> Tensor:
     said = run.features("what heads say, in two layouts", 2 * mixer.q_size)
     del said, others, repeated
     return probabilities
+
+
+def multiply_expanded(run: Run, mixer: FullAttention, keys: int) -> None:
+    """A single head of K, and one of V, is copied for all heads by its product, and Q into the order of heads beside
+    the one, what heads say beside the other (ATen, matmul: operands are expanded, and reshaped to three dimensions).
+
+    One sequence alone is no copy: its heads are read where they are. What is said is linear in the batch, so too much
+    for it, by the copies.
+    """
+    if mixer.num_key_value_heads > 1 or mixer.num_attention_heads == 1:
+        return
+    copied = run.tensor("K or V, copied for all heads", keys, mixer.q_size)
+    query = run.features("Q in the order of heads, or what they say", mixer.q_size)
+    scores = run.tensor("scores", mixer.num_attention_heads, run.tokens, keys)
+    del copied, query, scores
 
 
 def play_scores(run: Run, num_attention_heads: int, keys: int) -> None:

@@ -4,7 +4,7 @@ The base of all that happens in a layer are hidden states: the embeddings, which
 input, which its loop holds; the residual; what the norm made (modeling_llama.py, LlamaModel.forward,
 LlamaDecoderLayer.forward). What differs between model types, modeling_code.py names.
 Measured against: runs of full-size classes on fake tensors (tests/memory/test_activations.py) and of small ones on
-the CPU (tests/peaks). Known to be off: eager decoding through a latent, where one sequence alone has no copy of V.
+the CPU (tests/peaks).
 """
 
 from __future__ import annotations
@@ -54,25 +54,30 @@ def play_decoder(run: Run, architecture: Architecture, copies_logits: bool) -> t
 
 def _play_model(run: Run, architecture: Architecture) -> None:
     hidden_size = architecture.hidden_size
-    positions = _positions(run, architecture)
-    masks = _masks(run, architecture)
+    positions = (run.code.positions or _positions)(run, architecture)
+    masks = (run.code.masks or usual_masks)(run, architecture)
     embedded = run.features("embeddings", hidden_size)
+    probabilities = None
     for group in architecture.groups():
-        hidden = run.features("input of the layer", hidden_size)
-        _play_layer(run, group.layer, hidden_size)
-        del hidden
+        for _ in range(min(group.count, 2) if run.code.keeps_probabilities else 1):
+            hidden = run.features("input of the layer", hidden_size)
+            probabilities = _play_layer(run, group.layer, hidden_size)
+            del hidden
     run.phase("norms")
     hidden = run.features("hidden states", hidden_size)
     normed = run.norm(hidden_size)
-    del positions, masks, embedded, hidden, normed
+    del positions, masks, embedded, probabilities, hidden, normed
 
 
-def _play_layer(run: Run, layer: Layer, hidden_size: int) -> None:
+def _play_layer(run: Run, layer: Layer, hidden_size: int) -> Tensor | None:
     run.phase("norms")
     residual = None
     normed = run.norm(hidden_size) if layer.pre_norm else None
     run.phase("attention")
+    more = run.code.hidden_beside_attention
+    waits = run.features("what the MLP will read", more * hidden_size) if more else None
     probabilities = _mix(run, layer.mixer)
+    del waits
     run.phase("norms")
     behind = layer.norms.count > 2 or not layer.pre_norm
     if layer.norms.count > 1:
@@ -86,20 +91,23 @@ def _play_layer(run: Run, layer: Layer, hidden_size: int) -> None:
     width = 2 + run.code.hidden_beside_mlp - (not layer.pre_norm)
     beside = run.features("residual, and normed", width * hidden_size)
     play_mlp(run, layer.mlp)
+    if run.code.keeps_normed:
+        said = run.features("what the MLP says, and the sum", 2 * hidden_size)
+        del said
     del beside
     if behind:
         run.phase("norms")
         said = run.features("residual, and what the MLP says", 2 * hidden_size)
         normed = run.norm(hidden_size)
         del said, normed
-    del probabilities
+    return probabilities if run.code.keeps_probabilities else None
 
 
 def _mix(run: Run, mixer: Part | None) -> Tensor | None:
     if isinstance(mixer, LatentAttention):
         return play_latent_attention(run, mixer)
     if isinstance(mixer, FullAttention):
-        return play_attention(run, mixer)
+        return (run.code.attention or play_attention)(run, mixer)
     raise TypeError(f"no program for {mixer!r}")
 
 
@@ -129,7 +137,7 @@ def _positions(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     return tuple(found)
 
 
-def _masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
+def usual_masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     """Eager attention's additive masks, (B, 1, S, K), one per kind of layer, kept for the whole forward; sdpa's
     boolean one, (S, S), where a window cuts in: unpadded sequences share it."""
     kinds = {type(group.layer.mixer): group.layer.mixer for group in architecture.groups()}

@@ -14,7 +14,11 @@ from hubvram.memory.kv_cache import held_tokens
 
 def play_latent_attention(run: Run, mixer: LatentAttention) -> Tensor | None:
     """Q as made, its part that rotates, both joined; the latent as made; what kv_b makes, and K, which is copied
-    together from that and the rotated part. While decoding, eager attention copies V once more."""
+    together from that and the rotated part. Eager attention's product with V copies it into the order of heads.
+
+    One sequence alone is not copied: its heads are read where they are (ATen, matmul). What is said is linear in the
+    batch, so too much for it, by at most this copy.
+    """
     heads = mixer.num_attention_heads
     keys = held_tokens(mixer, run.keys) if run.decodes else run.tokens
     query = run.features("Q as made and rotated", 2 * mixer.q_size + heads * mixer.qk_rope_head_dim)
@@ -31,6 +35,7 @@ def play_latent_attention(run: Run, mixer: LatentAttention) -> Tensor | None:
         return None
     play_scores(run, heads, keys)
     probabilities = run.tensor("probabilities", heads, run.tokens, keys)
-    copied = run.tensor("V once more", keys, mixer.v_size) if run.decodes else None
-    del query, latent, unpacked, made, joined, copied
+    copied = run.tensor("V in the order of heads", keys, mixer.v_size)
+    said = run.features("what heads say", mixer.v_size)
+    del query, latent, unpacked, made, joined, copied, said
     return probabilities

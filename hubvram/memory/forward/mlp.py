@@ -33,7 +33,7 @@ def _dense(run: Run, mlp: DenseMLP) -> None:
         products = run.features("their product", inner)
     else:
         both = run.features("up of the MLP", inner)
-        products = run.features("act(up)", inner * _ACTIVATED.get(mlp.hidden_act, 1))
+        products = run.features("act(up)", inner * (run.code.activated_copies or _ACTIVATED.get(mlp.hidden_act, 1)))
     del both, products
 
 

@@ -5,11 +5,22 @@ Lines of transformers 5.23 are named by file and function. Widths are features o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hubvram.architecture.attention import FullAttention
+from hubvram.architecture.layers import Architecture
 from hubvram.memory.forward.rotation import Rotation, halves
+
+if TYPE_CHECKING:
+    from hubvram.memory.forward.run import Run
+    from hubvram.memory.forward.tape import Tensor
+
+Around = Callable[["Run", Architecture], "tuple[Tensor, ...]"]
+"""What a pass makes once for all layers."""
+Attend = Callable[["Run", FullAttention], "Tensor | None"]
+"""One layer's attention: it returns the probabilities, where they are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +57,20 @@ class ModelingCode:
     norms_projections: bool = False
     """Whether Q, K and V are all made before Q and K are normed (gemma3); else each is normed as it is made."""
     rotation: Rotation = halves
+    attention: Attend | None = None
+    """Attention that is written in a way of its own, where it is not that of attention.py."""
+    positions: Around | None = None
+    """Positions, and biases by distance, where they are not those of decoder.py."""
+    masks: Around | None = None
+    """The same of masks."""
+    keeps_probabilities: bool = False
+    """Whether the loop over layers holds what the layer before returned: its probabilities too (GPTJModel.forward)."""
+    keeps_normed: bool = False
+    """Whether what the MLP reads lives on beside what it says, until the layer's end (gpt2)."""
+    hidden_beside_attention: int = 0
+    """Copies of the hidden states beside attention that llama's layer has not: what the MLP will read (falcon)."""
+    activated_copies: int | None = None
+    """Copies of a plain MLP's inner width beside what it reads, where the class writes its activation out itself."""
     keeps_unrotated: bool = False
     """Whether views of Q and K as projected live on beside those rotated (stablelm's query_pass)."""
     joins_rotated: bool = False

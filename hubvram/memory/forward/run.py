@@ -34,17 +34,23 @@ class Sizes:
     """Of an encoder's input, where the model has one."""
     cached: Cached | None = None
     """What a packed cache adds; None where K and V are cached as they are."""
+    in_fp16: bool = False
+    """Whether it computes in fp16, for which some classes keep some of their weights in fp32."""
 
 
 class Run:
     """A pass that is being played: its sizes, how the class computes, and the tensors that nearly every class makes."""
 
-    def __init__(self, sizes: Sizes, code: ModelingCode = LLAMA, *, rotary_dim: int = 0) -> None:
+    def __init__(
+        self, sizes: Sizes, code: ModelingCode = LLAMA, *, rotary_dim: int = 0, max_positions: int | None = None
+    ) -> None:
         self.tape = Tape()
         self.sizes = sizes
         self.code = code
         self.rotary_dim = rotary_dim
         """How many dimensions of a head rotate."""
+        self.max_positions = max_positions or 0
+        """Rows of a table of positions."""
         self.batch_size, self.tokens, self.past_tokens = sizes.batch_size, sizes.tokens, sizes.past_tokens
         self.element_bytes, self.attention = sizes.element_bytes, sizes.attention
         self.decodes = sizes.decodes
