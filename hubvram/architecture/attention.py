@@ -65,6 +65,11 @@ class FullAttention(Part):
         return self.o_features or self.hidden_size
 
     @property
+    def o_in_features(self) -> int:
+        """Width of what heads say, from which O is made."""
+        return self.num_attention_heads * (self.v_head_dim or self.head_dim)
+
+    @property
     def kv_in_features(self) -> int:
         """Width of what K and V are made from."""
         return self.hidden_size
@@ -73,14 +78,13 @@ class FullAttention(Part):
     def linears(self) -> tuple[Linear, ...]:
         hidden, source, bias = self.hidden_size, self.kv_in_features, self.qkv_bias
         q_size = self.q_size * (2 if self.output_gate else 1)
-        o_in = self.num_attention_heads * (self.v_head_dim or self.head_dim)
         k_bias = bias if self.k_bias is None else self.k_bias
         v = Linear(name="v", out_features=self.v_size, in_features=source, bias=bias)
         return (
             Linear(name="q", out_features=q_size, in_features=hidden, bias=bias),
             Linear(name="k", out_features=self.k_size, in_features=source, bias=k_bias),
             *(() if self.v_from_k else (v,)),
-            Linear(name="o", out_features=self.o_size, in_features=o_in, bias=self.o_bias),
+            Linear(name="o", out_features=self.o_size, in_features=self.o_in_features, bias=self.o_bias),
             *((Linear(name="gate", out_features=self.gate_size, in_features=hidden),) if self.gate_size else ()),
         )
 
@@ -180,6 +184,8 @@ class LatentAttention(Part):
     index_n_heads: int = 0
     """Heads of the indexer that chooses which tokens are looked at (DeepSeek-V3.2); 0 without one."""
     index_head_dim: int = 0
+    index_topk: int = 0
+    """How many tokens are looked at; an earlier layer's indexer may have chosen them."""
     index_dtype: str | None = None
     """Of the indexer's keys, where that is not the model's (dots3_note)."""
     cached_tokens: int | None = None

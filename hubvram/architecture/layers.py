@@ -142,6 +142,8 @@ class Architecture:  # without slots, for the sake of what is cached
     """Whether encoder and decoder have one token embedding, which files may store for each of them."""
     unused: tuple[str, ...] = ()
     """Ends of names of tensors that some files store, though the code ties them to others or has no use for them."""
+    whole_type: str | None = None
+    """The model type of the whole that this is the text model of; None where it is a model by itself."""
     computed: tuple[str, ...] = ()
     """Ends of names of parameters that the code computes, so that only some files store them (sinusoids)."""
 

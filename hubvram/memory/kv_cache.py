@@ -9,7 +9,7 @@ A tower for images beside a text model adds nothing while there is no image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -142,6 +142,19 @@ class Entry:
     @property
     def sequence_bytes(self) -> int:
         return self.layers * self.tokens * self.token_bytes
+
+
+def added_bytes(parts: Iterable[Part], element_bytes: int, *, tokens: int, past_tokens: int) -> int:
+    """What a pass over `tokens` of one sequence adds to the caches of these parts.
+
+    A prompt's window is all of it until decoding runs.
+    """
+    return sum(
+        token_bytes(part, element_bytes)
+        * (held_tokens(part, past_tokens + tokens) - held_tokens(part, past_tokens) if past_tokens else tokens)
+        for part in parts
+        if type(part) in _FEATURES
+    )
 
 
 def kept_entries(

@@ -40,6 +40,7 @@ SHAPES: Final = ((2, 40), (1, 67), (3, 160))
 POSITIONS: Final = 256
 
 CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "gemma3n_text": {"intermediate_size": 96, "hidden_size_per_layer_input": 16},
     "gemma4_text+inputs": {"global_head_dim": 16, "hidden_size_per_layer_input": 64},
     "gemma4_text+shared": {
         "global_head_dim": 16, "num_kv_shared_layers": 2, "use_double_wide_mlp": True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from typing import Final
@@ -84,7 +85,10 @@ def architecture_of(config: ModelConfig) -> Architecture | None:
     document = described(config)
     if document is None or document.model_type is None:
         return None
-    return FAMILIES[document.model_type](document, config.architectures)
+    architecture = FAMILIES[document.model_type](document, config.architectures)
+    if config.model_type in (None, architecture.model_type):
+        return architecture
+    return replace(architecture, whole_type=config.model_type)
 
 
 def described(config: ModelConfig) -> ConfigDocument | None:

@@ -58,6 +58,7 @@ def indexed_attention(
         latent_attention(config, traits, index),
         index_n_heads=config.size("index_n_heads"),
         index_head_dim=config.size("index_head_dim"),
+        index_topk=config.size("index_topk"),
     )
 
 
@@ -68,7 +69,9 @@ def sometimes_indexed(
     kind = _listed(config, "indexer_types", index)
     if kind is None:
         kind = _scheduled(config, index)
-    return (latent_attention if kind == "shared" else indexed_attention)(config, traits, index)
+    if kind != "shared":
+        return indexed_attention(config, traits, index)
+    return replace(latent_attention(config, traits, index), index_topk=config.size("index_topk"))
 
 
 def _scheduled(config: ConfigDocument, index: int) -> str:

@@ -122,7 +122,8 @@ def _read_molmo2_text(config: ConfigDocument, architectures: tuple[str, ...]) ->
     further = config.get(int, "additional_vocab_size") or 0
     if further < 0:
         raise config.error("additional_vocab_size", f"{further} is negative")
-    return replace(architecture, vocab_size=architecture.vocab_size + further)
+    # One as `rope_scaling` has it, and one without, whatever layers take.
+    return replace(architecture, vocab_size=architecture.vocab_size + further, rotary_tables=2)
 
 
 def _mistral4_mlp(config: ConfigDocument, traits: Traits, index: int) -> DenseMLP | MoEMLP:

@@ -13,10 +13,20 @@ from typing import Final
 from hubvram.architecture.attention import LatentAttention
 from hubvram.architecture.layers import Architecture
 from hubvram.memory.forward import classic
+from hubvram.memory.forward.all_experts import play_all_experts
 from hubvram.memory.forward.decoder import is_playable, play_decoder
 from hubvram.memory.forward.falcon import play_falcon
-from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode
-from hubvram.memory.forward.rotation import all_in_fp32, halves_in_fp32, halves_then_rest
+from hubvram.memory.forward.gemma3n import play_gemma3n
+from hubvram.memory.forward.gemma4 import is_gemma4_playable, play_gemma4, play_gemma4_attention
+from hubvram.memory.forward.indexed import play_handed_on_attention, play_handing_on, play_indexed_attention
+from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, Whole
+from hubvram.memory.forward.rotation import (
+    all_in_fp32,
+    halves_in_fp32,
+    halves_then_rest,
+    pairs_in_fp32,
+    repeated_in_fp32,
+)
 from hubvram.memory.forward.run import Run, Sizes
 from hubvram.memory.forward.tape import Peak
 
@@ -28,9 +38,31 @@ _COHERE: Final = replace(LLAMA, norm_bytes=12, rotation=all_in_fp32)
 _SIGMOID: Final = replace(LLAMA, routing_in_fp32=True, router_logits_in_fp32=True)
 """Routers of DeepSeek-V3's kind: logits, and the weights of chosen experts (modeling_deepseek_v3.py, TopkRouter)."""
 
+_GRANITE: Final = replace(LLAMA, scales_embeddings=True)
+_ERNIE: Final = ModelingCode(rotary_in_fp32=True, rotation=repeated_in_fp32)
+
+_GEMMA4: Final = replace(
+    LLAMA, attention=play_gemma4_attention, rotary_by_heads=True, routing_in_fp32=True, router_logits_in_fp32=True
+)
+
 _LIKE_LLAMA: Final = (
-    *("llama", "mistral", "qwen2", "qwen3", "granite", "smollm3", "exaone4", "seed_oss", "ministral3", "internlm3"),
+    *("llama", "mistral", "qwen2", "qwen3", "smollm3", "exaone4", "seed_oss", "ministral3", "internlm3"),
     *("cwm", "arcee", "qwen3_moe", "phimoe", "olmoe", "mellum"),
+)
+
+_LIKE_QWEN2_VL: Final = (
+    *("qwen2_vl_text", "qwen2_5_vl_text", "qwen3_vl_text", "qwen3_vl_moe_text", "qwen2_5_omni_text"),
+    *("glm4v_text", "glm_ocr_text", "paddleocr_vl_text", "qwen3_omni_moe_text"),
+)
+
+_HOLD_NOTHING: Final = (
+    *("llava", "llava_next", "llava_next_video", "llava_onevision", "qwen2_vl", "qwen2_5_vl", "qwen3_vl"),
+    *("qwen3_vl_moe", "mistral3", "internvl", "idefics2", "idefics3", "smolvlm", "aya_vision", "cohere2_vision"),
+    *("glm4v", "glm46v", "glm4v_moe", "glm_ocr", "voxtral", "llama4", "aria", "audioflamingo3"),
+    *("deepseek_vl", "glmasr", "glmga", "got_ocr2", "exaone4_5", "lighton_ocr", "moss_transcribe_diarize"),
+    *("musicflamingo", "ovis2", "paddleocr_vl", "pp_chart2table", "qianfan_ocr", "qwen3_asr"),
+    *("video_llava", "vipllava", "janus"),
+    *("granite_docling", "hyperclovax_vision_v2", "molmo2"),
 )
 
 CODE: Final[Mapping[str, ModelingCode]] = {
@@ -40,7 +72,7 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     **dict.fromkeys(("cohere", "cohere2"), _COHERE),
     **dict.fromkeys(("olmo2", "olmo3", "flex_olmo"), _OLMO),
     **dict.fromkeys(("starcoder2", "gpt_neox", "nemotron", "jais2"), LAYER_NORM),
-    **dict.fromkeys(("granitemoe", "granitemoeshared"), replace(LLAMA, router_logits_in_fp32=True)),
+    **dict.fromkeys(("granitemoe", "granitemoeshared"), replace(_GRANITE, router_logits_in_fp32=True)),
     **dict.fromkeys(("mixtral", "minimax_m2"), replace(LLAMA, routing_in_fp32=True)),
     **dict.fromkeys(("dots1", "solar_open", "exaone_moe"), _SIGMOID),
     "gemma3_text": replace(_GEMMA, norms_projections=True),
@@ -51,7 +83,7 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     "hunyuan_v1_dense": replace(LLAMA, norms_projections=True),
     "hunyuan_v1_moe": replace(LLAMA, norms_projections=True, shared_expert_first=True, routing_in_fp32=True),
     "iquestcoder": LLAMA,
-    "hyperclovax": LLAMA,
+    "hyperclovax": _GRANITE,
     "youtu": LLAMA,
     "minicpm3": LLAMA,
     "opt": replace(LAYER_NORM, positions_per_sequence=True, hidden_beside_mlp=-1),
@@ -90,9 +122,69 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     ),
     "xglm": replace(LAYER_NORM, positions=classic.position_ids, attention=classic.play_xglm),
     "gpt_bigcode": replace(LAYER_NORM, hidden_beside_mlp=1, keeps_normed=True),
+    # Decoders since llama.
+    "ministral": replace(LLAMA, makes_full_mask=True),
+    "ernie4_5": _ERNIE,
+    "ernie4_5_moe": replace(_ERNIE, shared_expert_first=True, router_logits_in_fp32=True),
+    "nanochat": replace(LLAMA, norm_row_bytes=4, norms_projections=True, norms_without_weight=True),
+    "apertus": replace(LLAMA, norms_projections=True),
+    "afmoe": replace(_SIGMOID, shared_expert_first=True, norm_bytes=10, norm_row_bytes=4, norms_projections=True),
+    "mistral4": LLAMA,
+    "axk1": _SIGMOID,
+    "gemma3n_text": LLAMA,
+    "mimo_v2_flash": replace(
+        _SIGMOID, subtracts_largest=True, softmax_in_fp32=False, sink_columns=1, joins_rotated=True
+    ),
+    "deepseek_v32": replace(_SIGMOID, latent_attention=play_indexed_attention, always_masks=True),
+    "glm_moe_dsa": replace(_SIGMOID, latent_attention=play_handed_on_attention, always_masks=True),
+    **dict.fromkeys(_LIKE_QWEN2_VL, replace(LLAMA, rotary_per_sequence=True)),
+    "gemma4_text": _GEMMA4,
+    "gemma4_unified_text": _GEMMA4,
+    "llama4_text": replace(
+        LLAMA,
+        softmax_in_fp32=False,
+        norm_row_bytes=4,
+        hidden_beside_mlp=1,
+        rotary_in_fp32=True,
+        halves_of_tables=True,
+        rotation=pairs_in_fp32,
+        experts=play_all_experts,
+    ),
+    **dict.fromkeys(("granite", "granite_docling_text"), _GRANITE),
+    "glm4v_moe_text": replace(_SIGMOID, rotary_per_sequence=True),
+    "molmo2_text": replace(LLAMA, norms_projections=True),
+    "granite_swa": replace(_GRANITE, weighs_by_sinks=True),
+    "granitemoe_swa": replace(_GRANITE, weighs_by_sinks=True, router_logits_in_fp32=True),
+    "kolibri1": replace(_SIGMOID, norms_projections=True),
+    "laguna": replace(
+        LLAMA,
+        shared_expert_first=True,
+        router_logits_in_fp32=True,
+        norms_projections=True,
+        joins_rotated=True,
+        gates_behind=True,
+    ),
     "aria_text": LLAMA,
     "cohere2_moe": _COHERE,
 }
+
+_ID: Final = 8
+_PLACE: Final = 1
+"""Whether an image stands there."""
+
+WHOLES: Final[Mapping[str, Whole]] = {
+    **dict.fromkeys(_HOLD_NOTHING, Whole()),
+    **dict.fromkeys(
+        ("gemma3", "shieldgemma2", "paligemma", "kimi_k25", "granite_speech", "granite_speech_plus"),
+        Whole(token_bytes=_ID + _PLACE),
+    ),
+    **dict.fromkeys(
+        ("qwen2_audio", "qwen2_5_omni_thinker", "qwen3_omni_moe_thinker", "video_llama_3"), Whole(all_logits=True)
+    ),
+    "gemma4": Whole(token_bytes=_ID + 4 * _PLACE, keeps_layer_inputs=True),
+}
+"""Model type of a whole -> what its class holds beside its text model, where that runs on text alone: those whose peaks
+were measured and met."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +200,9 @@ class Program:
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
 _PROGRAMS: Final[Mapping[str, Program]] = {
     "falcon": Program(play=play_falcon, is_playable=is_playable),
+    "gemma3n_text": Program(play=play_gemma3n, is_playable=is_gemma4_playable),
+    "glm_moe_dsa": Program(play=play_handing_on, is_playable=is_playable),
+    **dict.fromkeys(("gemma4_text", "gemma4_unified_text"), Program(play=play_gemma4, is_playable=is_gemma4_playable)),
 }
 """Model type -> its program, where that is not a decoder's."""
 
@@ -118,7 +213,8 @@ def _program(architecture: Architecture) -> Program:
 
 def knows(architecture: Architecture) -> bool:
     """Whether a program was found to meet the peaks of this model type."""
-    return architecture.model_type in CODE and _program(architecture).is_playable(architecture)
+    is_part = architecture.whole_type is not None and architecture.whole_type not in WHOLES
+    return architecture.model_type in CODE and not is_part and _program(architecture).is_playable(architecture)
 
 
 def play(architecture: Architecture, sizes: Sizes, *, copies_logits: bool = True) -> tuple[Peak, Peak]:
@@ -148,9 +244,12 @@ class _Same:
 def _played(same: _Same, sizes: Sizes, copies_logits: bool) -> tuple[Peak, Peak]:
     """Once for all precisions that are computed in the same type."""
     architecture = same.architecture
+    code = CODE.get(architecture.model_type, LLAMA)
+    if architecture.whole_type is not None:
+        code = replace(code, whole=WHOLES.get(architecture.whole_type, Whole()))
     run = Run(
         sizes,
-        CODE.get(architecture.model_type, LLAMA),
+        code,
         rotary_dim=_rotary_dim(architecture),
         max_positions=architecture.max_position_embeddings,
     )

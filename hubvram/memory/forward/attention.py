@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hubvram.architecture.attention import FullAttention, SlidingAttention
+from hubvram.architecture.attention import ChunkedAttention, FullAttention, SharedKVAttention, SlidingAttention
 from hubvram.memory.forward.rotation import Widths
 from hubvram.memory.forward.run import FP32, Run
 from hubvram.memory.forward.tape import Tensor
@@ -13,6 +13,7 @@ from hubvram.memory.workload import Attention
 def play_attention(run: Run, mixer: FullAttention) -> Tensor | None:
     """Q, K and V; norms and rotation; caching; softmax. Returns the probabilities, where attention is eager."""
     query = run.features("Q", mixer.q_size)
+    gate = None if run.code.gates_behind or not mixer.gate_size else run.features("gates", mixer.gate_size)
     cached = run.sizes.cached
     early = None
     if cached:
@@ -22,11 +23,31 @@ def play_attention(run: Run, mixer: FullAttention) -> Tensor | None:
         run.code.rotation(run, _widths(run, mixer))
     del query, early
     query = run.features("Q", run.code.query_width(mixer, run.rotary_dim))
-    _cache(run, mixer)
+    cache_keys_and_values(run, mixer)
     unpacked = run.packing("K and V unpacked", cached.unpacked_bytes) if cached else None
-    probabilities = eager(run, mixer, keys_of(run, mixer)) if run.is_eager else _fused(run, mixer)
-    del query, unpacked
+    probabilities = attend(run, mixer, keys_of(run, mixer))
+    if mixer.gate_size:
+        _gate(run, mixer, mixer.gate_size)
+    del query, gate, unpacked
     return probabilities
+
+
+def _gate(run: Run, mixer: FullAttention, gate_size: int) -> None:
+    """What heads say, the gates in (0, 1), and the product of both; before, a softplus in fp32."""
+    said = run.features("what heads say", mixer.q_size)
+    if run.code.gates_behind:
+        gate = run.features("gates in fp32, and their softplus", 2 * gate_size, element_bytes=FP32)
+        del gate
+    gated = run.features("gates in (0, 1), and what they leave", gate_size + mixer.q_size)
+    del said, gated
+
+
+def attend(run: Run, mixer: FullAttention, keys: int) -> Tensor | None:
+    """Softmax and V, in parts or by one kernel. Returns the probabilities, where there are any."""
+    if run.is_eager:
+        return eager(run, mixer, keys)
+    _fused(run, mixer)
+    return None
 
 
 def keys_of(run: Run, mixer: FullAttention) -> int:
@@ -41,9 +62,9 @@ def _widths(run: Run, mixer: FullAttention) -> Widths:
 
 def _norm(run: Run, mixer: FullAttention) -> None:
     """Of Q and K. Mostly each is normed as soon as it is made: K and V, which the cache counts, come after Q's."""
-    if not mixer.qk_norm:
-        return
     code = run.code
+    if not (mixer.qk_norm or code.norms_without_weight):
+        return
     early = 0 if code.norms_projections else run.element_bytes * (mixer.k_size + mixer.v_size)
     rows = 1 if mixer.qk_norm_all_heads else mixer.num_attention_heads
     copies = code.norm_bytes * mixer.q_size + code.norm_row_bytes * rows
@@ -52,12 +73,12 @@ def _norm(run: Run, mixer: FullAttention) -> None:
         del normed
 
 
-def _cache(run: Run, mixer: FullAttention) -> None:
+def cache_keys_and_values(run: Run, mixer: FullAttention) -> None:
     """Beside the cache while it takes V: K as it was made or rotated, and V where it is a tensor of its own.
 
     While decoding, `torch.cat` makes K anew and drops the old one before V; a sliding layer makes both first.
     """
-    both = isinstance(mixer, SlidingAttention)
+    both = isinstance(mixer, SlidingAttention | ChunkedAttention)
     width = mixer.k_size + mixer.v_size if both else max(mixer.k_size, mixer.v_size)
     key = mixer.k_size if run.rotary_dim or not mixer.fused_qkv else 0  # Else a view of what the matrix made.
     cache(run, key + (0 if mixer.fused_qkv else mixer.v_size), width, keys_of(run, mixer))
@@ -78,21 +99,26 @@ def _repeated(run: Run, mixer: FullAttention, keys: int) -> Tensor | None:
     """K and V repeated for all heads. A single KV head is only expanded: a view, no copy yet."""
     if mixer.num_key_value_heads in (1, mixer.num_attention_heads):
         return None
-    return run.tensor("K and V repeated for all heads", keys, 2 * mixer.q_size)
+    return run.tensor("K and V repeated for all heads", keys, mixer.q_size + mixer.o_in_features)
 
 
 def eager(run: Run, mixer: FullAttention, keys: int) -> Tensor:
     """Scores, and their softmax, most often in fp32; then what heads say, in two layouts."""
     repeated = _repeated(run, mixer, keys)
+    heads = mixer.num_attention_heads
+    # The log of the sum of each row's exponents, and the fp32 weight that it gets by it.
+    row_bytes = run.element_bytes + FP32
+    sinks = run.features("weights of sinks", heads, element_bytes=row_bytes) if run.code.weighs_by_sinks else None
+    columns = run.code.sink_columns if any(weight.name == "sinks" for weight in mixer.others) else 0
     multiply_expanded(run, mixer, keys)
-    play_scores(run, mixer.num_attention_heads, keys)
-    rows = (mixer.num_attention_heads, run.tokens, keys + run.code.sink_columns)
+    play_scores(run, heads, keys, columns)
+    rows = (heads, run.tokens, keys + columns)
     # What is left of them, one of which the layer keeps until its MLP is done.
     probabilities = run.tensor("probabilities", *rows)
     more = 0 if run.code.softmax_in_fp32 else run.code.score_copies - 2
     others = run.tensor("scores before", more, *rows) if more else None
-    said = run.features("what heads say, in two layouts", 2 * mixer.q_size)
-    del said, others, repeated
+    said = run.features("what heads say, in two layouts", 2 * mixer.o_in_features)
+    del said, others, repeated, sinks
     return probabilities
 
 
@@ -111,7 +137,7 @@ def multiply_expanded(run: Run, mixer: FullAttention, keys: int) -> None:
     del copied, query, scores
 
 
-def play_scores(run: Run, num_attention_heads: int, keys: int) -> None:
+def play_scores(run: Run, num_attention_heads: int, keys: int, sink_columns: int = 0) -> None:
     """(B, heads, S, K): with an fp32 softmax of 16-bit scores, the masked scores, their fp32 copy, the fp32 result.
 
     Otherwise copies in the model's own type. Sinks are a column beside the scores, and the largest of each row.
@@ -123,28 +149,29 @@ def play_scores(run: Run, num_attention_heads: int, keys: int) -> None:
     else:
         scores = run.tensor("scores", *sizes)
         softmax = run.tensor("scores masked, scaled, exponentiated", code.score_copies - 1, *sizes)
-    sinks = None
-    if code.sink_columns:
-        sinks = run.tensor("columns of sinks", *sizes[:2], code.sink_columns * code.score_copies)
+    columns = sink_columns * code.score_copies + code.subtracts_largest
+    sinks = run.tensor("columns of sinks, and the largest", *sizes[:2], columns) if columns else None
     del scores, softmax, sinks
 
 
-def _fused(run: Run, mixer: FullAttention) -> Tensor | None:
+def _fused(run: Run, mixer: FullAttention) -> None:
     """One kernel for scores, softmax and V; with a mask, sdpa repeats K and V, and makes the mask an additive one."""
     if run.attention is Attention.SDPA and has_window_mask(mixer, run.tokens):
         mask = run.tensor("additive mask of the window", run.tokens, run.tokens)
         repeated = _repeated(run, mixer, run.tokens)
-        said = run.features("what heads say", mixer.q_size)
+        said = run.features("what heads say", mixer.o_in_features)
         del mask, repeated, said
-        return None
-    said = run.features("what heads say", mixer.q_size)
+        return
+    said = run.features("what heads say", mixer.o_in_features)
     # The kernel's output copied into the order of tokens, or what O makes of it.
-    behind = mixer.q_size if run.code.copies_output(mixer, run.rotary_dim) else 0
+    behind = mixer.o_in_features if run.code.copies_output(mixer, run.rotary_dim) else 0
     after = run.features("the same in the order of tokens, or O", max(behind, mixer.o_size))
     del said, after
-    return None
 
 
 def has_window_mask(mixer: object, tokens: int) -> bool:
-    """Whether a window cuts into the sequence, so that a mask has to be made (masking_utils.py)."""
-    return isinstance(mixer, SlidingAttention) and tokens >= mixer.sliding_window
+    """Whether a window or a chunk cuts into the sequence, so that a mask has to be made (masking_utils.py)."""
+    if isinstance(mixer, ChunkedAttention):
+        return tokens >= mixer.attention_chunk_size
+    window = mixer.sliding_window if isinstance(mixer, SlidingAttention | SharedKVAttention) else None
+    return window is not None and tokens >= window

@@ -9,13 +9,22 @@ the CPU (tests/peaks).
 
 from __future__ import annotations
 
-from hubvram.architecture.attention import FullAttention, LatentAttention, SlidingAttention
+from collections.abc import Callable
+
+from hubvram.architecture.attention import (
+    ChunkedAttention,
+    FullAttention,
+    LatentAttention,
+    SharedKVAttention,
+    SlidingAttention,
+)
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Part
 from hubvram.memory.forward.attention import has_window_mask, play_attention
 from hubvram.memory.forward.latent import play_latent_attention
 from hubvram.memory.forward.mlp import play_mlp
+from hubvram.memory.forward.modeling_code import Kept
 from hubvram.memory.forward.run import FP32, ID_BYTES, Run
 from hubvram.memory.forward.tape import Peak, Tensor
 from hubvram.memory.kv_cache import held_tokens
@@ -32,51 +41,31 @@ def is_playable(architecture: Architecture) -> bool:
 
 def _is_playable(mixer: Part | None) -> bool:
     if isinstance(mixer, LatentAttention):
-        return not (mixer.index_n_heads or mixer.gated_query or mixer.gates or mixer.others)
-    return type(mixer) in (FullAttention, SlidingAttention)
+        return not (mixer.gated_query or mixer.gates or mixer.others)
+    return type(mixer) in (FullAttention, SlidingAttention, ChunkedAttention)
 
 
-def play_decoder(run: Run, architecture: Architecture, copies_logits: bool) -> tuple[Peak, Peak]:
-    """The peak before the head, and that at it."""
-    ids = run.tensor("token ids", run.keys, element_bytes=ID_BYTES)
-    _play_model(run, architecture)
-    before = run.tape.take()
-    run.phase("logits")
-    hidden = run.features("hidden states, normed", architecture.hidden_size)
-    if architecture.head is not None:
-        width = architecture.head.out_features
-        logits = run.output("logits of the last token", width)
-        copy = run.output("their fp32 copy", width, element_bytes=FP32) if copies_logits else None
-        del logits, copy
-    del ids, hidden
-    return before, run.tape.take()
+Embed = Callable[[Run, Architecture], tuple[Tensor, ...]]
+"""Plays what is made before the layers, and returns what of it the whole forward holds."""
+PlayLayer = Callable[[Run, Layer, int], Kept]
+"""(run, layer, hidden_size) -> what the loop over layers holds of it"""
 
 
-def _play_model(run: Run, architecture: Architecture) -> None:
-    hidden_size = architecture.hidden_size
-    positions = (run.code.positions or _positions)(run, architecture)
-    masks = (run.code.masks or usual_masks)(run, architecture)
-    embedded = run.features("embeddings", hidden_size)
-    probabilities = None
-    for group in architecture.groups():
-        for _ in range(min(group.count, 2) if run.code.keeps_probabilities else 1):
-            hidden = run.features("input of the layer", hidden_size)
-            probabilities = _play_layer(run, group.layer, hidden_size)
-            del hidden
-    run.phase("norms")
-    hidden = run.features("hidden states", hidden_size)
-    normed = run.norm(hidden_size)
-    del positions, masks, embedded, probabilities, hidden, normed
+def play_embedding(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
+    """One embedding of each token; around a model that scales it, one as it was, too."""
+    copies = 2 if run.code.whole and run.code.scales_embeddings else 1
+    return (run.features("embeddings", copies * architecture.hidden_size),)
 
 
-def _play_layer(run: Run, layer: Layer, hidden_size: int) -> Tensor | None:
+def play_layer(run: Run, layer: Layer, hidden_size: int) -> Kept:
+    """Attention, then an MLP, with norms before, behind, or both."""
     run.phase("norms")
     residual = None
     normed = run.norm(hidden_size) if layer.pre_norm else None
     run.phase("attention")
     more = run.code.hidden_beside_attention
     waits = run.features("what the MLP will read", more * hidden_size) if more else None
-    probabilities = _mix(run, layer.mixer)
+    kept = _mix(run, layer.mixer)
     del waits
     run.phase("norms")
     behind = layer.norms.count > 2 or not layer.pre_norm
@@ -95,17 +84,76 @@ def _play_layer(run: Run, layer: Layer, hidden_size: int) -> Tensor | None:
         said = run.features("what the MLP says, and the sum", 2 * hidden_size)
         del said
     del beside
+    for part in layer.others:
+        if isinstance(part, MoEMLP):
+            kept = None
+            _play_beside_mlp(run, part)
     if behind:
         run.phase("norms")
         said = run.features("residual, and what the MLP says", 2 * hidden_size)
         normed = run.norm(hidden_size)
         del said, normed
-    return probabilities if run.code.keeps_probabilities else None
+    return kept if run.code.keeps_probabilities else None
 
 
-def _mix(run: Run, mixer: Part | None) -> Tensor | None:
+def play_decoder(
+    run: Run,
+    architecture: Architecture,
+    copies_logits: bool,
+    *,
+    embed: Embed = play_embedding,
+    play_layer: PlayLayer = play_layer,
+) -> tuple[Peak, Peak]:
+    """The peak before the head, and that at it."""
+    ids = run.tensor("token ids", run.keys, element_bytes=ID_BYTES)
+    around = run.whole_holds()
+    _play_model(run, architecture, embed, play_layer)
+    del around
+    before = run.tape.take()
+    run.phase("logits")
+    hidden = run.features("hidden states, normed", architecture.hidden_size)
+    if architecture.head is not None:
+        width = architecture.head.out_features
+        many = run.tokens if run.code.whole and run.code.whole.all_logits else 1
+        logits = run.output("logits", many, width) if many > 1 else run.output("logits of the last token", width)
+        copy = run.output("their fp32 copy", width, element_bytes=FP32) if copies_logits else None
+        del logits, copy
+    del ids, hidden
+    return before, run.tape.take()
+
+
+def _play_model(run: Run, architecture: Architecture, embed: Embed, play_layer: PlayLayer) -> None:
+    hidden_size = architecture.hidden_size
+    embedded = embed(run, architecture)
+    positions = (run.code.positions or _positions)(run, architecture)
+    masks = (run.code.masks or usual_masks)(run, architecture)
+    kept = None
+    for group in architecture.groups():
+        later = run.not_yet_cached(layer.mixer for layer in architecture.layers[group.indices[-1][1] + 1 :])
+        for _ in range(min(group.count, 2) if run.code.keeps_probabilities else 1):
+            hidden = run.features("input of the layer", hidden_size)
+            kept = play_layer(run, group.layer, hidden_size)
+            del hidden
+        del later
+    run.phase("norms")
+    hidden = run.features("hidden states", hidden_size)
+    normed = run.norm(hidden_size)
+    del positions, masks, embedded, kept, hidden, normed
+
+
+def _play_beside_mlp(run: Run, experts: MoEMLP) -> None:
+    """The residual, what the MLP says, the same normed; and what the experts read (modeling_gemma4.py).
+
+    The router's logits take the name of the attention's probabilities, which are gone.
+    """
+    beside = run.features("residual, the MLP's answer, both normed", 4 * experts.hidden_size)
+    play_mlp(run, experts)
+    del beside
+
+
+def _mix(run: Run, mixer: Part | None) -> Kept:
     if isinstance(mixer, LatentAttention):
-        return play_latent_attention(run, mixer)
+        return (run.code.latent_attention or play_latent_attention)(run, mixer)
     if isinstance(mixer, FullAttention):
         return (run.code.attention or play_attention)(run, mixer)
     raise TypeError(f"no program for {mixer!r}")
@@ -129,23 +177,35 @@ def _positions(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
         if architecture.learned_positions:
             found.append(run.shared("embedded positions", run.tokens, hidden_size))
     if run.rotary_dim:
-        width = (1 if code.halves_of_tables else 2) * run.rotary_dim
+        width = sum(_rotary_widths(run, architecture)) * (1 if code.halves_of_tables else 2)
+        make = run.tensor if code.rotary_per_sequence else run.shared
         table_bytes = FP32 if code.rotary_in_fp32 else run.element_bytes
-        found.append(
-            run.shared("cos and sin", architecture.rotary_tables, run.tokens, width, element_bytes=table_bytes)
-        )
+        found.append(make("cos and sin", run.tokens, width, element_bytes=table_bytes))
     return tuple(found)
+
+
+def _rotary_widths(run: Run, architecture: Architecture) -> list[int]:
+    """Of each set of cos and sin: what rotates, or all of a head of its kind of layers."""
+    if not run.code.rotary_by_heads:
+        return [run.rotary_dim] * architecture.rotary_tables
+    mixers = {type(group.layer.mixer): group.layer.mixer for group in architecture.groups()}
+    of_kinds = (mixers.get(FullAttention), mixers.get(SlidingAttention))
+    return [mixer.head_dim for mixer in of_kinds if isinstance(mixer, FullAttention)]
 
 
 def usual_masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     """Eager attention's additive masks, (B, 1, S, K), one per kind of layer, kept for the whole forward; sdpa's
     boolean one, (S, S), where a window cuts in: unpadded sequences share it."""
     kinds = {type(group.layer.mixer): group.layer.mixer for group in architecture.groups()}
-    unused = run.code.makes_window_mask and len(kinds) == 1
+    kinds.pop(SharedKVAttention, None)  # which take the mask of those whose K and V they share
+    unused = (run.code.makes_window_mask or run.code.makes_full_mask) and len(kinds) == 1
     if run.is_eager:
         keys = [held_tokens(mixer, run.keys) if run.decodes and mixer else run.keys for mixer in kinds.values()]
-        return tuple(run.tensor("additive mask", run.tokens, each) for each in keys + [run.keys] * unused)
+        return tuple(run.tensor("additive mask", run.tokens, each) for each in keys + keys[:1] * unused)
     cut = any(has_window_mask(group.layer.mixer, run.tokens) for group in architecture.groups())
-    if run.attention is Attention.SDPA and (cut or run.code.makes_window_mask):
-        return (run.shared("mask of the window", run.tokens, run.tokens, element_bytes=1),)
+    if run.attention is Attention.SDPA and ChunkedAttention in kinds and cut:
+        # Chunks begin behind a sequence's padding.
+        return (run.tensor("mask of the chunk", run.tokens, run.tokens, element_bytes=1),)
+    if run.attention is Attention.SDPA and (cut or run.code.makes_window_mask or run.code.always_masks):
+        return (run.shared("mask", run.tokens, run.keys, element_bytes=1),)
     return ()

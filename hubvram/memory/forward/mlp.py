@@ -14,7 +14,9 @@ _PYTHON_ACTIVATIONS: Final = frozenset({"gelu_new", "gelu_python", "quick_gelu"}
 
 def play_mlp(run: Run, mlp: Part | None) -> None:
     """What it says is the caller's to make."""
-    if isinstance(mlp, MoEMLP):
+    if isinstance(mlp, MoEMLP) and run.code.experts is not None:
+        run.code.experts(run, mlp)
+    elif isinstance(mlp, MoEMLP):
         _gathered(run, mlp) if run.decodes else _grouped(run, mlp)
     elif isinstance(mlp, DenseMLP):
         _dense(run, mlp)
@@ -24,7 +26,7 @@ def play_mlp(run: Run, mlp: Part | None) -> None:
 
 def _dense(run: Run, mlp: DenseMLP) -> None:
     """Gated: act(gate), up, product; all of gate and up where they are one matrix. Plain: before and after the act."""
-    inner = mlp.intermediate_size
+    inner, signs = mlp.intermediate_size, None
     if mlp.gated and mlp.fused:
         both = run.features("gate and up of the MLP", 2 * inner)
         products = run.features("act(gate), and its product with up", 2 * inner)
@@ -33,11 +35,13 @@ def _dense(run: Run, mlp: DenseMLP) -> None:
         products = run.features("their product", inner)
     else:
         both = run.features("up of the MLP", inner)
+        if mlp.hidden_act == "xielu":  # which of its two branches each feature takes
+            signs = run.features("signs", inner, element_bytes=1)
         products = run.features("act(up)", inner * (run.code.activated_copies or _ACTIVATED.get(mlp.hidden_act, 1)))
-    del both, products
+    del both, products, signs
 
 
-_ACTIVATED: Final = {**dict.fromkeys(_PYTHON_ACTIVATIONS, 3), "relu2": 2}
+_ACTIVATED: Final = {**dict.fromkeys(_PYTHON_ACTIVATIONS, 3), "relu2": 2, "xielu": 4}
 """Activation -> copies of a plain MLP's inner width beside what it reads, where it is not one kernel."""
 
 
@@ -50,18 +54,19 @@ def _grouped(run: Run, mlp: MoEMLP) -> None:
     if not mlp.shared_expert_intermediate_size:
         _routed(run, mlp)
     elif run.code.shared_expert_first:
-        _shared(run, mlp)
+        play_shared_expert(run, mlp)
         waits = run.features("what the shared expert says", mlp.hidden_size)
         _routed(run, mlp)
         del waits
     else:
         _routed(run, mlp)
         waits = run.features("what the experts say", mlp.hidden_size)
-        _shared(run, mlp)
+        play_shared_expert(run, mlp)
         del waits
 
 
-def _shared(run: Run, mlp: MoEMLP) -> None:
+def play_shared_expert(run: Run, mlp: MoEMLP) -> None:
+    """The inner widths of the one that every token takes."""
     inner = run.features("inner of the shared expert", (3 if mlp.gated else 2) * mlp.shared_expert_intermediate_size)
     del inner
 

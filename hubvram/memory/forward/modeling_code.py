@@ -14,13 +14,31 @@ from hubvram.architecture.layers import Architecture
 from hubvram.memory.forward.rotation import Rotation, halves
 
 if TYPE_CHECKING:
+    from hubvram.architecture.attention import LatentAttention
+    from hubvram.architecture.mlp import MoEMLP
     from hubvram.memory.forward.run import Run
     from hubvram.memory.forward.tape import Tensor
 
 Around = Callable[["Run", Architecture], "tuple[Tensor, ...]"]
 """What a pass makes once for all layers."""
-Attend = Callable[["Run", FullAttention], "Tensor | None"]
-"""One layer's attention: it returns the probabilities, where they are kept."""
+Kept = object
+"""What a layer keeps of its attention until it is done: tensors, such as the probabilities, or None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """What the class around a text model holds beside it while that runs on text alone.
+
+    Mostly nothing: it makes the embeddings, which the text model holds too.
+    """
+
+    token_bytes: int = 0
+    """Of each token: where images would stand, and its id, or another one there."""
+    all_logits: bool = False
+    """Whether it makes the logits of all tokens, though `generate()` needs the last one's: it cannot be asked for less
+    (no `logits_to_keep`; modeling_qwen2_audio.py)."""
+    keeps_layer_inputs: bool = False
+    """Whether what tokens are for each layer, and embeddings without images', stay as they were (gemma4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +53,10 @@ class ModelingCode:
     """Whether positions are counted and embedded for each sequence, by a padding mask (modeling_opt.py)."""
     sink_columns: int = 0
     """Columns that are put beside the scores: a learned one for attending to nothing."""
+    subtracts_largest: bool = False
+    """Whether the largest of each row of scores is a tensor beside them, sinks or none (modeling_mimo_v2_flash.py)."""
+    weighs_by_sinks: bool = False
+    """Whether each head's sink weighs what it says instead, by the sum of its scores (modeling_granite_swa.py)."""
     routing_in_fp32: bool = False
     """Whether the weights of chosen experts stay fp32."""
     router_logits_in_fp32: bool = False
@@ -42,23 +64,39 @@ class ModelingCode:
     """Copies of an expert's inner width beside gate and up: activated, and the product (integrations/moe.py)."""
     shared_expert_first: bool = False
     """Whether what the shared expert says waits for the others; else it is made behind them."""
+    experts: Callable[[Run, MoEMLP], None] | None = None
+    """How experts are played, where not by transformers' shared code for them (integrations/moe.py)."""
     hidden_beside_mlp: int = 0
     """Copies of the hidden states beside an MLP that llama's layer has not: what attention said (stablelm)."""
     rotary_in_fp32: bool = False
     """Whether cos and sin are kept in fp32."""
     halves_of_tables: bool = False
     """Whether cos and sin are kept for one half of what rotates, not for both (modeling_gpt_oss.py)."""
+    rotary_per_sequence: bool = False
+    """Whether each sequence has cos and sin of its own, for images may stand in it elsewhere (modeling_qwen2_vl.py)."""
+    rotary_by_heads: bool = False
+    """Whether cos and sin of each kind of layers are as wide as its heads, whatever rotates of these (gemma4)."""
     makes_window_mask: bool = False
     """Whether a mask for sliding layers is made even where no layer slides (modeling_qwen2_moe.py)."""
+    always_masks: bool = False
+    """Whether a mask is made even where sdpa needs none: others are joined to it (modeling_deepseek_v32.py)."""
+    makes_full_mask: bool = False
+    """Whether a mask for full layers is made even where all layers slide (modeling_ministral.py)."""
     norm_bytes: int = 8
     """Beside what a norm reads, per feature: an RMSNorm's fp32 copy and the product with its scale."""
     norm_row_bytes: int = 8
     """And per row: the fp32 mean of squares and its root."""
     norms_projections: bool = False
     """Whether Q, K and V are all made before Q and K are normed (gemma3); else each is normed as it is made."""
+    norms_without_weight: bool = False
+    """Whether Q and K are normed by a norm that learns nothing, which no config names (nanochat, llama4)."""
+    gates_behind: bool = False
+    """Whether gates for what heads say are made behind the attention, by an fp32 softplus (modeling_laguna.py)."""
+    attention: Callable[[Run, FullAttention], Kept] | None = None
+    """How attention is played, where that is not as in llama."""
+    latent_attention: Callable[[Run, LatentAttention], Kept] | None = None
+    """The same of attention through a latent."""
     rotation: Rotation = halves
-    attention: Attend | None = None
-    """Attention that is written in a way of its own, where it is not that of attention.py."""
     positions: Around | None = None
     """Positions, and biases by distance, where they are not those of decoder.py."""
     masks: Around | None = None
@@ -73,6 +111,10 @@ class ModelingCode:
     """Copies of a plain MLP's inner width beside what it reads, where the class writes its activation out itself."""
     keeps_unrotated: bool = False
     """Whether views of Q and K as projected live on beside those rotated (stablelm's query_pass)."""
+    scales_embeddings: bool = False
+    """Whether embeddings are scaled by the model that takes them: a whole around it holds them as they were, too."""
+    whole: Whole | None = None
+    """Where it is the text model of a whole."""
     joins_rotated: bool = False
     """Whether what rotates is always joined to a rest, be it empty (phi3)."""
 

@@ -60,8 +60,15 @@ def halves_then_rest(run: Run, widths: Widths) -> None:
 
 
 def halves_in_fp32(run: Run, widths: Widths) -> None:
-    """The same with fp32 cos and sin, by which products are fp32 (modeling_olmo.py, modeling_ernie4_5.py)."""
+    """The same with fp32 cos and sin, by which products are fp32 (modeling_olmo.py)."""
     _turn(run, widths, _FP32)
+
+
+def repeated_in_fp32(run: Run, widths: Widths) -> None:
+    """In fp32 too, by halves of cos and sin, each repeated for two neighbours (modeling_ernie4_5.py)."""
+    repeated = run.shared("cos and sin, repeated", run.tokens, 2 * run.rotary_dim, element_bytes=_FP32)
+    halves_in_fp32(run, widths)
+    del repeated
 
 
 def all_in_fp32(run: Run, widths: Widths) -> None:
@@ -69,3 +76,14 @@ def all_in_fp32(run: Run, widths: Widths) -> None:
     copies = run.features("Q and K in fp32", widths.query + widths.key, element_bytes=_FP32)
     halves_in_fp32(run, widths)
     del copies
+
+
+def pairs_in_fp32(run: Run, widths: Widths) -> None:
+    """Q and K in fp32 as pairs, by complex numbers; both are there until both are turned back (modeling_llama4.py).
+
+    A norm of Q and K that may follow takes less.
+    """
+    both = widths.query + widths.key
+    pairs = run.features("Q and K in fp32, and rotated", 2 * both, element_bytes=_FP32)
+    rotated = run.features("Q and K rotated", both)
+    del pairs, rotated

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from hubvram.architecture.parts import Part
 from hubvram.memory.cached import Cached
 from hubvram.memory.forward.modeling_code import LLAMA, ModelingCode
 from hubvram.memory.forward.tape import Share, Tape, Tensor
+from hubvram.memory.kv_cache import added_bytes
 from hubvram.memory.workload import Attention
 
 ID_BYTES: Final = 8
@@ -87,14 +90,33 @@ class Run:
         """(B, *sizes), for the caller of the forward."""
         return self.tape.new(what, Share.OUTPUT, self.batch_size, *sizes, element_bytes or self.element_bytes)
 
+    def whole_holds(self) -> Tensor | None:
+        """What the class around a text model holds of each token."""
+        held_bytes = self.code.whole.token_bytes if self.code.whole else 0
+        return self.features("where no image is", held_bytes, element_bytes=1) if held_bytes else None
+
+    def not_yet_cached(self, parts: Iterable[Part | None]) -> Tensor | None:
+        """Less than nothing: what layers that are still to run will put into their caches, which count whole."""
+        added = added_bytes(
+            (part for part in parts if part is not None),
+            self.element_bytes,
+            tokens=self.tokens,
+            past_tokens=self.past_tokens,
+        )
+        return self.tensor("K and V that are not cached yet", -added, element_bytes=1) if added else None
+
     def norm(self, width: int, what: str = "normed") -> Tensor:
         """(B, S, width) from as many. An RMSNorm makes an fp32 copy first, and its product with the scale.
 
         (modeling_llama.py, LlamaRMSNorm.forward: 4 bytes each; a LayerNorm is one kernel.)
         """
+        self.norm_copies(width)
+        return self.features(what, width)
+
+    def norm_copies(self, width: int, *, rows: int = 1) -> None:
+        """Beside what a norm of `rows` rows reads, each of `width // rows`."""
         code = self.code
         if code.norm_bytes or code.norm_row_bytes:
             copies = self.features("the norm's fp32 copies", width, element_bytes=code.norm_bytes)
-            rows = self.features("the norm's rows", 1, element_bytes=code.norm_row_bytes)
-            del copies, rows
-        return self.features(what, width)
+            of_rows = self.features("the norm's rows", rows, element_bytes=code.norm_row_bytes)
+            del copies, of_rows
