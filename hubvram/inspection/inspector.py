@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,7 +58,14 @@ class Inspection:
                 unknown_precision_note(self.model.reconciliation.total, precision, reason)
                 for precision, reason in self.unknown
             ),
+            *self._packing_notes(),
         )
+
+    def _packing_notes(self) -> Iterator[str]:
+        """Of what is stored, and of what was asked for."""
+        asked = [estimate for estimate in self.estimates if estimate.precision in self.requested_precisions]
+        for estimate in {each.precision: each for each in (self.stored_estimate, *asked)}.values():
+            yield from (f"{estimate.precision}: {note}" for note in estimate.notes)
 
     @property
     def gate(self) -> bool | None:

@@ -185,7 +185,12 @@ def _compared(source: ModelSource, config: ModelConfig | None, found: Beginnings
         source,
         config,
         compared,
-        stored_weights(checkpoint, compared, config.dtype if config else None),
+        stored_weights(
+            checkpoint,
+            compared,
+            config.dtype if config else None,
+            config.quantization_method if config else None,
+        ),
         *checkpoint.notes,
         *notes,
         *reconciliation_notes(config, compared),

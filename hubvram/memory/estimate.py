@@ -63,6 +63,8 @@ class Instant:
     cached: Cached
     held: tuple[Held, ...]
     """What is alive beside weights and caches."""
+    unpacking: tuple[Held, ...] = ()
+    """The same at the moment nearby when unpacked matrices make it the most; empty where nothing is unpacked."""
     explanation: str
 
     @property
@@ -88,13 +90,22 @@ class Instant:
         """What all sequences share."""
         return self._of(Share.ALL)
 
+    @property
+    def unpacked_bytes(self) -> int:
+        """By how much matrices that are unpacked raise what sequences hold."""
+        return max(0, sum(held.size_bytes for held in self.unpacking if held.share is not Share.ALL) - self._held_bytes)
+
+    @property
+    def _held_bytes(self) -> int:
+        return self.activations_bytes + self.outputs_bytes
+
     def _of(self, share: Share) -> int:
         return sum(held.size_bytes for held in self.held if held.share is share)
 
     @property
     def total_bytes(self) -> int:
         """What the sequences hold, which is linear in the batch: without buffers."""
-        return self.kv_cache_bytes + self.state_bytes + self.activations_bytes + self.outputs_bytes
+        return self.kv_cache_bytes + self.state_bytes + self._held_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +124,8 @@ class MemoryEstimate:
     instants: tuple[Instant, ...] = ()
     peak: str | None = None
     """Name of the instant that the components describe."""
+    notes: tuple[str, ...] = ()
+    """What is not in the figures, in words."""
 
     @property
     def is_complete(self) -> bool:

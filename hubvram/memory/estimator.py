@@ -32,6 +32,7 @@ def estimate_memory(
     engine = ENGINES[workload.engine]
     components = [weights.component]
     moments: tuple[Instant, ...] = ()
+    notes: tuple[str, ...] = ()
     cache_dtype = None
     if architecture is not None and engine.knows_cache(architecture) and weights.compute_dtype is not None:
         element_bytes = COMPUTE_BYTES[weights.compute_dtype]
@@ -40,9 +41,12 @@ def estimate_memory(
             "element_bytes": element_bytes,
             "cache_element_bytes": KV_CACHE_BYTES.get(cache_dtype, element_bytes),
         }
+        notes = engine.packing_notes(architecture, weights.packing, weights.compute_dtype)
         if engine.knows_activations(architecture) and workload.cache != "static":
-            moments = engine.instants(architecture, workload, in_fp16=weights.compute_dtype == "fp16", **sizes)
-            components += _sequences(engine, moments)
+            linears = engine.linears(weights.packing, weights.compute_dtype)
+            in_fp16 = weights.compute_dtype == "fp16"
+            moments = engine.instants(architecture, workload, in_fp16=in_fp16, linears=linears, **sizes)
+            components += _sequences(engine, moments, linears.source if linears else "")
         else:
             components += _cached(engine, engine.cached(architecture, workload, **sizes))
     components.append(engine.runtime(workspace_bytes=workspace_bytes))
@@ -57,6 +61,7 @@ def estimate_memory(
         is_grounded=is_grounded,
         instants=moments,
         peak=peak_of(moments).name if moments else None,
+        notes=notes,
     )
 
 
@@ -73,9 +78,13 @@ def _cached(engine: Engine, cached: Cached) -> Iterator[MemoryComponent]:
     yield exact("state", cached.state_bytes, Basis.DERIVED, note, terms=cached.state_terms, source=source)
 
 
-def _sequences(engine: Engine, moments: tuple[Instant, ...]) -> Iterator[MemoryComponent]:
-    """At the peak; buffers are those of the moment that has most of them, so that a longer context never has less."""
+def _sequences(engine: Engine, moments: tuple[Instant, ...], linears: str) -> Iterator[MemoryComponent]:
+    """At the peak; buffers are those of the moment that has most of them, so that a longer context never has less.
+
+    `linears`: whose code computes with packed weights.
+    """
     peak = peak_of(moments)
+    packed_source = f"{engine.source}; {linears}" if linears else engine.source
     shared = max(moments, key=lambda moment: moment.buffers_bytes)
     yield from _cached(engine, peak.cached)
     for name, share, moment, note in (
@@ -83,15 +92,34 @@ def _sequences(engine: Engine, moments: tuple[Instant, ...]) -> Iterator[MemoryC
         ("outputs", Share.OUTPUT, peak, "the last token's logits and their 32-bit copy"),
         ("buffers", Share.ALL, shared, "position ids, rotary tables, shared masks"),
     ):
-        terms = tuple(_terms(moment, share))
+        terms = tuple(_terms(moment.held, share))
         size_bytes = sum(term.size_bytes for term in terms)
-        yield exact(name, size_bytes, Basis.DERIVED, note, terms=terms, source=engine.source)
+        source = packed_source if share is Share.SEQUENCE else engine.source
+        yield exact(name, size_bytes, Basis.DERIVED, note, terms=terms, source=source)
+    yield from _unpacked(peak, max(moments, key=lambda moment: moment.total_bytes + moment.unpacked_bytes), linears)
 
 
-def _terms(moment: Instant, share: Share) -> Iterator[Term]:
+def _unpacked(peak: Instant, unpacking: Instant, source: str) -> Iterator[MemoryComponent]:
+    """By how much sequences and unpacked matrices together exceed what sequences hold at their own peak.
+
+    So the total is exact, and what is linear in the batch stays so: a matrix is unpacked once for all, and the longer
+    or the more the sequences are, the less it is unpacked at their peak.
+    """
+    more_bytes = unpacking.total_bytes + unpacking.unpacked_bytes - peak.total_bytes
+    if more_bytes <= 0:
+        return
+    terms = list(_terms(unpacking.unpacking, Share.UNPACKED))
+    less_bytes = more_bytes - sum(term.size_bytes for term in terms)
+    if less_bytes:
+        terms.append(Term("less of what sequences hold then", "below their own peak", less_bytes))
+    note = "a packed matrix in the type that is computed in, beyond the peak of what sequences hold"
+    yield exact("unpacked", more_bytes, Basis.DERIVED, note, terms=terms, source=source)
+
+
+def _terms(alive: tuple[Held, ...], share: Share) -> Iterator[Term]:
     """What is alive, each once."""
     counts: dict[Held, int] = {}
-    for held in moment.held:
+    for held in alive:
         if held.share is share:
             counts[held] = counts.get(held, 0) + 1
     for held, count in counts.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
+from typing import Final
 
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.reconcile import Reconciliation, Status
@@ -13,6 +14,7 @@ from hubvram.checkpoint.tensors import Checkpoint, Kind
 from hubvram.checkpoint.totals import Totals
 from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, SAFETENSORS_BITS, nominal_weight_bytes
 from hubvram.memory.estimate import Basis, MemoryComponent, exact
+from hubvram.memory.packing import PLAIN, Packing
 from hubvram.memory.terms import Term, product
 from hubvram.quantization.scheme import Packed, QuantizationScheme, Weighed, has_fused_experts
 from hubvram.quantization.schemes import ON_LOAD, SCHEMES
@@ -31,15 +33,20 @@ class Weights:
     compute_dtype: str | None
     nominal_bytes: int | None
     component: MemoryComponent
+    packing: Packing = PLAIN
 
 
 def stored_weights(
-    checkpoint: Checkpoint | Totals, reconciliation: Reconciliation, config_dtype: str | None
+    checkpoint: Checkpoint | Totals,
+    reconciliation: Reconciliation,
+    config_dtype: str | None,
+    method: str | None = None,
 ) -> Weights:
     """The files' tensors, minus what transformers does not keep: buffers that it rebuilds, a head that repeats its
     embedding, blocks for multi-token prediction.
 
-    Where nothing is stored in a type that can be computed in, the model computes in what its config says.
+    Where nothing is stored in a type that can be computed in, the model computes in what its config says. `method` is
+    the tool that packed them, as declared.
     """
     dtypes = list(checkpoint.by_dtype())
     description, note = "by the totals that the Hub publishes", "the Hub's totals for its main branch"
@@ -68,6 +75,27 @@ def stored_weights(
             terms=_stored_terms(checkpoint, reconciliation),
             source="the headers of the files" if isinstance(checkpoint, Checkpoint) else note,
         ),
+        packing=_stored_packing(reconciliation, method),
+    )
+
+
+_NO_LINEARS: Final = frozenset({Component.EMBEDDING, Component.HEAD})
+
+
+def _stored_packing(reconciliation: Reconciliation, method: str | None) -> Packing:
+    unpacked = reconciliation.unpacked
+    if unpacked is None or not unpacked.packed:
+        return PLAIN
+    names: dict[bool, dict[str, None]] = {True: {}, False: {}}
+    for it in unpacked.packed:
+        if it.weights.component not in _NO_LINEARS:
+            names[it.weights.component is Component.EXPERTS][it.layout.name] = None
+    parameters = sum(it.weights.parameters for it in unpacked.packed)
+    return Packing(
+        linears=tuple(names[False]),
+        experts=tuple(names[True]),
+        method=method,
+        unpacking_bytes=max(0, 2 * parameters - unpacked.packed_bytes),
     )
 
 
@@ -166,6 +194,19 @@ def deployed_weights(
             terms=_scheme_terms(weighed),
             source=f"{scheme.description}; dimensions from {'config.json' if architecture else 'the headers'}",
         ),
+        packing=_packing(scheme, weighed, architecture),
+    )
+
+
+def _packing(scheme: QuantizationScheme, weighed: Weighed, architecture: Architecture | None) -> Packing:
+    if not weighed.matrices:
+        return PLAIN
+    packs_experts = architecture is not None and scheme.packs_experts and has_fused_experts(architecture)
+    return Packing(
+        linears=(scheme.name,),
+        experts=(scheme.name,) if packs_experts else (),
+        method=scheme.method,
+        unpacking_bytes=max(0, sum(2 * each.parameters - each.size_bytes for each in weighed.matrices)),
     )
 
 

@@ -63,8 +63,12 @@ def w4a16(m: int, n: int) -> int | None:
 def nf4(m: int, n: int) -> int:
     """bitsandbytes 0.50 in transformers: a 32-bit scale for each 64 weights, the table of 16 values, and the state as
     JSON, whose length depends on the shape's digits."""
-    state_bytes = 74 + len(str(m)) + len(str(n))
-    return up(m * n, 2) + 4 * up(m * n, _BNB_BLOCK) + _BNB_TABLE_BYTES + state_bytes
+    return nf4_loaded(m, n) + 74 + len(str(m)) + len(str(n))
+
+
+def nf4_loaded(m: int, n: int) -> int:
+    """The same in memory, where the state is no tensor."""
+    return up(m * n, 2) + 4 * up(m * n, _BNB_BLOCK) + _BNB_TABLE_BYTES
 
 
 def nf4_nested(m: int, n: int) -> int:
@@ -73,15 +77,28 @@ def nf4_nested(m: int, n: int) -> int:
     The state's JSON also holds a float of 16 to 21 digits; 19 is the most frequent length, so that a matrix is exact
     to 3 bytes.
     """
+    return _nested(m, n) + 145 + len(str(m)) + len(str(n)) + 19
+
+
+def nf4_nested_loaded(m: int, n: int) -> int:
+    """The same in memory, where the float of the state is a tensor of 32 bit, and the rest of it is none."""
+    return _nested(m, n) + 4
+
+
+def _nested(m: int, n: int) -> int:
     scales = up(m * n, _BNB_BLOCK)
-    state_bytes = 145 + len(str(m)) + len(str(n)) + 19
     nested = scales + 4 * up(scales, _BNB_NESTED_BLOCK) + _BNB_NESTED_TABLE_BYTES
-    return up(m * n, 2) + nested + _BNB_TABLE_BYTES + state_bytes
+    return up(m * n, 2) + nested + _BNB_TABLE_BYTES
 
 
 def int8_bnb(m: int, n: int) -> int:
     """bitsandbytes 0.50, LLM.int8: SCB F32 for each output, and a byte that names the format."""
-    return m * n + 4 * m + 1
+    return int8_bnb_loaded(m, n) + 1
+
+
+def int8_bnb_loaded(m: int, n: int) -> int:
+    """The same in memory, where no byte names the format."""
+    return m * n + 4 * m
 
 
 def fp8_block(m: int, n: int) -> int:

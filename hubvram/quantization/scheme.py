@@ -28,6 +28,9 @@ class QuantizationScheme:
     packs_experts: bool = True
     """Whether it packs what is one tensor for all experts."""
     packs_routers: bool = False
+    method: str | None = None
+    """The tool that loads what it packs, as configurations name it (`quant_method`), where that decides how it is
+    computed with."""
 
     def weigh(self, architecture: Architecture, parameters: int) -> Weighed:
         """A whole model of `parameters`: its layers' matrices packed, the rest at 16 bit."""

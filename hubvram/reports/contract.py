@@ -255,6 +255,7 @@ def _estimate(estimate: MemoryEstimate, fits: tuple[Fit, ...], *, explain: bool)
                 "activations_bytes": instant.activations_bytes,
                 "outputs_bytes": instant.outputs_bytes,
                 "buffers_bytes": instant.buffers_bytes,
+                "unpacked_bytes": instant.unpacked_bytes,
             }
             for instant in estimate.instants
         ],

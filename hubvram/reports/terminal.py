@@ -144,7 +144,7 @@ def _label(found: Inspection, estimate: MemoryEstimate) -> str:
 
 
 def _cells(estimate: MemoryEstimate, decimals: int) -> tuple[str, ...]:
-    rest = estimate.size_of("buffers") + estimate.size_of("outputs")
+    rest = sum(estimate.size_of(name) for name in ("buffers", "outputs", "unpacked"))
     known_cache = estimate.kv_cache_dtype is not None
     known = estimate.is_complete
     rule = estimate.rule_of_thumb_bytes

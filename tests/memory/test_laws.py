@@ -15,7 +15,7 @@ from hubvram.memory.engines import ENGINES
 from hubvram.memory.estimate import Basis, MemoryEstimate, exact
 from hubvram.memory.estimator import estimate_memory
 from hubvram.memory.weights import Weights
-from hubvram.memory.workload import Workload
+from hubvram.memory.workload import Attention, Workload
 from hubvram.quantization.schemes import SCHEMES
 from tests.samples import architecture_of
 
@@ -101,7 +101,12 @@ def test_a_wider_type_never_takes_less(model_type: str, tokens: int, batch: int)
         estimate_of(model_type, context=tokens, input_tokens=tokens, batch=batch, dtype=dtype)
         for dtype in ("bf16", "fp32")
     )
-    assert_not_less(thirty_two, sixteen)
+    # In eager attention 16-bit scores have a 32-bit copy, which 32-bit ones need not: 10 bytes to 8.
+    engine = ENGINES["transformers"]
+    if engine.resolve_attention(ARCHITECTURES[model_type], Attention.AUTO) is Attention.EAGER:
+        assert thirty_two.size_of("kv_cache") >= sixteen.size_of("kv_cache")
+    else:
+        assert_not_less(thirty_two, sixteen)
 
 
 @given(model_type=each_type, tokens=tokens_, batch=batch_)

@@ -7,6 +7,8 @@ from typing import Protocol
 from hubvram.architecture.layers import Architecture
 from hubvram.memory.cached import Cached
 from hubvram.memory.estimate import Instant, MemoryComponent
+from hubvram.memory.forward.linears import LinearCode
+from hubvram.memory.packing import Packing
 from hubvram.memory.workload import Attention, Workload
 
 
@@ -47,6 +49,12 @@ class Engine(Protocol):
         `element_bytes` are those that the model computes in, `cache_element_bytes` those of the cache of tokens.
         """
 
+    def linears(self, packing: Packing, dtype: str) -> LinearCode | None:
+        """How packed linears are computed in `dtype`, where anything is packed and that is known."""
+
+    def packing_notes(self, architecture: Architecture, packing: Packing, dtype: str) -> tuple[str, ...]:
+        """What there is to say of computing with packed weights that is not in the figures."""
+
     def instants(
         self,
         architecture: Architecture,
@@ -55,6 +63,7 @@ class Engine(Protocol):
         element_bytes: int,
         cache_element_bytes: int,
         in_fp16: bool = False,
+        linears: LinearCode | None = None,
     ) -> tuple[Instant, ...]:
         """The moments of a generation that can be its peak, where `knows_activations`."""
 

@@ -7,15 +7,17 @@ from dataclasses import replace
 from typing import Final
 
 from hubvram.architecture.layers import Architecture
-from hubvram.architecture.mlp import MoEMLP
 from hubvram.errors import UnsupportedOptionError
 from hubvram.memory.cached import Cached
-from hubvram.memory.engines import transformers_code
+from hubvram.memory.engines import transformers_code, transformers_linears
 from hubvram.memory.engines.transformers_caches import Kept, check_cache
 from hubvram.memory.estimate import Instant, MemoryComponent
+from hubvram.memory.forward.linears import LinearCode
+from hubvram.memory.forward.mlp import COPIED_EXPERTS
 from hubvram.memory.forward.run import Sizes
 from hubvram.memory.forward.tape import Held, Peak, Share
 from hubvram.memory.kv_cache import knows_cache
+from hubvram.memory.packing import Packing
 from hubvram.memory.runtime import runtime_component
 from hubvram.memory.workload import Attention, Workload
 
@@ -81,6 +83,18 @@ class Transformers:
         kept = _kept(architecture, workload, element_bytes, cache_element_bytes)
         return max(kept.while_decoding(), key=lambda cached: cached.kv_cache_bytes)
 
+    def linears(self, packing: Packing, dtype: str) -> LinearCode | None:
+        return transformers_linears.code_of(packing, dtype)
+
+    def packing_notes(self, architecture: Architecture, packing: Packing, dtype: str) -> tuple[str, ...]:
+        if transformers_linears.unpacks(packing):
+            return (transformers_linears.unpacking_note(packing),)
+        if not self.knows_activations(architecture):
+            return ()
+        if packing.names and not transformers_code.plays_linears(architecture):
+            return ("what transformers makes beside while it computes with packed weights is not counted",)
+        return tuple(transformers_linears.notes_of(packing, dtype))
+
     def instants(
         self,
         architecture: Architecture,
@@ -89,6 +103,7 @@ class Transformers:
         element_bytes: int,
         cache_element_bytes: int,
         in_fp16: bool = False,
+        linears: LinearCode | None = None,
     ) -> tuple[Instant, ...]:
         """Prefill, its logits, the decode step that needs most, its logits."""
         attention = self.resolve_attention(architecture, workload.attention)
@@ -98,6 +113,7 @@ class Transformers:
             element_bytes=element_bytes,
             attention=attention,
             in_fp16=in_fp16,
+            linears=linears,
         )
         step = replace(prompt, tokens=1, past_tokens=workload.context_tokens - 1, decodes=True)
         kept = _kept(architecture, workload, element_bytes, cache_element_bytes)
@@ -136,7 +152,7 @@ def _prefill(architecture: Architecture, prompt: Sizes, cached: Cached) -> tuple
 def _decode(architecture: Architecture, step: Sizes, cached: Cached) -> tuple[Instant, Instant]:
     peak, head = transformers_code.play(architecture, _with(step, cached))
     there = f"with {_tokens(step.past_tokens + 1)} in the cache"
-    phase = f"while decoding, in the {peak.phase} of a layer{_gathered(architecture, peak)}, {there}"
+    phase = f"while decoding, in the {peak.phase} of a layer{_gathered(peak)}, {there}"
     return (
         _instant("decode", cached, peak, phase),
         _instant("decode-logits", cached, head, f"at the logits of a decoded token, {there}"),
@@ -152,6 +168,7 @@ def _instant(name: str, cached: Cached, peak: Peak, explanation: str, more: tupl
         name=name,
         cached=cached,
         held=(*peak.held, *more),
+        unpacking=(*peak.unpacking, *more) if peak.unpacking else (),
         explanation=explanation,
     )
 
@@ -160,6 +177,6 @@ def _tokens(number: int) -> str:
     return f"{number:,} token{'s' * (number != 1)}"
 
 
-def _gathered(architecture: Architecture, peak: Peak) -> str:
-    has_experts = any(isinstance(layer.mlp, MoEMLP) for layer in architecture.layers)
-    return ", which copies the chosen experts' weights for each token" if peak.phase == "mlp" and has_experts else ""
+def _gathered(peak: Peak) -> str:
+    copies = any(held.what == COPIED_EXPERTS for held in peak.held)
+    return ", which copies the chosen experts' weights for each token" if copies else ""

@@ -195,9 +195,11 @@ class Program:
     """(run, architecture, whether logits are copied to fp32) -> the peak before the head, and that at it."""
     is_playable: Callable[[Architecture], bool]
     """Whether all parts of an architecture are of kinds that it plays."""
+    plays_linears: bool = False
+    """Whether it says when each linear runs, for those whose weights are packed."""
 
 
-_DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
+_DECODER: Final = Program(play=play_decoder, is_playable=is_playable, plays_linears=True)
 _PROGRAMS: Final[Mapping[str, Program]] = {
     "falcon": Program(play=play_falcon, is_playable=is_playable),
     "gemma3n_text": Program(play=play_gemma3n, is_playable=is_gemma4_playable),
@@ -215,6 +217,13 @@ def knows(architecture: Architecture) -> bool:
     """Whether a program was found to meet the peaks of this model type."""
     is_part = architecture.whole_type is not None and architecture.whole_type not in WHOLES
     return architecture.model_type in CODE and not is_part and _program(architecture).is_playable(architecture)
+
+
+def plays_linears(architecture: Architecture) -> bool:
+    """Whether it is known when each linear runs: where attention and experts are not of a class's own making."""
+    code = CODE.get(architecture.model_type, LLAMA)
+    has_own = code.attention or code.latent_attention or code.experts
+    return _program(architecture).plays_linears and not has_own
 
 
 def play(architecture: Architecture, sizes: Sizes, *, copies_logits: bool = True) -> tuple[Peak, Peak]:

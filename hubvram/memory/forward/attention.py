@@ -12,12 +12,16 @@ from hubvram.memory.workload import Attention
 
 def play_attention(run: Run, mixer: FullAttention) -> Tensor | None:
     """Q, K and V; norms and rotation; caching; softmax. Returns the probabilities, where attention is eager."""
+    _query_linear(run, mixer)
     query = run.features("Q", mixer.q_size)
     gate = None if run.code.gates_behind or not mixer.gate_size else run.features("gates", mixer.gate_size)
     cached = run.sizes.cached
     early = None
     if cached:
         early = run.packing("K and V as made, less those packed", cached.unpacked_bytes - cached.packed_bytes)
+    if not mixer.fused_qkv:
+        for width in (mixer.k_size, mixer.v_size):
+            run.linear(mixer.kv_in_features, width, is_cached=True)
     _norm(run, mixer)
     if run.rotary_dim:
         run.code.rotation(run, _widths(run, mixer))
@@ -28,6 +32,7 @@ def play_attention(run: Run, mixer: FullAttention) -> Tensor | None:
     probabilities = attend(run, mixer, keys_of(run, mixer))
     if mixer.gate_size:
         _gate(run, mixer, mixer.gate_size)
+    run.linear(mixer.o_in_features, mixer.o_size, beside=mixer.o_in_features)
     del query, gate, unpacked
     return probabilities
 
@@ -48,6 +53,12 @@ def attend(run: Run, mixer: FullAttention, keys: int) -> Tensor | None:
         return eager(run, mixer, keys)
     _fused(run, mixer)
     return None
+
+
+def _query_linear(run: Run, mixer: FullAttention) -> None:
+    """Q's, or that of all three."""
+    behind = mixer.k_size + mixer.v_size if mixer.fused_qkv else 0
+    run.linear(mixer.hidden_size, mixer.q_size + behind)
 
 
 def keys_of(run: Run, mixer: FullAttention) -> int:

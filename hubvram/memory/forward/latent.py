@@ -21,21 +21,37 @@ def play_latent_attention(run: Run, mixer: LatentAttention) -> Tensor | None:
     """
     heads = mixer.num_attention_heads
     keys = held_tokens(mixer, run.keys) if run.decodes else run.tokens
+    _query_linears(run, mixer)
     query = run.features("Q as made and rotated", 2 * mixer.q_size + heads * mixer.qk_rope_head_dim)
+    run.linear(mixer.hidden_size, mixer.kv_lora_rank + mixer.qk_rope_head_dim)
     latent = run.features("the latent as made", mixer.kv_lora_rank + mixer.qk_rope_head_dim)
     cached = run.sizes.cached
     update = run.packing("what the cache packs and unpacks", cached.update_bytes) if cached else None
     del update
     unpacked = run.packing("latents unpacked", cached.unpacked_bytes) if cached else None
+    run.linear(mixer.kv_lora_rank, heads * (mixer.qk_nope_head_dim + mixer.v_head_dim), tokens=keys)
     made = run.tensor("K without rotation, and V", keys, heads * (mixer.qk_nope_head_dim + mixer.v_head_dim))
     joined = run.tensor("K", keys, mixer.k_size)
     if not run.is_eager:
         said = run.features("what heads say, and O", mixer.v_size + mixer.hidden_size)
-        del said, query, latent, unpacked, made, joined
+        del said
+        run.linear(mixer.v_size, mixer.o_size, beside=mixer.v_size)
+        del query, latent, unpacked, made, joined
         return None
     play_scores(run, heads, keys)
     probabilities = run.tensor("probabilities", heads, run.tokens, keys)
     copied = run.tensor("V in the order of heads", keys, mixer.v_size)
     said = run.features("what heads say", mixer.v_size)
+    run.linear(mixer.v_size, mixer.o_size, beside=mixer.v_size)
     del query, latent, unpacked, made, joined, copied, said
     return probabilities
+
+
+def _query_linears(run: Run, mixer: LatentAttention) -> None:
+    """One matrix, or two with what is between them."""
+    rank = mixer.q_lora_rank
+    if rank is None:
+        run.linear(mixer.hidden_size, mixer.q_size)
+        return
+    run.linear(mixer.hidden_size, rank)
+    run.linear(rank, mixer.q_size, beside=rank)

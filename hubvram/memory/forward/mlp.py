@@ -8,6 +8,8 @@ from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Part
 from hubvram.memory.forward.run import FP32, Run
 
+COPIED_EXPERTS: Final = "weights of the chosen experts, copied"
+
 _PYTHON_ACTIVATIONS: Final = frozenset({"gelu_new", "gelu_python", "quick_gelu"})
 """Activations written out in Python: their intermediates are tensors too (activations.py)."""
 
@@ -26,19 +28,26 @@ def play_mlp(run: Run, mlp: Part | None) -> None:
 
 def _dense(run: Run, mlp: DenseMLP) -> None:
     """Gated: act(gate), up, product; all of gate and up where they are one matrix. Plain: before and after the act."""
-    inner, signs = mlp.intermediate_size, None
+    hidden, inner, signs = mlp.hidden_size, mlp.intermediate_size, None
+    kept = inner  # of what is read by down
     if mlp.gated and mlp.fused:
+        run.linear(hidden, 2 * inner)
+        kept = 3 * inner
         both = run.features("gate and up of the MLP", 2 * inner)
         products = run.features("act(gate), and its product with up", 2 * inner)
     elif mlp.gated:
+        run.linear(hidden, inner)
+        run.linear(hidden, inner, beside=inner)
         both = run.features("act(gate) and up of the MLP", 2 * inner)
         products = run.features("their product", inner)
     else:
+        run.linear(hidden, inner)
         both = run.features("up of the MLP", inner)
         if mlp.hidden_act == "xielu":  # which of its two branches each feature takes
             signs = run.features("signs", inner, element_bytes=1)
         products = run.features("act(up)", inner * (run.code.activated_copies or _ACTIVATED.get(mlp.hidden_act, 1)))
     del both, products, signs
+    run.linear(inner, hidden, beside=kept)
 
 
 _ACTIVATED: Final = {**dict.fromkeys(_PYTHON_ACTIVATIONS, 3), "relu2": 2, "xielu": 4}
@@ -67,8 +76,13 @@ def _grouped(run: Run, mlp: MoEMLP) -> None:
 
 def play_shared_expert(run: Run, mlp: MoEMLP) -> None:
     """The inner widths of the one that every token takes."""
-    inner = run.features("inner of the shared expert", (3 if mlp.gated else 2) * mlp.shared_expert_intermediate_size)
+    hidden, width = mlp.hidden_size, mlp.shared_expert_intermediate_size
+    run.linear(hidden, width)
+    if mlp.gated:
+        run.linear(hidden, width, beside=width)
+    inner = run.features("inner of the shared expert", (3 if mlp.gated else 2) * width)
     del inner
+    run.linear(width, hidden, beside=width)
 
 
 def _routed(run: Run, mlp: MoEMLP) -> None:
@@ -103,7 +117,11 @@ def _gathered(run: Run, mlp: MoEMLP) -> None:
     matrices = 3 if mlp.gated else 2
     first = run.code.shared_expert_first and mlp.shared_expert_intermediate_size
     waits = run.features("what the shared expert says", hidden) if first else None
-    weights = run.tensor("weights of the chosen experts, copied", run.tokens, chosen, matrices, inner, hidden)
-    biases = ((matrices - 1) * inner + hidden) if mlp.expert_bias else 0
+    weights = None
+    if run.linears is None or run.linears.copies_experts:
+        weights = run.tensor(COPIED_EXPERTS, run.tokens, chosen, matrices, inner, hidden)
+    else:  # Gate and up, and what the gate makes of them, are alive beside the token.
+        inner *= matrices - 1 + (run.code.gate_copies if mlp.gated else 1)
+    biases = ((matrices - 1) * mlp.moe_intermediate_size + hidden) if mlp.expert_bias else 0
     taken = run.tensor("tokens, and inner, for each choice", run.tokens, chosen, biases + hidden + inner)
     del waits, weights, taken

@@ -8,6 +8,7 @@ from typing import Final
 
 from hubvram.architecture.parts import Part
 from hubvram.memory.cached import Cached
+from hubvram.memory.forward.linears import LinearCode, play_linear
 from hubvram.memory.forward.modeling_code import LLAMA, ModelingCode
 from hubvram.memory.forward.tape import Share, Tape, Tensor
 from hubvram.memory.kv_cache import added_bytes
@@ -39,6 +40,8 @@ class Sizes:
     """What a packed cache adds; None where K and V are cached as they are."""
     in_fp16: bool = False
     """Whether it computes in fp16, for which some classes keep some of their weights in fp32."""
+    linears: LinearCode | None = None
+    """How linears are computed whose weights are packed; None where none are."""
 
 
 class Run:
@@ -57,6 +60,7 @@ class Run:
         self.batch_size, self.tokens, self.past_tokens = sizes.batch_size, sizes.tokens, sizes.past_tokens
         self.element_bytes, self.attention = sizes.element_bytes, sizes.attention
         self.decodes = sizes.decodes
+        self.linears = sizes.linears
 
     @property
     def keys(self) -> int:
@@ -85,6 +89,24 @@ class Run:
     def shared(self, what: str, *sizes: int, element_bytes: int | None = None) -> Tensor:
         """One for all sequences, of these sizes."""
         return self.tape.new(what, Share.ALL, *sizes, element_bytes or self.element_bytes)
+
+    def unpacked(self, what: str, *sizes: int) -> Tensor:
+        """Of a packed matrix, for as long as a linear runs; the last size is that of an element in bytes."""
+        return self.tape.new(what, Share.UNPACKED, *sizes)
+
+    def linear(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        tokens: int | None = None,
+        beside: int = 0,
+        is_cached: bool = False,
+    ) -> None:
+        """What a linear makes within itself, if its weights are packed, while `beside` features of each token wait
+        that nothing else names; what comes out of it is the caller's to make, afterwards."""
+        tokens = self.tokens if tokens is None else tokens
+        play_linear(self, in_features, out_features, tokens=tokens, beside=beside, is_cached=is_cached)
 
     def output(self, what: str, *sizes: int, element_bytes: int | None = None) -> Tensor:
         """(B, *sizes), for the caller of the forward."""

@@ -22,6 +22,11 @@ class Share(StrEnum):
     """One for all sequences."""
     OUTPUT = "outputs"
     """What a forward returns."""
+    UNPACKED = "unpacked"
+    """A packed matrix in the type that the model computes in, for as long as its linear runs."""
+
+
+_PER_SEQUENCE = (Share.SEQUENCE, Share.OUTPUT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +54,9 @@ class Peak:
 
     phase: str
     held: tuple[Held, ...]
+    unpacking: tuple[Held, ...] = ()
+    """All that is alive at the moment when what sequences hold and unpacked matrices are the most together; empty
+    where nothing is unpacked."""
 
     def size_bytes(self, share: Share) -> int:
         return sum(held.size_bytes for held in self.held if held.share is share)
@@ -59,28 +67,43 @@ class Peak:
 
 
 class Tape:
-    """Remembers the moment when what sequences hold was the most; all of it is linear in the batch."""
+    """Remembers the moment when what sequences hold was the most; all of it is linear in the batch.
+
+    And the one when that and unpacked matrices, which are not, were the most together.
+    """
 
     def __init__(self) -> None:
         self.phase = ""
         self._alive: list[tuple[ReferenceType[Tensor], Held, int]] = []
         self._most = 0
         self._at: tuple[str, tuple[Held, ...]] = ("", ())
+        self._most_unpacking = 0
+        self._unpacking: tuple[Held, ...] = ()
 
     def new(self, what: str, share: Share, *factors: int) -> Tensor:
         tensor = Tensor()
         held = Held(what=what, share=share, factors=factors)
         # Who died meanwhile is found now, when it matters, and not by a `__del__`, in which a Ctrl-C would be lost.
         alive = [one for one in self._alive if one[0]() is not None]
-        alive.append((ref(tensor), held, 0 if share is Share.ALL else held.size_bytes))
+        alive.append((ref(tensor), held, held.size_bytes if share in _PER_SEQUENCE else 0))
         size_bytes = sum([one[2] for one in alive])
         if size_bytes >= self._most:
             self._most, self._at = size_bytes, (self.phase, tuple([one[1] for one in alive]))
         self._alive = alive
+        if share is Share.UNPACKED:
+            self._see_unpacked(size_bytes)
         return tensor
+
+    def _see_unpacked(self, sequences_bytes: int) -> None:
+        """A matrix is unpacked last of all that is alive with it."""
+        unpacked_bytes = sum(held.size_bytes for _, held, _ in self._alive if held.share is Share.UNPACKED)
+        if sequences_bytes + unpacked_bytes >= self._most_unpacking:
+            self._most_unpacking = sequences_bytes + unpacked_bytes
+            self._unpacking = tuple(held for _, held, _ in self._alive)
 
     def take(self) -> Peak:
         """The peak since the last one was taken."""
-        phase, held = self._at
+        (phase, held), unpacking = self._at, self._unpacking
         self._most, self._at = 0, ("", ())
-        return Peak(phase=phase, held=held)
+        self._most_unpacking, self._unpacking = 0, ()
+        return Peak(phase=phase, held=held, unpacking=unpacking)

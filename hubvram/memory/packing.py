@@ -1,0 +1,27 @@
+"""Which of a model's matrices are packed, and by whom: what an engine needs to say how it computes with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packing:
+    """Of one set of weights. Names are those of schemes (`--dtype`), or of the layouts that the files show."""
+
+    linears: tuple[str, ...] = ()
+    """How matrices are packed that every token takes; empty where they are as they compute."""
+    experts: tuple[str, ...] = ()
+    """How those are that only some tokens take."""
+    method: str | None = None
+    """The tool that loads them, as configurations name it (`quant_method`)."""
+    unpacking_bytes: int = 0
+    """What all of them would take more in 16 bit."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.linears, *self.experts)))
+
+
+PLAIN = Packing()
+"""Nothing is packed."""
