@@ -79,6 +79,8 @@ class Mamba2(Part):
     state_size: int
     n_groups: int
     conv_kernel: int
+    chunk_size: int
+    """How many tokens are scanned at once."""
     use_bias: bool = False
     out_bias: bool | None = None
     """Where what comes out differs from what goes in (falcon_h1)."""
@@ -209,3 +211,40 @@ class ShortConv(Part):
     @property
     def states(self) -> tuple[State, ...]:
         return (conv_state(self.hidden_size, self.conv_L_cache),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LightningAttention(Part):
+    """Linear attention in blocks, with a decay for each head (MiniMax-01, 2501.08313)."""
+
+    kind: ClassVar[str] = "lightning_attention"
+    component: ClassVar[Component] = Component.ATTENTION
+    """As its tensors are named."""
+
+    hidden_size: int
+    num_attention_heads: int
+    head_dim: int
+    block_size: int
+    """How many tokens are looked at as attention does."""
+
+    @property
+    def size(self) -> int:
+        return self.num_attention_heads * self.head_dim
+
+    @property
+    def linears(self) -> tuple[Linear, ...]:
+        hidden = self.hidden_size
+        return (
+            Linear(name="qkv", out_features=3 * self.size, in_features=hidden),
+            Linear(name="gate", out_features=self.size, in_features=hidden),
+            Linear(name="o", out_features=hidden, in_features=self.size),
+        )
+
+    @property
+    def tensors(self) -> tuple[Weight, ...]:
+        return (vector("norm", self.size),)
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """MiniMaxCache keeps it as it was computed."""
+        return (State(name="recurrent", shape=(self.num_attention_heads, self.head_dim, self.head_dim)),)

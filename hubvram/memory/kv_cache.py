@@ -22,10 +22,10 @@ from hubvram.architecture.attention import (
     SharedKVAttention,
     SlidingAttention,
 )
-from hubvram.architecture.layers import Architecture, Stack
+from hubvram.architecture.layers import Architecture, Layer, Stack
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Block, Part, Pool, State
-from hubvram.architecture.recurrent import GatedDeltaNet, Mamba, Mamba2, ShortConv
+from hubvram.architecture.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, ShortConv
 from hubvram.dtypes import COMPUTE_BYTES
 
 # ------------------------------------------------------------------------------------- of one token
@@ -57,6 +57,7 @@ _FEATURES: Final[Mapping[type, Callable[..., tuple[int, int]]]] = {
     Mamba: _nothing,
     Mamba2: _nothing,
     GatedDeltaNet: _nothing,
+    LightningAttention: _nothing,
     ShortConv: _nothing,
 }
 """Kind of part -> features of the two tensors that its cache holds of a token. Parts that are not here have a cache
@@ -220,6 +221,17 @@ def prefill_excess_bytes(architecture: Architecture, *, tokens: int, batch_size:
     return batch_size * (of_tokens + waiting * element_bytes)
 
 
+def part_state_bytes(part: Part, element_bytes: int) -> int:
+    """Bytes of one part's states of one sequence."""
+    return sum(state.elements * state_element_bytes(state, element_bytes) for state in part.states)
+
+
+def prompt_bytes(layer: Layer, *, tokens: int, element_bytes: int, computed_bytes: int) -> int:
+    """What a decoder's layer keeps of one sequence's prompt while prefill runs, be it more than its window."""
+    of_tokens = sum(tokens * token_bytes(inner, element_bytes) for part in layer.parts for inner in _keeping(part))
+    return of_tokens + sum(part_state_bytes(part, computed_bytes) for part in layer.parts)
+
+
 def encoder_of(architecture: Architecture) -> Stack | None:
     return next((stack for stack in architecture.stacks if stack.name == "encoder"), None)
 
@@ -239,8 +251,13 @@ def kept_parts(architecture: Architecture) -> Iterator[tuple[int, Part]]:
     """(layers, what keeps K and V in each of them)"""
     for group in architecture.groups():
         for part in group.layer.parts:
-            for inner in part.keeps if isinstance(part, Block) else (part,):
+            for inner in _keeping(part):
                 yield group.count, inner
+
+
+def _keeping(part: Part) -> tuple[Part, ...]:
+    """What keeps K and V in it."""
+    return part.keeps if isinstance(part, Block) else (part,)
 
 
 def pools_of(architecture: Architecture) -> Iterator[tuple[int, Pool]]:

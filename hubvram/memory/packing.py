@@ -16,7 +16,7 @@ class Packing:
     method: str | None = None
     """The tool that loads them, as configurations name it (`quant_method`)."""
     unpacking_bytes: int = 0
-    """What all of them would take more in 16 bit."""
+    """What all of them would take more in 16 bit, beside their scales."""
 
     @property
     def names(self) -> tuple[str, ...]:

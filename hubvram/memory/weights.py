@@ -16,7 +16,7 @@ from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, SAFETENSORS_BITS, nomi
 from hubvram.memory.estimate import Basis, MemoryComponent, exact
 from hubvram.memory.packing import PLAIN, Packing
 from hubvram.memory.terms import Term, product
-from hubvram.quantization.scheme import Packed, QuantizationScheme, Weighed, has_fused_experts
+from hubvram.quantization.scheme import KEPT_BITS, Packed, QuantizationScheme, Weighed, has_fused_experts
 from hubvram.quantization.schemes import ON_LOAD, SCHEMES
 from hubvram.units import size
 
@@ -90,12 +90,11 @@ def _stored_packing(reconciliation: Reconciliation, method: str | None) -> Packi
     for it in unpacked.packed:
         if it.weights.component not in _NO_LINEARS:
             names[it.weights.component is Component.EXPERTS][it.layout.name] = None
-    parameters = sum(it.weights.parameters for it in unpacked.packed)
     return Packing(
         linears=tuple(names[False]),
         experts=tuple(names[True]),
         method=method,
-        unpacking_bytes=max(0, 2 * parameters - unpacked.packed_bytes),
+        unpacking_bytes=sum(2 * it.weights.parameters - it.weights.stored_bytes for it in unpacked.packed),
     )
 
 
@@ -206,7 +205,7 @@ def _packing(scheme: QuantizationScheme, weighed: Weighed, architecture: Archite
         linears=(scheme.name,),
         experts=(scheme.name,) if packs_experts else (),
         method=scheme.method,
-        unpacking_bytes=max(0, sum(2 * each.parameters - each.size_bytes for each in weighed.matrices)),
+        unpacking_bytes=sum(each.parameters * (KEPT_BITS - scheme.bits) // 8 for each in weighed.matrices),
     )
 
 

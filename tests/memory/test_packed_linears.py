@@ -9,7 +9,9 @@ import pytest
 
 from hubvram.architecture.attention import FullAttention, LatentAttention
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
+from hubvram.architecture.reconcile import Status
 from hubvram.inspection import weights_of
+from hubvram.inspection.config_only import derived
 from hubvram.inspection.inspector import inspect_model
 from hubvram.memory.engines import transformers_code
 from hubvram.memory.engines.transformers_linears import code_of
@@ -21,10 +23,10 @@ from hubvram.memory.forward.mlp import play_mlp
 from hubvram.memory.forward.run import Run, Sizes
 from hubvram.memory.forward.tape import Share
 from hubvram.memory.packing import Packing
-from hubvram.memory.weights import STORED, Weights
+from hubvram.memory.weights import STORED, Weights, deployed_weights
 from hubvram.memory.workload import Attention
 from tests.quantized import sample_model
-from tests.samples import fixture_model, workload_of
+from tests.samples import fixture_model, small_llama, workload_of
 
 LLAMA = "meta-llama--Llama-3.1-8B"
 H, N = 4096, 14_336
@@ -129,8 +131,8 @@ def test_fp8_experts_are_not_copied_for_a_token() -> None:
     [
         ("int8", "weights packed as int8-channel is not known"),
         ("nvfp4", "weights packed as nvfp4 is not known"),
-        # 16 bit instead of 4.125, for 6.98 billion weights in the layers.
-        ("w4a16", "9.65 GiB more than here"),
+        # 12 bits more for each of 6.98 billion weights in the layers; 8 bits more.
+        ("w4a16", "9.75 GiB more than here"),
         ("fp8-channel", "6.50 GiB more than here"),
     ],
 )
@@ -173,6 +175,17 @@ def test_what_is_stored_by_compressed_tensors_is_unpacked() -> None:
     found = inspect_model(model, workload_of(16))
     (note,) = (note for note in found.notes if note.startswith(f"{STORED}: "))
     assert "unpacks what compressed-tensors packed before the first forward" in note
+
+
+def test_what_transformers_unpacks_is_what_it_then_takes() -> None:
+    """A small llama in W4A16, by llm-compressor 0.14 and compressed-tensors 0.20: its parameters and buffers were
+    713,696 bytes before transformers 5.23 ran its first forward, and 2,483,168 after it."""
+    architecture = small_llama(
+        hidden_size=256, intermediate_size=512, num_attention_heads=4, num_key_value_heads=2, vocab_size=100
+    )
+    weights = deployed_weights("w4a16", derived(Status.DERIVED, architecture), None, "bf16")
+    assert isinstance(weights, Weights)
+    assert weights.packing.unpacking_bytes == 2_483_168 - 713_696
 
 
 def test_a_program_that_does_not_play_linears_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

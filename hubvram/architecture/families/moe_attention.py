@@ -26,7 +26,8 @@ from hubvram.architecture.families.experts import (
 from hubvram.architecture.families.fields import changed, number_of_layers, section_of
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
-from hubvram.architecture.parts import Block, Linear, Part, State, vector
+from hubvram.architecture.parts import Block, Linear, Part, vector
+from hubvram.architecture.recurrent import LightningAttention
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
@@ -88,20 +89,11 @@ def _read_minimax(config: ConfigDocument, architectures: tuple[str, ...]) -> Arc
         mixer = attention(config, traits, index, window)
         if kinds[index] != _LINEAR:
             return mixer
-        hidden, size = mixer.hidden_size, mixer.q_size
-        return Block(
-            kind="lightning_attention",
-            component=Component.ATTENTION,  # as its tensors are named
-            weights=(
-                Linear(name="qkv", out_features=3 * size, in_features=hidden),
-                Linear(name="gate", out_features=size, in_features=hidden),
-                Linear(name="o", out_features=hidden, in_features=size),
-            ),
-            others=(vector("norm", size),),
-            kept_states=(
-                # MiniMaxCache keeps it as it was computed.
-                State(name="recurrent", shape=(mixer.num_attention_heads, mixer.head_dim, mixer.head_dim)),
-            ),
+        return LightningAttention(
+            hidden_size=mixer.hidden_size,
+            num_attention_heads=mixer.num_attention_heads,
+            head_dim=mixer.head_dim,
+            block_size=config.size("block_size"),
         )
 
     traits = Traits(read_mlp=dense, read_mixer=read_mixer, kinds=(_LINEAR,))

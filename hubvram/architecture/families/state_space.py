@@ -90,6 +90,7 @@ def mamba2(
         state_size=config.size("mamba_d_state"),
         n_groups=config.size("mamba_n_groups"),
         conv_kernel=config.size("mamba_d_conv"),
+        chunk_size=config.size("mamba_chunk_size"),
         use_bias=config.flag(bias),
         out_bias=config.flag(out_bias) if out_bias else None,
         use_conv_bias=config.flag("mamba_conv_bias"),
@@ -271,6 +272,7 @@ _MAMBA_NAMES: Final[Mapping[str, str]] = {
     "mamba_n_heads": "num_heads",
     "mamba_d_head": "head_dim",
     "mamba_n_groups": "n_groups",
+    "mamba_chunk_size": "chunk_size",
     "mamba_proj_bias": "use_bias",
     "mamba_conv_bias": "use_conv_bias",
 }
@@ -302,6 +304,7 @@ _NEMOTRON: Final = Hybrid(
             "mamba_d_state": "ssm_state_size",
             "mamba_n_groups": "n_groups",
             "mamba_d_conv": "conv_kernel",
+            "mamba_chunk_size": "chunk_size",
             "mamba_conv_bias": "use_conv_bias",
         },
         values=_nemotron_width,
@@ -327,7 +330,12 @@ _ZAMBA2: Final = Hybrid(
     mlps={LINEAR: no_mlp},
     traits=Traits(
         read_mlp=dense,
-        names={"mamba_n_heads": "n_mamba_heads", "mamba_d_head": "mamba_headdim", "mamba_n_groups": "mamba_ngroups"},
+        names={
+            "mamba_n_heads": "n_mamba_heads",
+            "mamba_d_head": "mamba_headdim",
+            "mamba_n_groups": "mamba_ngroups",
+            "mamba_chunk_size": "chunk_size",
+        },
         values=fixed(mamba_conv_bias=True),
         mlp_bias="add_bias_linear",
         norms_per_layer=1,

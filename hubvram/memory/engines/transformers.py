@@ -28,6 +28,8 @@ _SUPPORTED: Final[Mapping[str, tuple[Attention, ...]]] = {
     # From before sdpa.
     **dict.fromkeys(("gptj", "gpt_neo"), (Attention.EAGER, Attention.FLASH)),
     **dict.fromkeys(("bloom", "mpt", "codegen", "xglm"), (Attention.EAGER,)),
+    # Without attention there is nothing to choose.
+    **dict.fromkeys(("mamba", "mamba2", "falcon_mamba"), (Attention.EAGER,)),
 }
 """model_type -> the attention its class supports, the one it takes by itself first (modeling_*.py)."""
 
@@ -114,6 +116,7 @@ class Transformers:
             attention=attention,
             in_fp16=in_fp16,
             linears=linears,
+            cache_element_bytes=cache_element_bytes,
         )
         step = replace(prompt, tokens=1, past_tokens=workload.context_tokens - 1, decodes=True)
         kept = _kept(architecture, workload, element_bytes, cache_element_bytes)
@@ -144,7 +147,13 @@ def _prefill(architecture: Architecture, prompt: Sizes, cached: Cached) -> tuple
         factors = (prompt.batch_size, cached.excess_bytes // prompt.batch_size)
         more = (Held(what="cached beyond what decoding keeps", share=Share.SEQUENCE, factors=factors),)
     return (
-        _instant("prefill", cached, peak, f"in the {peak.phase} of the last layer, over all {given}", more),
+        _instant(
+            "prefill",
+            cached,
+            peak,
+            f"in the {peak.phase} of the last layer, over all {given}{_without_kernels(peak)}",
+            more,
+        ),
         _instant("prefill-logits", cached, head, f"at the logits after {given}", more),
     )
 
@@ -152,7 +161,7 @@ def _prefill(architecture: Architecture, prompt: Sizes, cached: Cached) -> tuple
 def _decode(architecture: Architecture, step: Sizes, cached: Cached) -> tuple[Instant, Instant]:
     peak, head = transformers_code.play(architecture, _with(step, cached))
     there = f"with {_tokens(step.past_tokens + 1)} in the cache"
-    phase = f"while decoding, in the {peak.phase} of a layer{_gathered(peak)}, {there}"
+    phase = f"while decoding, in the {peak.phase} of a layer{_gathered(peak)}, {there}{_without_kernels(peak)}"
     return (
         _instant("decode", cached, peak, phase),
         _instant("decode-logits", cached, head, f"at the logits of a decoded token, {there}"),
@@ -171,6 +180,17 @@ def _instant(name: str, cached: Cached, peak: Peak, explanation: str, more: tupl
         unpacking=(*peak.unpacking, *more) if peak.unpacking else (),
         explanation=explanation,
     )
+
+
+_KERNELS: Final[Mapping[str, str]] = {"state space": "mamba-ssm", "linear attention": "flash-linear-attention"}
+"""Phase -> the package whose kernels transformers takes for it by itself, where it is installed
+(integrations/hub_kernels.py, use_kernel_func_from_hub_with_fallback). transformers requires none of them."""
+
+
+def _without_kernels(peak: Peak) -> str:
+    """What would run otherwise, where a scan is at the peak."""
+    package = _KERNELS.get(peak.phase)
+    return f", as torch alone computes it; the kernels of {package}, where installed, take less" if package else ""
 
 
 def _tokens(number: int) -> str:

@@ -44,6 +44,7 @@ _ERNIE: Final = ModelingCode(rotary_in_fp32=True, rotation=repeated_in_fp32)
 _GEMMA4: Final = replace(
     LLAMA, attention=play_gemma4_attention, rotary_by_heads=True, routing_in_fp32=True, router_logits_in_fp32=True
 )
+_MAMBA: Final = replace(LLAMA, residual_in_fp32=True, logits_in_fp32=True, counts_positions=False)
 
 _LIKE_LLAMA: Final = (
     *("llama", "mistral", "qwen2", "qwen3", "smollm3", "exaone4", "seed_oss", "ministral3", "internlm3"),
@@ -166,6 +167,26 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     ),
     "aria_text": LLAMA,
     "cohere2_moe": _COHERE,
+    # Delta nets between attention whose output is gated.
+    "qwen3_next": replace(_GEMMA, joins_gate_to_qkv=True, shared_expert_first=True),
+    "qwen3_5_text": replace(_GEMMA, rotary_per_sequence=True),
+    "qwen3_5_moe_text": replace(_GEMMA, rotary_per_sequence=True, shared_expert_first=True),
+    "olmo_hybrid": replace(_OLMO, gates_behind_scan=True),
+    "kimi_linear": replace(_SIGMOID, rotates=False),
+    "minimax": replace(LLAMA, routing_in_fp32=True, hidden_beside_mlp=-1),
+    # Short convolutions.
+    "lfm2": LLAMA,
+    "lfm2_moe": LLAMA,
+    "lfm3": replace(_OLMO, gates_behind=True),
+    # State spaces, alone and between attention.
+    **dict.fromkeys(("mamba", "mamba2"), _MAMBA),
+    "falcon_mamba": replace(_MAMBA, norms_time_step=True),
+    "bamba": replace(LLAMA, keeps_probabilities=True),
+    "granitemoehybrid": replace(LLAMA, router_logits_in_fp32=True),
+    "jamba": replace(LLAMA, norms_time_step=True),
+    "nemotron_h": _SIGMOID,
+    "falcon_h1": LLAMA,
+    "zamba2": replace(LLAMA, copies_embeddings=True),
 }
 
 _ID: Final = 8
@@ -259,7 +280,7 @@ def _played(same: _Same, sizes: Sizes, copies_logits: bool) -> tuple[Peak, Peak]
     run = Run(
         sizes,
         code,
-        rotary_dim=_rotary_dim(architecture),
+        rotary_dim=_rotary_dim(architecture) if code.rotates else 0,
         max_positions=architecture.max_position_embeddings,
     )
     return _program(architecture).play(run, architecture, copies_logits)

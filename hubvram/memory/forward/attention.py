@@ -13,7 +13,8 @@ from hubvram.memory.workload import Attention
 def play_attention(run: Run, mixer: FullAttention) -> Tensor | None:
     """Q, K and V; norms and rotation; caching; softmax. Returns the probabilities, where attention is eager."""
     _query_linear(run, mixer)
-    query = run.features("Q", mixer.q_size)
+    output_gate = run.features("gate of what heads say", mixer.q_size) if mixer.output_gate else None
+    query = run.features("Q", mixer.q_size * (2 if mixer.output_gate else 1))
     gate = None if run.code.gates_behind or not mixer.gate_size else run.features("gates", mixer.gate_size)
     cached = run.sizes.cached
     early = None
@@ -23,6 +24,9 @@ def play_attention(run: Run, mixer: FullAttention) -> Tensor | None:
         for width in (mixer.k_size, mixer.v_size):
             run.linear(mixer.kv_in_features, width, is_cached=True)
     _norm(run, mixer)
+    if mixer.output_gate:
+        del query  # Q and the gate as one matrix made them.
+        query = run.features("Q", mixer.q_size)
     if run.rotary_dim:
         run.code.rotation(run, _widths(run, mixer))
     del query, early
@@ -30,10 +34,13 @@ def play_attention(run: Run, mixer: FullAttention) -> Tensor | None:
     cache_keys_and_values(run, mixer)
     unpacked = run.packing("K and V unpacked", cached.unpacked_bytes) if cached else None
     probabilities = attend(run, mixer, keys_of(run, mixer))
+    if output_gate is not None:
+        gated = run.features("what heads say, the gate activated, and both", 3 * mixer.q_size)
+        del gated
     if mixer.gate_size:
         _gate(run, mixer, mixer.gate_size)
     run.linear(mixer.o_in_features, mixer.o_size, beside=mixer.o_in_features)
-    del query, gate, unpacked
+    del query, gate, output_gate, unpacked
     return probabilities
 
 

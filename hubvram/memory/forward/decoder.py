@@ -2,14 +2,17 @@
 
 The base of all that happens in a layer are hidden states: the embeddings, which the model's forward holds; the layer's
 input, which its loop holds; the residual; what the norm made (modeling_llama.py, LlamaModel.forward,
-LlamaDecoderLayer.forward). What differs between model types, modeling_code.py names.
+LlamaDecoderLayer.forward). What differs between model types, modeling_code.py names. What keeps a state instead of
+K and V has a program of its own, which describes transformers' own torch code, without kernels of other packages.
 Measured against: runs of full-size classes on fake tensors (tests/memory/test_activations.py) and of small ones on
 the CPU (tests/peaks).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import NoneType
+from typing import Final
 
 from hubvram.architecture.attention import (
     ChunkedAttention,
@@ -18,28 +21,38 @@ from hubvram.architecture.attention import (
     SharedKVAttention,
     SlidingAttention,
 )
-from hubvram.architecture.layers import Architecture, Layer
+from hubvram.architecture.layers import Architecture, Layer, LayerGroup
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
-from hubvram.architecture.parts import Part
-from hubvram.memory.forward.attention import has_window_mask, play_attention
+from hubvram.architecture.parts import Block, Part
+from hubvram.architecture.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, ShortConv
+from hubvram.memory.forward.attention import has_window_mask, keys_of, play_attention
+from hubvram.memory.forward.convolution import play_short_conv
+from hubvram.memory.forward.delta_net import play_delta_net, play_kimi_delta_attention
 from hubvram.memory.forward.latent import play_latent_attention
+from hubvram.memory.forward.lightning import play_lightning_attention
 from hubvram.memory.forward.mlp import play_mlp
 from hubvram.memory.forward.modeling_code import Kept
 from hubvram.memory.forward.run import FP32, ID_BYTES, Run
+from hubvram.memory.forward.shared_block import is_shared_block, play_shared_block
+from hubvram.memory.forward.state_space import play_mamba, play_mamba2
 from hubvram.memory.forward.tape import Peak, Tensor
-from hubvram.memory.kv_cache import held_tokens
+from hubvram.memory.kv_cache import held_tokens, prompt_bytes, token_bytes
 from hubvram.memory.workload import Attention
 
 
 def is_playable(architecture: Architecture) -> bool:
     """Whether every layer is attention, then an MLP, of the kinds that have a program, and nothing else."""
     return all(
-        _is_playable(group.layer.mixer) and type(group.layer.mlp) in (DenseMLP, MoEMLP) and not group.layer.others
+        _is_playable(group.layer.mixer)
+        and type(group.layer.mlp) in (DenseMLP, MoEMLP, NoneType)
+        and (is_shared_block(group.layer) or all(_program_of(part) for part in group.layer.others))
         for group in architecture.groups()
     )
 
 
 def _is_playable(mixer: Part | None) -> bool:
+    if mixer is None or _program_of(mixer) is not None:
+        return True
     if isinstance(mixer, LatentAttention):
         return not (mixer.gated_query or mixer.gates or mixer.others)
     return type(mixer) in (FullAttention, SlidingAttention, ChunkedAttention)
@@ -53,21 +66,26 @@ PlayLayer = Callable[[Run, Layer, int], Kept]
 
 def play_embedding(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     """One embedding of each token; around a model that scales it, one as it was, too."""
-    copies = 2 if run.code.whole and run.code.scales_embeddings else 1
+    copies = 1 + run.code.copies_embeddings + bool(run.code.whole and run.code.scales_embeddings)
     return (run.features("embeddings", copies * architecture.hidden_size),)
 
 
 def play_layer(run: Run, layer: Layer, hidden_size: int) -> Kept:
     """Attention, then an MLP, with norms before, behind, or both."""
+    if layer.mixer is None or layer.mlp is None:
+        _play_part(run, layer, hidden_size)
+        return None
     run.phase("norms")
     residual = None
     normed = run.norm(hidden_size) if layer.pre_norm else None
+    waits = _play_others(run, layer, hidden_size)
     run.phase("attention")
     more = run.code.hidden_beside_attention
-    waits = run.features("what the MLP will read", more * hidden_size) if more else None
+    read = run.features("what the MLP will read", more * hidden_size) if more else None
     kept = _mix(run, layer.mixer)
-    del waits
+    del read
     run.phase("norms")
+    del waits
     behind = layer.norms.count > 2 or not layer.pre_norm
     if layer.norms.count > 1:
         # Before the MLP, with the residual.
@@ -96,6 +114,20 @@ def play_layer(run: Run, layer: Layer, hidden_size: int) -> Kept:
     return kept if run.code.keeps_probabilities else None
 
 
+def _play_part(run: Run, layer: Layer, hidden_size: int) -> None:
+    """A layer of one part, whose input is the residual (mamba, nemotron_h)."""
+    run.phase("norms")
+    normed = run.norm(hidden_size)
+    if layer.mlp is not None:
+        run.phase("mlp")
+        play_mlp(run, layer.mlp)
+    else:
+        run.phase("attention")
+        probabilities = _mix(run, layer.mixer)
+        del probabilities
+    del normed
+
+
 def play_decoder(
     run: Run,
     architecture: Architecture,
@@ -116,6 +148,10 @@ def play_decoder(
         width = architecture.head.out_features
         many = run.tokens if run.code.whole and run.code.whole.all_logits else 1
         logits = run.output("logits", many, width) if many > 1 else run.output("logits of the last token", width)
+        if run.code.logits_in_fp32:
+            turned = run.output("logits in fp32", width, element_bytes=FP32)
+            logits = turned
+            del turned
         copy = run.output("their fp32 copy", width, element_bytes=FP32) if copies_logits else None
         del logits, copy
     del ids, hidden
@@ -127,18 +163,22 @@ def _play_model(run: Run, architecture: Architecture, embed: Embed, play_layer: 
     embedded = embed(run, architecture)
     positions = (run.code.positions or _positions)(run, architecture)
     masks = (run.code.masks or usual_masks)(run, architecture)
-    kept = None
+    residual_bytes = FP32 if run.code.residual_in_fp32 else run.element_bytes
     for group in architecture.groups():
-        later = run.not_yet_cached(layer.mixer for layer in architecture.layers[group.indices[-1][1] + 1 :])
-        for _ in range(min(group.count, 2) if run.code.keeps_probabilities else 1):
-            hidden = run.features("input of the layer", hidden_size)
-            kept = play_layer(run, group.layer, hidden_size)
+        around = _kept_probabilities(run, architecture, group), _later_caches(run, architecture, group)
+        play = play_shared_block if is_shared_block(group.layer) else play_layer
+        # The first layer reads the embeddings themselves.
+        reads = "" if group.indices == ((0, 0),) else "input of the layer"
+        kept = None
+        for _ in range(2 if run.code.keeps_probabilities and _has_neighbours(group) else 1):
+            hidden = run.features(reads, hidden_size, element_bytes=residual_bytes) if reads else None
+            kept = play(run, group.layer, hidden_size)
             del hidden
-        del later
+        del around, kept
     run.phase("norms")
-    hidden = run.features("hidden states", hidden_size)
+    hidden = run.features("hidden states", hidden_size, element_bytes=residual_bytes)
     normed = run.norm(hidden_size)
-    del positions, masks, embedded, kept, hidden, normed
+    del positions, masks, embedded, hidden, normed
 
 
 def _play_beside_mlp(run: Run, experts: MoEMLP) -> None:
@@ -151,15 +191,78 @@ def _play_beside_mlp(run: Run, experts: MoEMLP) -> None:
     del beside
 
 
+def _play_others(run: Run, layer: Layer, hidden_size: int) -> Tensor | None:
+    """State spaces that stand beside the attention, before it: what they say waits, and attention reads a scaled copy
+    of the hidden states (modeling_falcon_h1.py, FalconH1DecoderLayer.forward)."""
+    stateful = [part for part in layer.others if _program_of(part)]
+    if not stateful or layer.mixer is None:
+        return None
+    of_token = token_bytes(layer.mixer, run.cache_element_bytes)
+    not_yet = run.features("less K and V, which come later", -of_token, element_bytes=1)
+    for part in stateful:
+        _mix(run, part)
+    del not_yet
+    return run.features("what the state space says, and hidden states, scaled", 2 * hidden_size)
+
+
 def _mix(run: Run, mixer: Part | None) -> Kept:
     if isinstance(mixer, LatentAttention):
         return (run.code.latent_attention or play_latent_attention)(run, mixer)
     if isinstance(mixer, FullAttention):
         return (run.code.attention or play_attention)(run, mixer)
+    program = _program_of(mixer)
+    if program is not None:
+        program(run, mixer)
+        return None
     raise TypeError(f"no program for {mixer!r}")
 
 
+_STATEFUL: Final[Mapping[type, Callable[..., None]]] = {
+    GatedDeltaNet: play_delta_net,
+    LightningAttention: play_lightning_attention,
+    Mamba: play_mamba,
+    Mamba2: play_mamba2,
+    ShortConv: play_short_conv,
+}
+_BLOCKS: Final[Mapping[str, Callable[[Run, Block], None]]] = {"kimi_delta_attention": play_kimi_delta_attention}
+"""What keeps a state instead of K and V of tokens -> its program: by its class, or its kind where it is a block."""
+
+
+def _program_of(mixer: Part | None) -> Callable[..., None] | None:
+    return _BLOCKS.get(mixer.kind) if isinstance(mixer, Block) else _STATEFUL.get(type(mixer))
+
+
 # ------------------------------------------------------------------------------- around the layers
+
+
+def _kept_probabilities(run: Run, architecture: Architecture, group: LayerGroup) -> Tensor | None:
+    """Those of attention in the layer before, where the model's loop still holds them."""
+    if not (run.is_eager and run.code.keeps_probabilities):
+        return None
+    before = [architecture.layers[first - 1].mixer for first, _ in group.indices if first]
+    mixer = next((mixer for mixer in before if isinstance(mixer, FullAttention)), None)
+    if mixer is None:
+        return None
+    return run.tensor("probabilities of the layer before", mixer.num_attention_heads, run.tokens, keys_of(run, mixer))
+
+
+def _has_neighbours(group: LayerGroup) -> bool:
+    """Whether one of its layers follows another."""
+    return any(last > first for first, last in group.indices)
+
+
+def _later_caches(run: Run, architecture: Architecture, group: LayerGroup) -> Tensor | None:
+    """What the layers behind will keep of the prompt, and do not yet: less than the cache that is counted in full."""
+    last = group.indices[-1][1]
+    if not any(_program_of(layer.mixer) for layer in architecture.layers):
+        return run.not_yet_cached(layer.mixer for layer in architecture.layers[last + 1 :])
+    if run.decodes:
+        return None
+    not_yet = sum(
+        prompt_bytes(layer, tokens=run.tokens, element_bytes=run.cache_element_bytes, computed_bytes=run.element_bytes)
+        for layer in architecture.layers[last + 1 :]
+    )
+    return run.tensor("less what later layers will cache", -not_yet, element_bytes=1) if not_yet else None
 
 
 def _positions(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
@@ -172,7 +275,7 @@ def _positions(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     if code.positions_per_sequence:
         found.append(run.tensor("padding mask, and positions", run.keys, element_bytes=FP32 + ID_BYTES))
         found.append(run.features("embedded positions", hidden_size))
-    else:
+    elif code.counts_positions:
         found.append(run.shared("position ids", run.tokens, element_bytes=ID_BYTES))
         if architecture.learned_positions:
             found.append(run.shared("embedded positions", run.tokens, hidden_size))
@@ -196,7 +299,8 @@ def _rotary_widths(run: Run, architecture: Architecture) -> list[int]:
 def usual_masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     """Eager attention's additive masks, (B, 1, S, K), one per kind of layer, kept for the whole forward; sdpa's
     boolean one, (S, S), where a window cuts in: unpadded sequences share it."""
-    kinds = {type(group.layer.mixer): group.layer.mixer for group in architecture.groups()}
+    mixers = [group.layer.mixer for group in architecture.groups()]
+    kinds = {type(mixer): mixer for mixer in mixers if isinstance(mixer, FullAttention | LatentAttention)}
     kinds.pop(SharedKVAttention, None)  # which take the mask of those whose K and V they share
     unused = (run.code.makes_window_mask or run.code.makes_full_mask) and len(kinds) == 1
     if run.is_eager:

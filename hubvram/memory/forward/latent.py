@@ -22,7 +22,8 @@ def play_latent_attention(run: Run, mixer: LatentAttention) -> Tensor | None:
     heads = mixer.num_attention_heads
     keys = held_tokens(mixer, run.keys) if run.decodes else run.tokens
     _query_linears(run, mixer)
-    query = run.features("Q as made and rotated", 2 * mixer.q_size + heads * mixer.qk_rope_head_dim)
+    rotated = mixer.q_size + heads * mixer.qk_rope_head_dim if run.code.rotates else 0
+    query = run.features("Q as made and rotated", mixer.q_size + rotated)
     run.linear(mixer.hidden_size, mixer.kv_lora_rank + mixer.qk_rope_head_dim)
     latent = run.features("the latent as made", mixer.kv_lora_rank + mixer.qk_rope_head_dim)
     cached = run.sizes.cached

@@ -19,7 +19,7 @@ def play_mlp(run: Run, mlp: Part | None) -> None:
     if isinstance(mlp, MoEMLP) and run.code.experts is not None:
         run.code.experts(run, mlp)
     elif isinstance(mlp, MoEMLP):
-        _gathered(run, mlp) if run.decodes else _grouped(run, mlp)
+        _experts(run, mlp)
     elif isinstance(mlp, DenseMLP):
         _dense(run, mlp)
     else:
@@ -54,21 +54,18 @@ _ACTIVATED: Final = {**dict.fromkeys(_PYTHON_ACTIVATIONS, 3), "relu2": 2, "xielu
 """Activation -> copies of a plain MLP's inner width beside what it reads, where it is not one kernel."""
 
 
-def _grouped(run: Run, mlp: MoEMLP) -> None:
-    """Routing, then all chosen tokens through all experts, sorted by expert (integrations/moe.py,
-    grouped_mm_experts_forward); and the expert that every token takes, before or behind.
-
-    What the first of the two says waits for the other.
-    """
-    if not mlp.shared_expert_intermediate_size:
-        _routed(run, mlp)
-    elif run.code.shared_expert_first:
+def _experts(run: Run, mlp: MoEMLP) -> None:
+    """Routed ones, and the expert that every token takes, before or behind: what the first of the two says waits for
+    the other. Experts of a latent read that, not the hidden states (modeling_nemotron_h.py, NemotronHMoE.forward)."""
+    shared, first = bool(mlp.shared_expert_intermediate_size), run.code.shared_expert_first
+    waits = None
+    if shared and first:
         play_shared_expert(run, mlp)
         waits = run.features("what the shared expert says", mlp.hidden_size)
-        _routed(run, mlp)
-        del waits
-    else:
-        _routed(run, mlp)
+    latent = run.features("latent of the experts", mlp.moe_latent_size) if mlp.moe_latent_size else None
+    _gathered(run, mlp) if run.decodes else _routed(run, mlp)
+    del waits, latent
+    if shared and not first:
         waits = run.features("what the experts say", mlp.hidden_size)
         play_shared_expert(run, mlp)
         del waits
@@ -80,25 +77,28 @@ def play_shared_expert(run: Run, mlp: MoEMLP) -> None:
     run.linear(hidden, width)
     if mlp.gated:
         run.linear(hidden, width, beside=width)
-    inner = run.features("inner of the shared expert", (3 if mlp.gated else 2) * width)
+    copies = 3 if mlp.gated else 1 + _ACTIVATED.get(mlp.hidden_act, 1)
+    inner = run.features("inner of the shared expert", copies * width)
     del inner
     run.linear(width, hidden, beside=width)
 
 
 def _routed(run: Run, mlp: MoEMLP) -> None:
-    """Up: the chosen tokens, gate and up (and their biases), act(gate) and the product. Down: what experts say,
+    """All chosen tokens through all experts, sorted by expert (integrations/moe.py, grouped_mm_experts_forward).
+
+    Up: the chosen tokens, gate and up (and their biases), act(gate) and the product. Down: what experts say,
     weighed, and in the order of tokens again.
 
     Beside these each token's router logits and, for each choice, its expert (as chosen, sorted, in 32 bits), its place
     in the order (and back again, in the down phase) and its weight before and after sorting.
     """
-    code, chosen, hidden = run.code, mlp.num_experts_per_tok, mlp.hidden_size
+    code, chosen, hidden = run.code, mlp.num_experts_per_tok, mlp.moe_latent_size or mlp.hidden_size
     weight = FP32 if code.routing_in_fp32 else run.element_bytes
     logit = FP32 if code.router_logits_in_fp32 else run.element_bytes
     logits = run.features("router logits", mlp.num_experts, element_bytes=logit)
     places = run.tensor("choices of experts", run.tokens, chosen, element_bytes=28 + 2 * weight)
     inner, bias = mlp.moe_intermediate_size, int(mlp.expert_bias)
-    copies = code.gate_copies if mlp.gated else 1
+    copies = code.gate_copies if mlp.gated else _ACTIVATED.get(mlp.hidden_act, 1)
     taken = run.tensor("tokens, for each choice", run.tokens, chosen, hidden)
     gate_up = run.tensor("gate and up of the experts", run.tokens, chosen, (1 + bias) * (2 if mlp.gated else 1) * inner)
     products = run.tensor("act(gate), and its product with up", run.tokens, chosen, copies * inner)
@@ -113,10 +113,8 @@ def _gathered(run: Run, mlp: MoEMLP) -> None:
     """One step of `generate()`: the chosen experts' weights are gathered for each token, beside the token and its
     inner width (integrations/moe.py, batched_mm_experts_forward; generation/utils.py switches grouped_mm to batched_mm
     for decoding)."""
-    chosen, hidden, inner = mlp.num_experts_per_tok, mlp.hidden_size, mlp.moe_intermediate_size
-    matrices = 3 if mlp.gated else 2
-    first = run.code.shared_expert_first and mlp.shared_expert_intermediate_size
-    waits = run.features("what the shared expert says", hidden) if first else None
+    chosen, hidden = mlp.num_experts_per_tok, mlp.moe_latent_size or mlp.hidden_size
+    inner, matrices = mlp.moe_intermediate_size, 3 if mlp.gated else 2
     weights = None
     if run.linears is None or run.linears.copies_experts:
         weights = run.tensor(COPIED_EXPERTS, run.tokens, chosen, matrices, inner, hidden)
@@ -124,4 +122,4 @@ def _gathered(run: Run, mlp: MoEMLP) -> None:
         inner *= matrices - 1 + (run.code.gate_copies if mlp.gated else 1)
     biases = ((matrices - 1) * mlp.moe_intermediate_size + hidden) if mlp.expert_bias else 0
     taken = run.tensor("tokens, and inner, for each choice", run.tokens, chosen, biases + hidden + inner)
-    del waits, weights, taken
+    del weights, taken

@@ -68,6 +68,8 @@ class ModelingCode:
     """How experts are played, where not by transformers' shared code for them (integrations/moe.py)."""
     hidden_beside_mlp: int = 0
     """Copies of the hidden states beside an MLP that llama's layer has not: what attention said (stablelm)."""
+    rotates: bool = True
+    """Whether positions are turned into Q and K where their sizes allow for it (kimi_linear has none)."""
     rotary_in_fp32: bool = False
     """Whether cos and sin are kept in fp32."""
     halves_of_tables: bool = False
@@ -117,6 +119,21 @@ class ModelingCode:
     """Where it is the text model of a whole."""
     joins_rotated: bool = False
     """Whether what rotates is always joined to a rest, be it empty (phi3)."""
+
+    joins_gate_to_qkv: bool = False
+    """Whether a delta net's Q, K, V and gate are made by one matrix, all of which stays (qwen3_next)."""
+    gates_behind_scan: bool = False
+    """Whether its gate is made only when the scan is done (olmo_hybrid)."""
+    copies_embeddings: bool = False
+    """Whether the model keeps a copy of the embeddings beside them (zamba2)."""
+    norms_time_step: bool = False
+    """Whether a state space's time step, B and C are normed apart (falcon_mamba, jamba)."""
+    counts_positions: bool = True
+    """Whether position ids are made, be they used or not."""
+    residual_in_fp32: bool = False
+    """Whether hidden states are fp32 between layers: mamba's `residual_in_fp32`, which is its default."""
+    logits_in_fp32: bool = False
+    """Whether the class itself turns logits to fp32 (modeling_mamba.py, MambaForCausalLM.forward)."""
 
     def query_width(self, mixer: FullAttention, rotary_dim: int) -> int:
         """What is alive of Q (and, where one matrix makes all three, of K and V) beside the cache at the softmax."""

@@ -34,6 +34,8 @@ class Sizes:
     past_tokens: int = 0
     decodes: bool = False
     """Whether it is a step of `generate()` behind the prompt."""
+    cache_element_bytes: int | None = None
+    """Of cached K and V, where these are not the model's own."""
     source_tokens: int = 0
     """Of an encoder's input, where the model has one."""
     cached: Cached | None = None
@@ -59,6 +61,7 @@ class Run:
         """Rows of a table of positions."""
         self.batch_size, self.tokens, self.past_tokens = sizes.batch_size, sizes.tokens, sizes.past_tokens
         self.element_bytes, self.attention = sizes.element_bytes, sizes.attention
+        self.cache_element_bytes = sizes.cache_element_bytes or sizes.element_bytes
         self.decodes = sizes.decodes
         self.linears = sizes.linears
 

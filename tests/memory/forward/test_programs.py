@@ -297,6 +297,8 @@ def test_doubling_the_input_quadruples_eager_scores(heads: int, tokens: int, bat
 def test_without_windows_and_scores_all_is_linear_in_the_input(name: str, tokens: int, batch_size: int) -> None:
     """By flash attention, which sees windows as numbers; by sdpa where no window cuts in."""
     architecture = fixture_architecture(name)
+    if any(layer.mixer is not None and layer.mixer.states for layer in architecture.layers):
+        return  # Scans are padded to whole chunks.
     sliding = any(isinstance(layer.mixer, SlidingAttention) for layer in architecture.layers)
     masked = sliding or CODE[architecture.model_type].makes_window_mask
     for kind in (Attention.FLASH,) if masked else (Attention.FLASH, Attention.SDPA):
