@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 
-from hubvram.memory.engines.transformers_code import CODE
 from tests.peaks.record import compared, recorded, varied, write
 from tests.published.__main__ import main as published
 
@@ -46,7 +45,7 @@ def main() -> None:
         _alive(*words)
         return
     if "--run" in options:
-        _run(words or list(CODE))
+        _run(words or list(recorded()))
     records = recorded()
     print(_LINE.format("type", "variant", "", "run", "phase", "measured", "allocator", "said", "off"), end="")
     print(_DECODE.format("decode", "measured", "said", "off"))

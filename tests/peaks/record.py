@@ -40,7 +40,12 @@ SHAPES: Final = ((2, 40), (1, 67), (3, 160))
 POSITIONS: Final = 256
 
 CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "gemma3n": {
+        "intermediate_size": 96, "hidden_size_per_layer_input": 16, "laurel_rank": 8, "num_hidden_layers": 15,
+        "num_kv_shared_layers": 5, "layer_types": None,
+    },
     "gemma3n_text": {"intermediate_size": 96, "hidden_size_per_layer_input": 16},
+    "gemma4+plain": {"global_head_dim": 16, "hidden_size_per_layer_input": 0},
     "gemma4_text+inputs": {"global_head_dim": 16, "hidden_size_per_layer_input": 64},
     "gemma4_text+shared": {
         "global_head_dim": 16, "num_kv_shared_layers": 2, "use_double_wide_mlp": True,
@@ -67,7 +72,11 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
     "gpt_bigcode+heads": {"n_inner": 96, "multi_query": False, "num_key_value_heads": 4},
     "codegen+heads": {"n_inner": 96, "n_head": 8, "rotary_dim": 4},
 }  # fmt: skip
-"""Records of a type in other configs, TYPE or TYPE+NAME: what is not as its defaults are."""
+"""Record -> what is not as its type's defaults are, in the config of its text model. TYPE+NAME is a second one."""
+PLACES: Final[Mapping[str, Mapping[str, Any]]] = {
+    name: {"image_token_id": 127} for name in ("gemma3", "shieldgemma2", "paligemma")
+}
+"""The token where an image stands, within the vocabulary as in all released models: beyond it, ids are copied."""
 DECODED: Final = 2
 """Tokens behind the prompt when the decode step is measured that was: the first one drops what windows left over."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from inspect import signature
 from typing import Any, Final
+from unittest.mock import patch
 
 import torch
 import transformers
@@ -16,7 +17,18 @@ from torch.nn import functional
 from tests.caches.build import class_of, config_of, values_of
 from tests.caches.runs import tensors_in
 from tests.peaks.live import Live, held_by
-from tests.peaks.record import CHANGES, POSITIONS, SHAPES, VARIANTS, Record, Row, type_of, varied, with_text_fields
+from tests.peaks.record import (
+    CHANGES,
+    PLACES,
+    POSITIONS,
+    SHAPES,
+    VARIANTS,
+    Record,
+    Row,
+    type_of,
+    varied,
+    with_text_fields,
+)
 
 _OWN_ATTENTION: Final = functional.scaled_dot_product_attention
 
@@ -101,7 +113,20 @@ def model_with(model_type: str, config: Mapping[str, Any], attention: str) -> An
     """The class in bf16. Raises ValueError for an attention that it does not have."""
     torch.manual_seed(0)
     found = config_of(model_type, config)
-    return class_of(model_type)._from_config(found, dtype=torch.bfloat16, attn_implementation=attention).eval()
+    with _without_timm():
+        return class_of(model_type)._from_config(found, dtype=torch.bfloat16, attn_implementation=attention).eval()
+
+
+@contextmanager
+def _without_timm() -> Iterator[None]:
+    """A tower that is timm's does not run here, and need not be there (gemma3n)."""
+    own = transformers.AutoModel.from_config
+
+    def from_config(config: Any, **options: Any) -> Any:
+        return torch.nn.Module() if config.model_type == "gemma3n_vision" else own(config, **options)
+
+    with patch.object(transformers.AutoModel, "from_config", from_config):
+        yield
 
 
 def _has_free_heads(model_type: str, config: Mapping[str, Any]) -> bool:
@@ -148,4 +173,5 @@ def run_now(name: str) -> Record:
     transformers.logging.set_verbosity_error()
     positions = dict.fromkeys(("max_position_embeddings", "n_positions"), POSITIONS)
     config = with_text_fields(values_of(model_type, CHANGES.get(name, {})), positions)
+    config = {**config, **PLACES.get(name, {})}
     return Record(config=config, rows=tuple(_rows(model_type, config)))

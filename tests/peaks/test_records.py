@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from hubvram.memory.engines.transformers_code import CODE
+from hubvram.memory.engines.transformers_code import CODE, WHOLES, knows
 from tests.peaks.record import Row, Said, compared, recorded, type_of, varied
+from tests.samples import architecture_of
 
 RECORDS = recorded()
 RUNS = tuple(compared(RECORDS))
@@ -22,22 +23,31 @@ def label(run: tuple[str, Row, Said]) -> str:
     return f"{model_type}-{row.variant}-{row.attention}-{row.batch_size}x{row.tokens}"
 
 
+ARCHITECTURES = {
+    name: architecture_of({**record.config, "model_type": type_of(name)}) for name, record in RECORDS.items()
+}
+
+
 def is_within(said_bytes: int, measured_bytes: int, spared_bytes: int, tolerance: float) -> bool:
     """As much as was measured; for one sequence alone, what several copy may be more (alone.py), never less."""
     return (1 - tolerance) * measured_bytes <= said_bytes <= (1 + tolerance) * measured_bytes + spared_bytes
 
 
-@pytest.mark.parametrize("model_type", sorted(CODE))
+@pytest.mark.parametrize("model_type", sorted((*CODE, *WHOLES)))
 def test_every_type_that_is_shown_was_run(model_type: str) -> None:
-    rows = RECORDS[model_type].rows
+    """By itself; or, where it has no class of its own, as the text model of a whole."""
+    named = {name for name in RECORDS if type_of(name) == model_type}
+    inside = {name for name, architecture in ARCHITECTURES.items() if architecture.model_type == model_type}
+    rows = [row for name in named or inside for row in RECORDS[name].rows]
     assert {row.batch_size for row in rows} == {1, 2, 3}
     assert len({row.variant for row in rows}) >= 2
     # Those whose class has no sdpa are run in eager attention only.
     assert "eager" in {row.attention for row in rows}
 
 
-def test_nothing_else_is_recorded() -> None:
-    assert {type_of(name) for name in RECORDS} == CODE.keys()
+@pytest.mark.parametrize("name", sorted(RECORDS))
+def test_nothing_else_is_recorded(name: str) -> None:
+    assert knows(ARCHITECTURES[name])
 
 
 @pytest.mark.parametrize("model_type", sorted(RECORDS))

@@ -63,7 +63,7 @@ _HOLD_NOTHING: Final = (
     *("deepseek_vl", "glmasr", "glmga", "got_ocr2", "exaone4_5", "lighton_ocr", "moss_transcribe_diarize"),
     *("musicflamingo", "ovis2", "paddleocr_vl", "pp_chart2table", "qianfan_ocr", "qwen3_asr"),
     *("video_llava", "vipllava", "janus"),
-    *("granite_docling", "hyperclovax_vision_v2", "molmo2"),
+    *("granite_docling", "hyperclovax_vision_v2", "molmo2", "emu3", "gemma3", "shieldgemma2", "paligemma"),
 )
 
 CODE: Final[Mapping[str, ModelingCode]] = {
@@ -130,7 +130,7 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     "nanochat": replace(LLAMA, norm_row_bytes=4, norms_projections=True, norms_without_weight=True),
     "apertus": replace(LLAMA, norms_projections=True),
     "afmoe": replace(_SIGMOID, shared_expert_first=True, norm_bytes=10, norm_row_bytes=4, norms_projections=True),
-    "mistral4": LLAMA,
+    **dict.fromkeys(("mistral4", "emu3_text_model", "phi4_multimodal"), LLAMA),
     "axk1": _SIGMOID,
     "gemma3n_text": LLAMA,
     "mimo_v2_flash": replace(
@@ -196,13 +196,14 @@ _PLACE: Final = 1
 WHOLES: Final[Mapping[str, Whole]] = {
     **dict.fromkeys(_HOLD_NOTHING, Whole()),
     **dict.fromkeys(
-        ("gemma3", "shieldgemma2", "paligemma", "kimi_k25", "granite_speech", "granite_speech_plus"),
+        ("kimi_k25", "granite_speech", "granite_speech_plus"),
         Whole(token_bytes=_ID + _PLACE),
     ),
     **dict.fromkeys(
         ("qwen2_audio", "qwen2_5_omni_thinker", "qwen3_omni_moe_thinker", "video_llama_3"), Whole(all_logits=True)
     ),
     "gemma4": Whole(token_bytes=_ID + 4 * _PLACE, keeps_layer_inputs=True),
+    "gemma3n": Whole(token_bytes=2 * (_ID + _PLACE), embeddings=1, keeps_layer_inputs=True),
 }
 """Model type of a whole -> what its class holds beside its text model, where that runs on text alone: those whose peaks
 were measured and met."""

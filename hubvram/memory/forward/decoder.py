@@ -66,7 +66,8 @@ PlayLayer = Callable[[Run, Layer, int], Kept]
 
 def play_embedding(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     """One embedding of each token; around a model that scales it, one as it was, too."""
-    copies = 1 + run.code.copies_embeddings + bool(run.code.whole and run.code.scales_embeddings)
+    whole = run.code.whole
+    copies = 1 + run.code.copies_embeddings + (whole.embeddings + run.code.scales_embeddings if whole else 0)
     return (run.features("embeddings", copies * architecture.hidden_size),)
 
 

@@ -10,7 +10,7 @@ from hubvram.architecture.attention import FullAttention, SharedKVAttention, Sli
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.memory.forward.attention import attend, cache_keys_and_values, keys_of
-from hubvram.memory.forward.decoder import play_decoder, play_layer
+from hubvram.memory.forward.decoder import play_decoder, play_embedding, play_layer
 from hubvram.memory.forward.run import Run
 from hubvram.memory.forward.tape import Peak, Tensor
 from hubvram.memory.workload import Attention
@@ -35,7 +35,7 @@ def play_gemma4(run: Run, architecture: Architecture, copies_logits: bool) -> tu
 
 def embed_for_layers(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     """The embeddings; and, for each layer, what the token is and what is made of its embedding, normed and added."""
-    embedded = run.features("embeddings", architecture.hidden_size)
+    (embedded,) = play_embedding(run, architecture)
     widths = [part.intermediate_size for layer in architecture.layers for part in _inputs(layer)]
     if not widths:
         return (embedded,)
@@ -45,7 +45,8 @@ def embed_for_layers(run: Run, architecture: Architecture) -> tuple[Tensor, ...]
     both = run.features("embeddings for layers, twice", 2 * sum(widths))
     run.norm_copies(sum(widths), rows=len(widths))
     del later, both
-    apart = sum(widths) + architecture.hidden_size if run.code.whole and run.code.whole.keeps_layer_inputs else 0
+    whole = run.code.whole
+    apart = sum(widths) + architecture.hidden_size if whole and whole.keeps_layer_inputs else 0
     return embedded, run.features("embeddings for layers", sum(widths) + apart)
 
 

@@ -37,6 +37,8 @@ class Whole:
     all_logits: bool = False
     """Whether it makes the logits of all tokens, though `generate()` needs the last one's: it cannot be asked for less
     (no `logits_to_keep`; modeling_qwen2_audio.py)."""
+    embeddings: int = 0
+    """Copies of the embeddings that stay: those of images and sounds, where none are (gemma3n)."""
     keeps_layer_inputs: bool = False
     """Whether what tokens are for each layer, and embeddings without images', stay as they were (gemma4)."""
 
