@@ -57,6 +57,8 @@ def fixture_architecture(name: str) -> Architecture:
 
 MEASURED: Final = tuple(name for name in NAMES if engine.knows_activations(fixture_architecture(name)))
 """Those whose activations are known."""
+ALONE: Final = tuple(name for name in MEASURED if fixture_architecture(name).encoder is None)
+"""Those without an encoder."""
 
 
 def config_of(values: Mapping[str, Any]) -> ModelConfig:

@@ -93,6 +93,9 @@ class Stack:
     component: Component | None = None
     """What all its parameters are counted as; None where each counts as what it is."""
     model_type: str | None = None
+    learned_positions: int = 0
+    max_position_embeddings: int | None = None
+    """Both of an encoder, as in Architecture."""
     source_tokens: int | None = None
     """Positions that an encoder says something for whatever its input (whisper); None: as many as its input has; 0:
     always the same, and not known."""
@@ -150,6 +153,11 @@ class Architecture:  # without slots, for the sake of what is cached
     @property
     def num_hidden_layers(self) -> int:
         return len(self.layers)
+
+    @property
+    def encoder(self) -> Stack | None:
+        """The stack that the decoder attends to."""
+        return next((stack for stack in self.stacks if stack.name == "encoder"), None)
 
     @property
     def embedding_parameters(self) -> int:

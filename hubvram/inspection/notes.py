@@ -11,6 +11,7 @@ from hubvram.checkpoint.totals import Totals
 from hubvram.config.reader import ModelConfig
 from hubvram.dtypes import COMPUTE_DTYPES, nominal_weight_bytes
 from hubvram.memory.engines import ENGINES
+from hubvram.memory.kv_cache import lengths
 from hubvram.memory.packings import PACKINGS
 from hubvram.memory.quantized_cache import packs_whole_groups
 from hubvram.memory.weights import stored_compute_dtype
@@ -78,9 +79,8 @@ def _packed_dtypes(checkpoint: Checkpoint | Totals, compared: Reconciliation) ->
 
 def workload_notes(architecture: Architecture | None, workload: Workload) -> Iterator[str]:
     """Where the workload asks for more than the model was made for, or than is known."""
-    largest = architecture.max_position_embeddings if architecture else None
-    if largest is not None and workload.context_tokens > largest:
-        yield f"{workload.context_tokens:,} tokens are more than the {largest:,} that the model was made for"
+    if architecture is not None:
+        yield from _beyond(architecture, workload)
     engine = ENGINES[workload.engine]
     if architecture is not None and not engine.knows_activations(architecture):
         what = "activations" if engine.knows_cache(architecture) else "its cache or state and for activations"
@@ -92,9 +92,19 @@ def workload_notes(architecture: Architecture | None, workload: Workload) -> Ite
         yield "flash attention runs in fp16 and bf16 only: figures in fp32 are for comparison"
 
 
+def _beyond(architecture: Architecture, workload: Workload) -> Iterator[str]:
+    """Of the decoder, and of an encoder that reads tokens."""
+    decoded, source = lengths(architecture, workload.context_tokens, workload.input_tokens)
+    largest, encoder = architecture.max_position_embeddings, architecture.encoder
+    if largest is not None and decoded > largest:
+        yield f"{decoded:,} tokens are more than the {largest:,} that the model was made for"
+    if encoder is not None and encoder.source_tokens is None and source > (encoder.max_position_embeddings or source):
+        yield f"{source:,} tokens are more than the {encoder.max_position_embeddings:,} that its encoder was made for"
+
+
 def _source_notes(architecture: Architecture, workload: Workload) -> Iterator[str]:
     """What the tokens asked for are, where there is an encoder too."""
-    encoder = next((stack for stack in architecture.stacks if stack.name == "encoder"), None)
+    encoder = architecture.encoder
     if encoder is None:
         return
     if encoder.source_tokens is None:

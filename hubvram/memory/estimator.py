@@ -30,7 +30,7 @@ def estimate_memory(
     Raises UnsupportedOptionError for an attention that the model class does not have.
     """
     engine = ENGINES[workload.engine]
-    components = [weights.component]
+    components = [_loaded(weights, architecture, engine)]
     moments: tuple[Instant, ...] = ()
     notes: tuple[str, ...] = ()
     cache_dtype = None
@@ -63,6 +63,18 @@ def estimate_memory(
         peak=peak_of(moments).name if moments else None,
         notes=notes,
     )
+
+
+def _loaded(weights: Weights, architecture: Architecture | None, engine: Engine) -> MemoryComponent:
+    """The weights as the engine loads them: in fp16 it may keep some in fp32."""
+    component = weights.component
+    in_fp32 = engine.kept_in_fp32(architecture) if architecture is not None and weights.scheme == "fp16" else 0
+    if not in_fp32:
+        return component
+    wider = Term("parameters that stay fp32, 2 bytes more each", product(in_fp32, 2), 2 * in_fp32)
+    note = "; ".join(filter(None, (component.note, f"{in_fp32:,} of the parameters stay fp32")))
+    terms, size_bytes = (*component.terms, wider), component.size_bytes + wider.size_bytes
+    return exact(component.name, size_bytes, component.basis, note, terms=terms, source=component.source)
 
 
 def peak_of(moments: tuple[Instant, ...]) -> Instant:

@@ -22,7 +22,7 @@ from hubvram.architecture.attention import (
     SharedKVAttention,
     SlidingAttention,
 )
-from hubvram.architecture.layers import Architecture, Layer, Stack
+from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Block, Part, Pool, State
 from hubvram.architecture.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, ShortConv
@@ -119,7 +119,7 @@ _MORE: Final = frozenset({"voxtral_realtime_text"})
 
 def knows_cache(architecture: Architecture) -> bool:
     """Whether every part of every layer has a cache that is known."""
-    encoder = encoder_of(architecture)
+    encoder = architecture.encoder
     if architecture.model_type in _MORE or (encoder is not None and encoder.source_tokens == 0):
         return False
     return all(_is_known(part) for group in architecture.groups() for part in group.layer.parts)
@@ -232,13 +232,9 @@ def prompt_bytes(layer: Layer, *, tokens: int, element_bytes: int, computed_byte
     return of_tokens + sum(part_state_bytes(part, computed_bytes) for part in layer.parts)
 
 
-def encoder_of(architecture: Architecture) -> Stack | None:
-    return next((stack for stack in architecture.stacks if stack.name == "encoder"), None)
-
-
 def lengths(architecture: Architecture, tokens: int, input_tokens: int | None) -> tuple[int, int]:
     """(tokens in the decoder's own cache, positions that it attends to across)"""
-    encoder = encoder_of(architecture)
+    encoder = architecture.encoder
     if encoder is None:
         return tokens, 0
     if encoder.source_tokens is not None:

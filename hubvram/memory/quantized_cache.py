@@ -13,7 +13,7 @@ from typing import Final
 from hubvram.architecture.attention import CrossAttention, FullAttention, LatentAttention, SharedKVAttention
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.parts import Part
-from hubvram.memory.kv_cache import encoder_of, features_of, kept_parts, pools_of, window_of
+from hubvram.memory.kv_cache import features_of, kept_parts, pools_of, window_of
 from hubvram.memory.packings import GROUP_ELEMENTS, Elements, Grouped, Packing
 
 WAITING_TOKENS: Final = 128
@@ -109,7 +109,7 @@ def unpacked_bytes(architecture: Architecture, *, tokens: int, batch_size: int, 
 def has_full_attention_only(architecture: Architecture) -> bool:
     """Whether all layers are such as a quantized cache is made for: no window, no state, no indexer, no cache of
     another layer. It is not made beside an encoder (generation/utils.py)."""
-    has_others = bool(encoder_of(architecture)) or any(True for _ in pools_of(architecture))
+    has_others = bool(architecture.encoder) or any(True for _ in pools_of(architecture))
     has_states = any(part.states for group in architecture.groups() for part in group.layer.parts)
     return not has_others and not has_states and all(_is_full(part) for _, part in kept_parts(architecture))
 

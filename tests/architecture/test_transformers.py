@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 
 from hubvram.architecture.attention import FullAttention, SlidingAttention
+from hubvram.architecture.families import FAMILIES
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import MoEMLP
 from hubvram.architecture.reconcile import Status
 from hubvram.inspection import read_model
 from hubvram.memory.engines.transformers import TRANSFORMERS
+from hubvram.memory.engines.transformers_attention import SUPPORTED, USUAL
 from hubvram.memory.workload import Attention
 from hubvram.sources.local import LocalSource
 from tests.samples import architecture_of, attention_of
@@ -291,6 +293,40 @@ def test_attention_support_is_that_of_the_class(model_type: str) -> None:
     assert model.config._attn_implementation == chosen
     assert model._supports_flash_attn
     assert TRANSFORMERS.resolve_attention(architecture, Attention.FLASH) is Attention.FLASH
+
+
+def class_flags(model_type: str) -> tuple[bool, bool] | None:
+    """(_supports_sdpa, _supports_flash_attn) of the first of these classes that a type has."""
+    from transformers.models.auto import modeling_auto
+
+    for table in ("CAUSAL_LM_", "IMAGE_TEXT_TO_TEXT_", "SEQ_TO_SEQ_CAUSAL_LM_", "SPEECH_SEQ_2_SEQ_", ""):
+        names = getattr(modeling_auto, f"MODEL{'_FOR_' * bool(table)}{table or '_'}MAPPING_NAMES").get(model_type)
+        name = names if isinstance(names, str) or names is None else names[0]
+        found = getattr(transformers, name, None) if name else None
+        if found is not None:
+            return found._supports_sdpa, found._supports_flash_attn
+    return None
+
+
+def test_attention_support_of_all_families() -> None:
+    """hubvram/memory/engines/transformers_attention.py against the flags of the classes."""
+    expected = {
+        (True, True): USUAL,
+        (True, False): (Attention.SDPA, Attention.EAGER),
+        (False, True): (Attention.EAGER, Attention.FLASH),
+        (False, False): (Attention.EAGER,),
+    }
+    # Their classes refuse sdpa for the sake of their vision tower; their text model takes it by itself.
+    excepted = {"got_ocr2", "pp_chart2table"}
+    flags = {model_type: class_flags(model_type) for model_type in FAMILIES if model_type not in excepted}
+    known = {model_type: found for model_type, found in flags.items() if found is not None}
+    assert len(known) >= 300
+    differing = {
+        model_type: found for model_type, found in known.items() if SUPPORTED.get(model_type, USUAL) != expected[found]
+    }
+    assert differing == {}
+    # Nothing stands in the table that is no family.
+    assert SUPPORTED.keys() <= set(FAMILIES)
 
 
 @pytest.mark.parametrize("model_type", VARIANTS)

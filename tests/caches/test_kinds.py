@@ -9,7 +9,6 @@ import pytest
 from hubvram.architecture.layers import Architecture
 from hubvram.errors import UnsupportedOptionError
 from hubvram.memory.engines.transformers_caches import Kept, check_cache
-from hubvram.memory.kv_cache import encoder_of
 from hubvram.memory.packings import PACKINGS
 from hubvram.memory.quantized_cache import Step, quantized_bytes
 from hubvram.memory.workload import Attention
@@ -24,7 +23,7 @@ CONFIGS: Final = {name: record.config for name, record in recorded_dynamic().ite
 
 def static_said(architecture: Architecture, *, both_sides: bool) -> list[int]:
     found = []
-    encoder = encoder_of(architecture)
+    encoder = architecture.encoder
     source = TOKENS if both_sides and encoder is not None and encoder.source_tokens is None else 0
     for tokens, made in BOTH_STATIC if both_sides else STATIC:
         slots = source + tokens + made - 1  # the last token that is made is not read

@@ -14,12 +14,22 @@ from hubvram.dtypes import SAFETENSORS_BITS
 from hubvram.errors import ConfigError, NoCheckpointError, UnsupportedOptionError, UsageError
 from hubvram.hardware.accelerators import ACCELERATORS, Accelerator, limit
 from hubvram.inspection import DEFAULT_PRECISIONS, Inspection, inspect, inspect_model, read_model
+from hubvram.inspection.notes import workload_notes
 from hubvram.memory.weights import STORED
 from hubvram.memory.workload import Attention
 from hubvram.sources.local import LocalSource
 from hubvram.sources.snapshot import StoredTensor, header_bytes
 from hubvram.units import GIB, MIB
-from tests.samples import MEASURED, NAMES, SMALL_LLAMA, fixture_model, llama_tensors, small_llama, workload_of
+from tests.samples import (
+    MEASURED,
+    NAMES,
+    SMALL_LLAMA,
+    architecture_of,
+    fixture_model,
+    llama_tensors,
+    small_llama,
+    workload_of,
+)
 
 LLAMA_70B = "meta-llama--Llama-3.1-70B"
 SMALL = small_llama()
@@ -120,6 +130,17 @@ def test_a_context_beyond_what_the_model_was_made_for_is_noted() -> None:
     inside, beyond = (inspect_model(model, workload_of(tokens)) for tokens in (2048, 2049))
     assert inside.notes == model.notes
     assert beyond.notes == (*model.notes, "2,049 tokens are more than the 2,048 that the model was made for")
+
+
+def test_each_side_is_made_for_tokens_of_its_own() -> None:
+    bart = architecture_of({"model_type": "bart", "d_model": 64, "vocab_size": 100, "max_position_embeddings": 50})
+    both = "the encoder reads the {:,} tokens of input, the decoder makes the {:,} behind"
+    assert tuple(workload_notes(bart, workload_of(100, input_tokens=50))) == (both.format(50, 50),)
+    assert tuple(workload_notes(bart, workload_of(102, input_tokens=51))) == (
+        "51 tokens are more than the 50 that the model was made for",
+        "51 tokens are more than the 50 that its encoder was made for",
+        both.format(51, 51),
+    )
 
 
 def test_learned_positions_end_where_their_table_does() -> None:

@@ -99,6 +99,7 @@ def stack_of(encoder: Architecture, *, source_tokens: int | None) -> Stack:
             layers=encoder.layers,
             final_norm=encoder.final_norm,
             learned_positions=encoder.learned_positions,
+            max_position_embeddings=encoder.max_position_embeddings,
             extras=encoder.extras,
             source_tokens=source_tokens,
         ),
@@ -130,6 +131,8 @@ def _stack(
             *side.extras,
             *(norm("final norm", hidden_size, bias=final.bias) if final.count else ()),
         ),
+        learned_positions=side.learned_positions,
+        max_position_embeddings=side.max_position_embeddings,
         source_tokens=side.source_tokens,
     )
 

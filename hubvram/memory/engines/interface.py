@@ -55,6 +55,9 @@ class Engine(Protocol):
     def packing_notes(self, architecture: Architecture, packing: Packing, dtype: str) -> tuple[str, ...]:
         """What there is to say of computing with packed weights that is not in the figures."""
 
+    def kept_in_fp32(self, architecture: Architecture) -> int:
+        """Parameters that stay fp32 where the model is loaded in fp16."""
+
     def instants(
         self,
         architecture: Architecture,

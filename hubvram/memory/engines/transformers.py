@@ -10,7 +10,9 @@ from hubvram.architecture.layers import Architecture
 from hubvram.errors import UnsupportedOptionError
 from hubvram.memory.cached import Cached
 from hubvram.memory.engines import transformers_code, transformers_linears
+from hubvram.memory.engines.transformers_attention import SUPPORTED, USUAL
 from hubvram.memory.engines.transformers_caches import Kept, check_cache
+from hubvram.memory.engines.transformers_positions import shortages
 from hubvram.memory.estimate import Instant, MemoryComponent
 from hubvram.memory.forward.linears import LinearCode
 from hubvram.memory.forward.mlp import COPIED_EXPERTS
@@ -20,18 +22,6 @@ from hubvram.memory.kv_cache import knows_cache
 from hubvram.memory.packing import Packing
 from hubvram.memory.runtime import runtime_component
 from hubvram.memory.workload import Attention, Workload
-
-_USUAL: Final = (Attention.SDPA, Attention.EAGER, Attention.FLASH)
-_SUPPORTED: Final[Mapping[str, tuple[Attention, ...]]] = {
-    # `_supports_sdpa = False`: sdpa cannot cap scores, and knows no sinks.
-    **dict.fromkeys(("gemma2", "vaultgemma", "gpt_oss"), (Attention.EAGER, Attention.FLASH)),
-    # From before sdpa.
-    **dict.fromkeys(("gptj", "gpt_neo"), (Attention.EAGER, Attention.FLASH)),
-    **dict.fromkeys(("bloom", "mpt", "codegen", "xglm"), (Attention.EAGER,)),
-    # Without attention there is nothing to choose.
-    **dict.fromkeys(("mamba", "mamba2", "falcon_mamba"), (Attention.EAGER,)),
-}
-"""model_type -> the attention its class supports, the one it takes by itself first (modeling_*.py)."""
 
 
 class Transformers:
@@ -52,11 +42,15 @@ class Transformers:
 
     def knows_activations(self, architecture: Architecture) -> bool:
         """Whether the programs were found to meet the peaks of this model type."""
-        return transformers_code.knows(architecture)
+        if architecture.encoder is None:
+            return transformers_code.knows(architecture)
+        from hubvram.memory.engines import transformers_sides  # for those who ask for one
+
+        return transformers_sides.knows(architecture)
 
     def resolve_attention(self, architecture: Architecture, requested: Attention) -> Attention:
         """The attention that runs. Raises UnsupportedOptionError for one that the model class refuses."""
-        supported = _SUPPORTED.get(architecture.model_type, _USUAL)
+        supported = SUPPORTED.get(architecture.model_type, USUAL)
         if requested is Attention.AUTO:
             return supported[0]
         if requested not in supported:
@@ -67,14 +61,11 @@ class Transformers:
         return requested
 
     def check(self, architecture: Architecture, workload: Workload) -> None:
-        """Learned positions end where their table does. Raises UnsupportedOptionError beyond, and for a kind of cache
-        that the model is not run with."""
-        rows = architecture.learned_positions
-        if rows and workload.context_tokens > rows:
+        """Positions from a table end where it does. Raises UnsupportedOptionError beyond, and for a kind of cache that
+        the model is not run with."""
+        for short in shortages(architecture, workload):
             raise UnsupportedOptionError(
-                f"{architecture.model_type} has {rows:,} learned positions: "
-                f"{workload.context_tokens:,} tokens cannot run",
-                f"--context takes at most {rows} for it",
+                f"{short.whose} has {short.positions}: {short.tokens:,} tokens cannot run", short.remedy
             )
         if self.knows_cache(architecture):
             check_cache(architecture, workload)
@@ -97,6 +88,11 @@ class Transformers:
             return ("what transformers makes beside while it computes with packed weights is not counted",)
         return tuple(transformers_linears.notes_of(packing, dtype))
 
+    def kept_in_fp32(self, architecture: Architecture) -> int:
+        from hubvram.memory.engines import transformers_sides
+
+        return transformers_sides.kept_in_fp32(architecture)
+
     def instants(
         self,
         architecture: Architecture,
@@ -107,8 +103,16 @@ class Transformers:
         in_fp16: bool = False,
         linears: LinearCode | None = None,
     ) -> tuple[Instant, ...]:
-        """Prefill, its logits, the decode step that needs most, its logits."""
+        """Prefill, its logits, the last decode step, its logits; of both sides, the encoder before all."""
         attention = self.resolve_attention(architecture, workload.attention)
+        if architecture.encoder is not None:
+            from hubvram.memory.engines import transformers_sides
+
+            kept = _kept(architecture, workload, element_bytes, cache_element_bytes)
+            resolved = replace(workload, attention=attention)
+            return transformers_sides.instants(
+                architecture, resolved, kept, element_bytes=element_bytes, in_fp16=in_fp16
+            )
         prompt = Sizes(
             batch_size=workload.batch_size,
             tokens=workload.input_tokens,

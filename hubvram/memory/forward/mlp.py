@@ -37,6 +37,8 @@ def _dense(run: Run, mlp: DenseMLP) -> None:
         products = run.features("act(gate), and its product with up", 2 * inner)
     elif mlp.gated:
         run.linear(hidden, inner)
+        gate = run.features("gate, and act(gate)", inner * (1 + _ACTIVATED.get(mlp.hidden_act, 1)))
+        del gate
         run.linear(hidden, inner, beside=inner)
         both = run.features("act(gate) and up of the MLP", 2 * inner)
         products = run.features("their product", inner)

@@ -7,7 +7,7 @@ its peak is a list that a reader can check.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import prod
 from weakref import ReferenceType, ref
@@ -69,41 +69,57 @@ class Peak:
 class Tape:
     """Remembers the moment when what sequences hold was the most; all of it is linear in the batch.
 
-    And the one when that and unpacked matrices, which are not, were the most together.
+    And moments at which they held less, and what they share was more: which of these is the peak, the batch decides.
+    And the one when that and unpacked matrices, which are not linear, were the most together.
     """
 
     def __init__(self) -> None:
         self.phase = ""
-        self._alive: list[tuple[ReferenceType[Tensor], Held, int]] = []
-        self._most = 0
-        self._at: tuple[str, tuple[Held, ...]] = ("", ())
+        self._alive: list[tuple[ReferenceType[Tensor], Held, int, int]] = []
+        """(whether it lives, what it is, bytes of it that are sequences', shared bytes)"""
+        self._highest: list[tuple[int, int, Peak]] = []
+        """(bytes of sequences, shared bytes, what is alive), falling in the first and rising in the second."""
         self._most_unpacking = 0
         self._unpacking: tuple[Held, ...] = ()
 
     def new(self, what: str, share: Share, *factors: int) -> Tensor:
         tensor = Tensor()
         held = Held(what=what, share=share, factors=factors)
+        size_bytes = held.size_bytes
         # Who died meanwhile is found now, when it matters, and not by a `__del__`, in which a Ctrl-C would be lost.
         alive = [one for one in self._alive if one[0]() is not None]
-        alive.append((ref(tensor), held, held.size_bytes if share in _PER_SEQUENCE else 0))
-        size_bytes = sum([one[2] for one in alive])
-        if size_bytes >= self._most:
-            self._most, self._at = size_bytes, (self.phase, tuple([one[1] for one in alive]))
+        alive.append((ref(tensor), held, size_bytes * (share in _PER_SEQUENCE), size_bytes * (share is Share.ALL)))
         self._alive = alive
+        sequences_bytes = sum([one[2] for one in alive])
+        self._remember(sequences_bytes, sum([one[3] for one in alive]))
         if share is Share.UNPACKED:
-            self._see_unpacked(size_bytes)
+            self._see_unpacked(sequences_bytes)
         return tensor
+
+    def _remember(self, sequences_bytes: int, shared_bytes: int) -> None:
+        """Unless both were as much before."""
+        now = sequences_bytes, shared_bytes
+        for most, shared, _ in self._highest:
+            if most >= sequences_bytes and shared >= shared_bytes and (most, shared) != now:
+                return
+        peak = Peak(phase=self.phase, held=tuple([one[1] for one in self._alive]))
+        others = [moment for moment in self._highest if moment[0] > sequences_bytes or moment[1] > shared_bytes]
+        self._highest = sorted([*others, (*now, peak)], key=lambda moment: -moment[0])
 
     def _see_unpacked(self, sequences_bytes: int) -> None:
         """A matrix is unpacked last of all that is alive with it."""
-        unpacked_bytes = sum(held.size_bytes for _, held, _ in self._alive if held.share is Share.UNPACKED)
+        held = tuple([one[1] for one in self._alive])
+        unpacked_bytes = sum(one.size_bytes for one in held if one.share is Share.UNPACKED)
         if sequences_bytes + unpacked_bytes >= self._most_unpacking:
-            self._most_unpacking = sequences_bytes + unpacked_bytes
-            self._unpacking = tuple(held for _, held, _ in self._alive)
+            self._most_unpacking, self._unpacking = sequences_bytes + unpacked_bytes, held
 
     def take(self) -> Peak:
-        """The peak since the last one was taken."""
-        (phase, held), unpacking = self._at, self._unpacking
-        self._most, self._at = 0, ("", ())
-        self._most_unpacking, self._unpacking = 0, ()
-        return Peak(phase=phase, held=held, unpacking=unpacking)
+        """The peak of what sequences hold since the last one was taken."""
+        moments = self.take_all()
+        return moments[0] if moments else Peak(phase="", held=())
+
+    def take_all(self) -> tuple[Peak, ...]:
+        """The same, and then the moments before or behind it at which more was shared."""
+        moments, unpacking = [peak for _, _, peak in self._highest], self._unpacking
+        self._highest, self._most_unpacking, self._unpacking = [], 0, ()
+        return tuple([replace(peak, unpacking=unpacking) for peak in moments] if unpacking else moments)

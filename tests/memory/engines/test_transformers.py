@@ -39,6 +39,80 @@ def test_the_moments_of_a_generation() -> None:
     assert all(instant.explanation for instant in moments)
 
 
+SMALL_BART = {"model_type": "bart", "d_model": 64, "vocab_size": 100, "max_position_embeddings": 50}
+
+
+def test_the_moments_of_both_sides() -> None:
+    bart, whisper = architecture_of(SMALL_BART), fixture_architecture("openai--whisper-tiny")
+    # 12 layers, each with 2 x 2 x 64 bytes of K and V for each token: 30 of the encoder, and one, in the end 10.
+    moments = engine.instants(bart, workload_of(40, input_tokens=30), element_bytes=2, cache_element_bytes=2)
+    assert [instant.name for instant in moments] == ["encode", "prefill", "prefill-logits", "decode", "decode-logits"]
+    assert [instant.kv_cache_bytes // (12 * 256) for instant in moments] == [0, 31, 31, 40, 40]
+    assert [instant.outputs_bytes for instant in moments] == [0, 0, 600, 0, 600]
+    # Whisper's decoder has all of the context, and its input for a prompt: 4 layers of 384 features, 1,500 positions.
+    moments = engine.instants(whisper, workload_of(448, input_tokens=4), element_bytes=2, cache_element_bytes=2)
+    assert [instant.kv_cache_bytes // (4 * 4 * 384) for instant in moments] == [0, 1504, 1504, 1948, 1948]
+    assert "over 1,500 positions" in moments[0].explanation
+
+
+def test_moments_at_which_more_is_shared_have_names_of_their_own() -> None:
+    t5 = fixture_architecture("google-t5--t5-small")
+    moments = engine.instants(t5, workload_of(512), element_bytes=2, cache_element_bytes=2)
+    encode, *others = (instant for instant in moments if instant.name.startswith("encode"))
+    assert [instant.name for instant in others] == ["encode-mask", "encode-positions"]
+    for before, after in zip((encode, *others), others, strict=False):
+        assert before.total_bytes > after.total_bytes
+        assert before.buffers_bytes < after.buffers_bytes
+
+
+@pytest.mark.parametrize(
+    ("changes", "context", "given", "problem", "hint"),
+    [
+        ({}, 50, 50, None, ""),
+        ({}, 100, 50, None, ""),
+        ({}, 51, 51, "the encoder of bart has 50 learned positions: 51 tokens cannot run", "--input takes at most 50"),
+        (
+            {}, 101, 50, "the decoder of bart has 50 learned positions: 51 tokens cannot run",
+            "--context takes at most 100 for it, 50 of --input among them",
+        ),
+        ({"model_type": "pegasus"}, 51, 51, "the encoder of pegasus has 50 computed", "--input takes"),
+        ({"model_type": "m2m_100"}, 5000, 3000, None, ""),
+        ({"model_type": "t5"}, 5000, 3000, None, ""),
+        ({"model_type": "whisper", "d_model": 384, "max_target_positions": 44}, 44, 4, None, ""),
+        (
+            {"model_type": "whisper", "d_model": 384, "max_target_positions": 44}, 45, 4,
+            "the decoder of whisper has 44 learned", "--context takes at most 44 for it",
+        ),
+        ({"model_type": "opt", "hidden_size": 768}, 51, 51, "opt has 50 learned", "--context takes at most 50"),
+    ],
+)  # fmt: skip
+def test_each_side_ends_where_its_own_positions_do(
+    changes: dict[str, object], context: int, given: int, problem: str | None, hint: str
+) -> None:
+    architecture, workload = architecture_of({**SMALL_BART, **changes}), workload_of(context, input_tokens=given)
+    if problem is None:
+        engine.check(architecture, workload)
+        return
+    with pytest.raises(UnsupportedOptionError) as caught:
+        engine.check(architecture, workload)
+    assert caught.value.problem.startswith(problem)
+    assert (caught.value.hint or "").startswith(hint)
+
+
+def test_what_t5_keeps_in_fp32_where_the_rest_is_fp16() -> None:
+    # 12 layers of both sides, each with 512 x 2,048 that write the MLP's output.
+    assert engine.kept_in_fp32(fixture_architecture("google-t5--t5-small")) == 12 * 512 * 2048
+    assert engine.kept_in_fp32(fixture_architecture("openai--whisper-tiny")) == 0
+    t5, workload = fixture_architecture("google-t5--t5-small"), workload_of(512)
+    half, other = (
+        engine.instants(t5, workload, element_bytes=2, cache_element_bytes=2, in_fp16=in_fp16)[0]
+        for in_fp16 in (True, False)
+    )
+    # Of 512 tokens the layer's input and the residual are twice as wide, and the inner width is copied to fp32 in place
+    # of what was before the activation.
+    assert half.activations_bytes - other.activations_bytes == 512 * 2 * (2 * 512 + 2048)
+
+
 def test_the_cache_may_have_a_precision_of_its_own() -> None:
     sixteen, eight = (
         engine.instants(small_llama(), workload_of(100), element_bytes=2, cache_element_bytes=element_bytes)

@@ -21,7 +21,7 @@ from hubvram.memory.forward.modeling_code import LLAMA, ModelingCode
 from hubvram.memory.forward.run import Run, Sizes
 from hubvram.memory.forward.tape import Peak, Share
 from hubvram.memory.workload import Attention
-from tests.samples import MEASURED, architecture_of, fixture_architecture, small_llama
+from tests.samples import ALONE, architecture_of, fixture_architecture, small_llama
 
 
 def sizes(tokens: int, batch_size: int = 1, attention: Attention = Attention.SDPA, element_bytes: int = 2) -> Sizes:
@@ -279,7 +279,7 @@ def test_llama_8b_by_hand() -> None:
 
 # ------------------------------------------------------------------------------------------ laws
 
-each_fixture = st.sampled_from(MEASURED)
+each_fixture = st.sampled_from(ALONE)
 tokens_ = st.integers(1, 50_000)
 
 

@@ -1,0 +1,59 @@
+"""Where positions come from a table, and tokens beyond it cannot run (transformers 5.23)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from hubvram.architecture.layers import Architecture, Stack
+from hubvram.memory.kv_cache import lengths
+from hubvram.memory.workload import Workload
+
+_COMPUTED: Final = frozenset({"pegasus", "marian"})
+"""Sinusoids in a table that is made once (modeling_marian.py); others make a longer one when they need it."""
+_CUT_OFF: Final = frozenset({"prophetnet"})
+"""Tokens beyond the table all have its last position (modeling_prophetnet.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """A side that is given more tokens than it has positions."""
+
+    whose: str
+    tokens: int
+    positions: str
+    remedy: str
+    """What would run."""
+
+
+def shortages(architecture: Architecture, workload: Workload) -> Iterator[Shortage]:
+    """Of an encoder that reads tokens; and of the decoder, which has the context without them."""
+    name, encoder = architecture.model_type, architecture.encoder
+    context, given = workload.context_tokens, workload.input_tokens
+    decoded, _ = lengths(architecture, context, given)
+    if encoder is not None and encoder.source_tokens is None:
+        rows = _rows(name, encoder)
+        if 0 < rows < given:
+            remedy = f"--input takes at most {rows} for it; without it, all of --context is input"
+            yield Shortage(f"the encoder of {name}", given, _said(encoder, rows), remedy)
+    rows = _rows(name, architecture)
+    if 0 < rows < decoded:
+        whose = name if encoder is None else f"the decoder of {name}"
+        most = f"--context takes at most {rows + context - decoded} for it"
+        remedy = most if decoded == context else f"{most}, {given} of --input among them"
+        yield Shortage(whose, decoded, _said(architecture, rows), remedy)
+
+
+def _said(side: Architecture | Stack, rows: int) -> str:
+    return f"{rows:,} {'learned' if side.learned_positions else 'computed'} positions"
+
+
+def _rows(model_type: str, side: Architecture | Stack) -> int:
+    """How many a side has a table for; 0 where there is no end. Some tables have rows before the first position."""
+    rows, largest = side.learned_positions, side.max_position_embeddings
+    if model_type in _CUT_OFF:
+        return 0
+    if rows:
+        return min(rows, largest or rows)
+    return largest or 0 if model_type in _COMPUTED else 0

@@ -1,0 +1,139 @@
+"""What the classes of transformers 5.23 with an encoder and a decoder do in their own way: those whose peaks are known.
+
+A type stands here once the peaks of its class were measured and met (fixtures/measurements, tests/peaks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from hubvram.architecture.layers import Architecture
+from hubvram.architecture.mlp import DenseMLP
+from hubvram.memory.cached import Cached
+from hubvram.memory.engines.transformers_caches import Kept
+from hubvram.memory.estimate import Instant
+from hubvram.memory.forward.encoder_decoder import (
+    BothSides,
+    Positions,
+    Relative,
+    is_playable,
+    play_encoder,
+    play_step,
+)
+from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA
+from hubvram.memory.forward.run import Run, Sizes
+from hubvram.memory.forward.sound import SPEECH_TO_TEXT, WHISPER
+from hubvram.memory.forward.tape import Peak, Share
+from hubvram.memory.kv_cache import lengths
+from hubvram.memory.workload import Workload
+
+_BART: Final = BothSides(
+    code=replace(LAYER_NORM, softmax_in_fp32=False, norm_row_bytes=0),
+    encoder=Positions(rows=Share.SEQUENCE),
+    decoder=Positions(rows=Share.ALL, ids=Share.ALL),
+    adds_logits_bias=True,
+)
+_T5: Final = BothSides(code=replace(LLAMA, softmax_in_fp32=False), relative=Relative.FIRST, widens_in_fp16=True)
+
+_MVP: Final = replace(_BART, orders_heads=True, keeps_probabilities=False)
+_M2M: Final = replace(_BART, adds_logits_bias=False, decoder=Positions(rows=Share.SEQUENCE), grows_table=True)
+_LATER: Final = replace(_BART, decoder=Positions(rows=Share.ALL, padding=True))
+_SINUSOIDS: Final = replace(_LATER, encoder=Positions(rows=Share.ALL))
+
+SIDES: Final[Mapping[str, BothSides]] = {
+    **dict.fromkeys(("bart", "plbart"), _BART),
+    "mbart": _LATER,
+    "mvp": replace(_MVP, decoder=Positions(rows=Share.SEQUENCE)),
+    **dict.fromkeys(("marian", "blenderbot", "blenderbot-small"), _SINUSOIDS),
+    "pegasus": replace(_SINUSOIDS, decoder=Positions(rows=Share.ALL, ids=Share.ALL, padding=True)),
+    "m2m_100": _M2M,
+    "whisper": replace(
+        _BART,
+        adds_logits_bias=False,
+        sound=WHISPER,
+        orders_heads=True,
+        encoder=Positions(ids=Share.ALL),
+        decoder=Positions(rows=Share.SEQUENCE, ids=Share.SEQUENCE),
+    ),
+    "speech_to_text": replace(_M2M, sound=SPEECH_TO_TEXT, encoder=Positions(rows=Share.SEQUENCE, ids=Share.SEQUENCE)),
+    **dict.fromkeys(("t5", "mt5"), _T5),
+    "umt5": replace(_T5, relative=Relative.EACH),
+}
+
+
+def knows(architecture: Architecture) -> bool:
+    """Whether a program was found to meet the peaks of this model type."""
+    return architecture.model_type in SIDES and is_playable(architecture)
+
+
+def kept_in_fp32(architecture: Architecture) -> int:
+    """Parameters of the matrices that write the output of MLPs, in types that keep them so."""
+    sides, encoder = SIDES.get(architecture.model_type), architecture.encoder
+    if sides is None or not sides.widens_in_fp16:
+        return 0
+    layers = (*architecture.layers, *(encoder.layers if encoder is not None else ()))
+    mlps = (layer.mlp for layer in layers if isinstance(layer.mlp, DenseMLP))
+    return sum(mlp.hidden_size * mlp.intermediate_size for mlp in mlps)
+
+
+def encode(architecture: Architecture, sizes: Sizes) -> tuple[Peak, ...]:
+    """The encoder's forward over `sizes.tokens`: its peak, and moments at which more is shared."""
+    stack, sides = architecture.encoder, SIDES[architecture.model_type]
+    assert stack is not None
+    return play_encoder(Run(sizes, sides.code), stack, sides)
+
+
+def step(architecture: Architecture, sizes: Sizes, *, copies_logits: bool = True) -> tuple[Peak, Peak]:
+    """A forward of the decoder beside `sizes.source_tokens` of the encoder: (the peak before the head, that at it)."""
+    sides = SIDES[architecture.model_type]
+    return play_step(Run(sizes, sides.code), architecture, sides, copies_logits=copies_logits)
+
+
+def instants(
+    architecture: Architecture, workload: Workload, kept: Kept, *, element_bytes: int, in_fp16: bool
+) -> tuple[Instant, ...]:
+    """The encoder over the input, and wherever more is shared meanwhile; the decoder's first step, which fills the
+    cache with what K and V make of what the encoder says; the last step. And the logits of both steps."""
+    given = workload.input_tokens
+    decoded, source = lengths(architecture, workload.context_tokens, given)
+    start = min(lengths(architecture, given, given)[0], decoded)
+    sizes = Sizes(
+        batch_size=workload.batch_size,
+        tokens=source,
+        element_bytes=element_bytes,
+        attention=workload.attention,
+        in_fp16=in_fp16,
+    )
+    first = replace(sizes, tokens=start, source_tokens=source)
+    last = replace(first, tokens=1, past_tokens=decoded - 1, decodes=True)
+    filled, held = kept.after_prefill(), kept.while_decoding()[0]
+    nothing = Cached(kv_cache_bytes=0, state_bytes=0)
+    beside, cached = (
+        f"beside {source:,} positions of the encoder",
+        f"with {decoded:,} token{'s' * (decoded != 1)} in the cache",
+    )
+    while_encoding = f"while the encoder runs over {source:,} positions"
+    encoded = encode(architecture, sizes)
+    prefill, prefill_head = step(architecture, first)
+    decode, decode_head = step(architecture, last)
+    return (
+        *(
+            _instant(
+                f"encode-{peak.phase.split()[-1]}" if index else "encode",
+                nothing,
+                peak,
+                f"in the {peak.phase}, {while_encoding}",
+            )
+            for index, peak in enumerate(encoded)
+        ),
+        _instant("prefill", filled, prefill, f"in the {prefill.phase} of the decoder's first step, {beside}"),
+        _instant("prefill-logits", filled, prefill_head, f"at the logits of the decoder's first step, {beside}"),
+        _instant("decode", held, decode, f"while decoding, in the {decode.phase} of a layer, {cached} {beside}"),
+        _instant("decode-logits", held, decode_head, f"at the logits of a decoded token, {cached} {beside}"),
+    )
+
+
+def _instant(name: str, cached: Cached, peak: Peak, explanation: str) -> Instant:
+    return Instant(name=name, cached=cached, held=peak.held, explanation=explanation)

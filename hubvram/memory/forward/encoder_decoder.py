@@ -1,0 +1,304 @@
+"""An encoder and the decoder that attends to it, played: the encoder's forward, and one forward of the decoder.
+
+`generate()` runs the encoder once, and keeps what it said until the end; the decoder's first step makes K and V of it
+for each layer, which stay in the cache, and every later step finds them there (modeling_bart.py, BartEncoder.forward,
+BartDecoderLayer.forward; generation/utils.py, _prepare_encoder_decoder_kwargs_for_generation).
+Measured against small models on the CPU (tests/peaks) and full-size ones on fake tensors. The workspace that cuDNN
+takes for convolutions over sound is not in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final
+
+from hubvram.architecture.attention import BidirectionalAttention, CrossAttention, FullAttention
+from hubvram.architecture.layers import Architecture, Layer, LayerGroup, Stack
+from hubvram.architecture.mlp import DenseMLP
+from hubvram.architecture.parts import Part
+from hubvram.memory.forward.attention import eager, keys_of
+from hubvram.memory.forward.mlp import play_mlp
+from hubvram.memory.forward.modeling_code import LAYER_NORM, ModelingCode
+from hubvram.memory.forward.relative_positions import play_position_bias
+from hubvram.memory.forward.run import FP32, ID_BYTES, Run
+from hubvram.memory.forward.sound import Sound
+from hubvram.memory.forward.tape import Peak, Share, Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Positions:
+    """What stays of positions beside the hidden states, and whose it is."""
+
+    rows: Share | None = None
+    """Of an embedding."""
+    ids: Share | None = None
+    padding: bool = False
+    """Whether a mask of ones stays, in fp32, that a decoder makes where it is given none."""
+
+
+class Relative(Enum):
+    """Who makes a bias of relative positions."""
+
+    NONE = auto()
+    FIRST = auto()
+    """The first layer, for all of its side (modeling_t5.py)."""
+    EACH = auto()
+    """Each layer, for itself (modeling_umt5.py)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BothSides:
+    """How the code of an encoder-decoder computes, where its parts do not tell."""
+
+    code: ModelingCode = LAYER_NORM
+    encoder: Positions = Positions()
+    decoder: Positions = Positions()
+    sound: Sound | None = None
+    """What the encoder hears; None where it reads tokens."""
+    orders_heads: bool = False
+    """Whether Q, K and V are copied into the order of heads, and what heads say back again (modeling_whisper.py)."""
+    keeps_probabilities: bool = True
+    """Whether eager attention returns them, so that the layer keeps them; else they go as soon as they were used."""
+    relative: Relative = Relative.NONE
+    grows_table: bool = False
+    """Whether a side that is given more tokens than its table of sinusoids knows makes a longer one
+    (modeling_m2m_100.py, M2M100SinusoidalPositionalEmbedding.forward)."""
+    widens_in_fp16: bool = False
+    """Whether the matrices that write an MLP's output stay fp32 where the rest is fp16: what they read is copied to
+    fp32, and from the first of them on so are the hidden states (`_keep_in_fp32_modules = ["wo"]`, modeling_t5.py)."""
+    adds_logits_bias: bool = False
+    """Whether a bias is added to the logits, which makes them a second time."""
+
+
+@dataclass(slots=True)
+class _Biases:
+    """Biases of relative positions that a side's layers share once its first layer has made them."""
+
+    own: Tensor | None = None
+    across: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """A pass over one side that is being played."""
+
+    run: Run
+    sides: BothSides
+    biases: _Biases = field(default_factory=_Biases)
+
+
+def play_encoder(run: Run, stack: Stack, sides: BothSides) -> tuple[Peak, ...]:
+    """The peak of the encoder's forward, and the moments at which all sequences share more (Tape.take_all)."""
+    given = _given(run, stack, sides, run.tokens)
+    if sides.sound is not None:
+        run.phase("convolutions")
+        sides.sound.play(run, stack)
+    table = _grown(run, sides, stack, run.tokens)
+    _play_layers(_Side(run, sides), stack.groups(), sides.encoder)
+    del given, table
+    return run.tape.take_all()
+
+
+def play_step(run: Run, architecture: Architecture, sides: BothSides, *, copies_logits: bool) -> tuple[Peak, Peak]:
+    """A forward of the decoder: the peak before the head, and that at it."""
+    stack = architecture.encoder
+    assert stack is not None
+    source = run.sizes.source_tokens
+    given = _given(run, stack, sides, source)
+    tables = _grown(run, sides, stack, source), _grown(run, sides, architecture, run.keys)
+    said = run.tensor("what the encoder says", source, stack.hidden_size)
+    ids = run.tensor("token ids", run.keys, element_bytes=ID_BYTES)
+    _play_layers(_Side(run, sides), architecture.groups(), sides.decoder)
+    before = run.tape.take()
+    run.phase("logits")
+    hidden = run.features("hidden states, normed", architecture.hidden_size)
+    if architecture.head is not None:
+        _play_head(run, sides, architecture.head.out_features, copies_logits)
+    del given, tables, said, ids, hidden
+    return before, run.tape.take()
+
+
+def _play_head(run: Run, sides: BothSides, width: int, copies_logits: bool) -> None:
+    """Classes of both sides make the logits of all tokens that they are given: of one, but where the decoder is
+    prompted."""
+    logits = run.output("logits", run.tokens, width)
+    biased = run.output("logits with their bias", run.tokens, width) if sides.adds_logits_bias else None
+    del biased
+    copy = run.output("the last one's fp32 copy", width, element_bytes=FP32) if copies_logits else None
+    del logits, copy
+
+
+def _grown(run: Run, sides: BothSides, of: Stack | Architecture, tokens: int) -> Tensor | None:
+    """By how much a longer table is larger. It has two rows before the first position, and two more than it needs."""
+    known = of.max_position_embeddings or 0
+    if not sides.grows_table or tokens <= known:
+        return None
+    return run.shared("table of positions, as far as it grew", tokens + 4 - (known + 2), of.hidden_size)
+
+
+def _given(run: Run, stack: Stack, sides: BothSides, source: int) -> Tensor:
+    """What the encoder reads or hears."""
+    if sides.sound is not None:
+        return sides.sound.given(run, stack, source)
+    return run.tensor("token ids of the input", source, element_bytes=ID_BYTES)
+
+
+# ----------------------------------------------------------------------------------------------- layers
+
+
+def _play_layers(side: _Side, groups: tuple[LayerGroup, ...], positions: Positions) -> None:
+    run, hidden_size = side.run, groups[0].layer.norms.hidden_size
+    rows = _of(run, positions.rows, "embedded positions", hidden_size, run.element_bytes)
+    ids = _of(run, positions.ids, "position ids", 1, ID_BYTES)
+    ones = run.tensor("padding mask", run.keys, element_bytes=FP32) if positions.padding else None
+    mask = run.tensor("additive mask", run.tokens, run.keys) if run.is_eager and run.sizes.source_tokens else None
+    embedded = run.features("embeddings", hidden_size)
+    widens = run.sizes.in_fp16 and side.sides.widens_in_fp16
+    for index, group in enumerate(groups):
+        is_first = index == 0 and group.count == 1
+        state_bytes = FP32 if widens and not is_first else run.element_bytes
+        # Without positions to add, the embeddings are the first layer's input.
+        is_embedded = is_first and side.sides.relative is not Relative.NONE
+        hidden = None if is_embedded else run.features("input of the layer", hidden_size, element_bytes=state_bytes)
+        _play_layer(side, group.layer, hidden_size, state_bytes)
+        del hidden
+    run.phase("norms")
+    hidden = run.features("hidden states", hidden_size)
+    normed = run.norm(hidden_size)
+    del rows, ids, ones, mask, embedded, hidden, normed
+
+
+def _of(run: Run, share: Share | None, what: str, width: int, element_bytes: int) -> Tensor | None:
+    """(B, S, width), or (S, width) for all sequences."""
+    if share is None:
+        return None
+    made = run.shared if share is Share.ALL else run.tensor
+    return made(what, run.tokens, width, element_bytes=element_bytes)
+
+
+def _play_layer(side: _Side, layer: Layer, hidden_size: int, state_bytes: int) -> None:
+    """Hidden states have elements of `state_bytes`; what is normed is the model's own type."""
+    run = side.run
+    across = [part for part in layer.others if isinstance(part, CrossAttention)]
+    residual = probabilities = None
+    for mixer in (layer.mixer, *across):
+        run.phase("norms")
+        normed = _norm(run, hidden_size, state_bytes) if layer.pre_norm else None
+        run.phase("attention")
+        probabilities = _mix(side, mixer)
+        run.phase("norms")
+        del normed, residual
+        said = run.features("what attention says, and with it the residual", 2 * hidden_size)
+        behind = None if layer.pre_norm else run.norm(hidden_size)
+        del said, behind
+        residual = run.features("residual", hidden_size, element_bytes=state_bytes)
+    run.phase("norms")
+    normed = _norm(run, hidden_size, state_bytes) if layer.pre_norm else None
+    run.phase("mlp")
+    _play_mlp(side, layer.mlp)
+    del normed
+    run.phase("norms")
+    said = run.features("what the MLP says, and with it the residual", 2 * hidden_size, element_bytes=state_bytes)
+    behind = None if layer.pre_norm else run.norm(hidden_size)
+    del said, behind, residual, probabilities
+
+
+def _play_mlp(side: _Side, mlp: Part | None) -> None:
+    """Where its output is written in fp32: an fp32 copy of the inner width, beside this and gate and up."""
+    play_mlp(side.run, mlp)
+    if side.run.sizes.in_fp16 and side.sides.widens_in_fp16:
+        assert isinstance(mlp, DenseMLP)
+        inner = side.run.features("inner of the MLP", mlp.intermediate_size * (3 if mlp.gated else 1))
+        copy = side.run.features("the same in fp32", mlp.intermediate_size, element_bytes=FP32)
+        del inner, copy
+
+
+def _norm(run: Run, hidden_size: int, state_bytes: int) -> Tensor:
+    """Of hidden states in fp32 no copy is made, but what they are scaled to, and this in the model's own type."""
+    if state_bytes == run.element_bytes:
+        return run.norm(hidden_size)
+    scaled = run.features("scaled, in fp32, and cast", hidden_size, element_bytes=state_bytes + run.element_bytes)
+    del scaled
+    return run.features("normed", hidden_size)
+
+
+# -------------------------------------------------------------------------------------------- attention
+
+
+def _mix(side: _Side, mixer: Part | None) -> Tensor | None:
+    """Returns the probabilities where attention is eager: a layer keeps them until its next one has made its own."""
+    assert isinstance(mixer, FullAttention)
+    run = side.run
+    copies = 2 if side.sides.orders_heads else 1
+    query = run.features("Q", mixer.q_size)
+    if side.sides.orders_heads:
+        ordered = run.features("Q in the order of heads", mixer.q_size)
+        del ordered
+    keys, made = _keys_and_values(side, mixer)
+    bias = _bias(side, mixer, keys)
+    if run.is_eager:
+        probabilities = eager(run, mixer, keys)
+        del query, made, bias
+        return probabilities if side.sides.keeps_probabilities else None
+    run.phase("attention with its mask")
+    mask = _mask(side, mixer, keys)
+    said = run.features("what heads say", copies * mixer.q_size)
+    del said, mask
+    run.phase("attention")
+    said = run.features("what heads say, and O", mixer.q_size + mixer.o_size)
+    del said, query, made, bias
+    return None
+
+
+def _keys_and_values(side: _Side, mixer: FullAttention) -> tuple[int, Tensor | None]:
+    """(how many tokens are seen, K and V where they are not the cache's). Beside the cache while it takes them."""
+    run, width = side.run, mixer.k_size + mixer.v_size
+    if isinstance(mixer, BidirectionalAttention):
+        return run.tokens, run.features("K and V", width)
+    if isinstance(mixer, CrossAttention):
+        source = run.sizes.source_tokens
+        made = None if run.decodes else run.tensor("K and V of what the encoder says, as made", source, width)
+        del made
+        return source, None
+    made = run.features("K and V as made", width)
+    old = run.tensor("K before this token", run.past_tokens, mixer.k_size) if run.decodes else None
+    del made, old
+    return keys_of(run, mixer), None
+
+
+def _bias(side: _Side, mixer: FullAttention, keys: int) -> Tensor | None:
+    """The bias of relative positions; across there are zeros."""
+    run, biases, heads = side.run, side.biases, mixer.num_attention_heads
+    each = side.sides.relative is Relative.EACH
+    if side.sides.relative is Relative.NONE:
+        return None
+    if isinstance(mixer, CrossAttention):
+        kept = None if each else biases.across
+        found = kept or run.shared("zeros across", heads, run.tokens, keys)
+        biases.across = None if each else found
+        return found
+    kept = None if each else biases.own
+    both_ways = isinstance(mixer, BidirectionalAttention)
+    found = kept or play_position_bias(run, heads, keys, both_ways=both_ways, keeps_logarithm=each)
+    biases.own = None if each else found
+    return found
+
+
+def _mask(side: _Side, mixer: FullAttention, keys: int) -> Tensor | None:
+    """sdpa takes the bias for its mask, once that of each head is copied together; zeros are in order."""
+    if side.sides.relative is Relative.NONE or isinstance(mixer, CrossAttention):
+        return None
+    return side.run.shared("the bias, head by head", mixer.num_attention_heads, side.run.tokens, keys)
+
+
+_PLAYABLE: Final = (BidirectionalAttention, FullAttention)
+
+
+def is_playable(architecture: Architecture) -> bool:
+    """Whether there are two sides, of layers of attention and then an MLP, of the kinds that have a program."""
+    stack = architecture.encoder
+    if stack is None or any(weight.name == "prompts" for weight in stack.extras):  # mvp's are joined to K and V.
+        return False
+    layers = [group.layer for group in (*stack.groups(), *architecture.groups())]
+    return all(type(layer.mixer) in _PLAYABLE and type(layer.mlp) is DenseMLP for layer in layers)

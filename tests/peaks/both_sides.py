@@ -1,0 +1,196 @@
+"""Run an encoder and its decoder, small, and measure: needs torch and transformers for all but the first of these.
+
+`python -m tests.peaks.both_sides [TYPE...]` shows what is said beside what was measured; with `--run`, measures anew
+and records; `--alive TYPE VARIANT ATTENTION` shows what encoder, first step and a later one hold at their peaks.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hubvram.memory.engines.transformers_sides import SIDES
+from tests.peaks.both_sides_record import SHAPES, VARIANTS, Record, Row, compared, recorded, varied, write
+
+_SIZES = {
+    "max_position_embeddings": 256,
+    "max_source_positions": 256,
+    "conv_channels": 32,
+}
+"""In place of a type's own, or of those for other tests."""
+
+
+def inputs_of(model: Any, batch_size: int, tokens: int) -> dict[str, Any]:
+    """What the encoder reads: token ids, or as much sound as it always takes."""
+    import torch
+
+    if model.config.model_type == "whisper":
+        shape = (batch_size, model.config.num_mel_bins, 2 * model.config.max_source_positions)
+        return {"input_features": torch.zeros(shape, dtype=torch.bfloat16)}
+    if model.config.model_type == "speech_to_text":
+        # Frames, of which two convolutions make a quarter.
+        shape = (batch_size, 4 * tokens, model.config.input_feat_per_channel)
+        return {"input_features": torch.zeros(shape, dtype=torch.bfloat16)}
+    return {"input_ids": torch.arange(batch_size * tokens).reshape(batch_size, tokens) % 100 + 3}
+
+
+def measured(model: Any, batch_size: int, tokens: int, *, explain: bool = False) -> tuple[Any, ...]:
+    """((a forward's peak, bytes of input and less of cache) of the encoder, the first step, and a later one).
+
+    The decoder starts from one token; half as many as the input has are answered before the later step.
+    """
+    import torch
+
+    from tests.caches.runs import tensors_in
+    from tests.peaks.live import Live, held_by
+
+    inputs, encoder = inputs_of(model, batch_size, tokens), model.get_encoder()
+    first, more = torch.full((batch_size, 1), 5), torch.full((batch_size, tokens // 2), 5)
+    known = [*model.parameters(), *model.buffers(), *inputs.values(), first, more]
+    encode, prefill, decode = (Live(known, explain=explain) for _ in range(3))
+    with torch.no_grad():
+        with encode:
+            said = encoder(**inputs)
+        prefill.start_with(tensors_in(said))
+        with prefill:
+            output = model(encoder_outputs=said, decoder_input_ids=first, use_cache=True)
+        cache = output.past_key_values
+        after_prefill = held_by(tensors_in(cache))
+        output = model(encoder_outputs=said, decoder_input_ids=more, past_key_values=cache, use_cache=True)
+        del output
+        gc.collect()
+        decode.start_with([*tensors_in(said), *tensors_in(cache)])
+        with decode:
+            model(encoder_outputs=said, decoder_input_ids=first, past_key_values=cache, use_cache=True)
+    given, token = sum(tensor.nbytes for tensor in inputs.values()), 8 * batch_size
+    after_decode = held_by(tensors_in(cache))
+    answered = token * (2 + tokens // 2)
+    return (encode, given), (prefill, given + token - after_prefill), (decode, given + answered - after_decode)
+
+
+def _allocator_peak(model: Any, batch_size: int, tokens: int) -> int:
+    """The encoder's by torch's profiler, which sees each allocation of the CPU's allocator."""
+    import torch
+
+    inputs, encoder = inputs_of(model, batch_size, tokens), model.get_encoder()
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with torch.no_grad(), torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+        encoder(**inputs)
+    total = peak = 0
+    for event in profile.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            total += event.nbytes()
+            peak = max(peak, total)
+    given: int = sum(tensor.nbytes for tensor in inputs.values())
+    return peak + given
+
+
+def _config_of(model_type: str) -> dict[str, Any]:
+    import transformers
+
+    from tests.caches.build import values_of
+
+    usual = transformers.CONFIG_MAPPING[model_type]().to_dict()
+    heads = {"d_kv": 16} if "d_kv" in usual else {}
+    sizes = {key: value for key, value in _SIZES.items() if key in usual}
+    always = {"max_source_positions": 60} if model_type == "whisper" else {}
+    return {**values_of(model_type, {}), **sizes, **heads, **always}
+
+
+def _model(model_type: str, config: Mapping[str, Any], attention: str, dtype: str = "bf16") -> Any:
+    """The class as `from_pretrained` loads it in a type. Raises ValueError for an attention that it does not have."""
+    import torch
+
+    from tests.caches.build import class_of, config_of
+
+    torch.manual_seed(0)
+    found, model_class = config_of(model_type, config, both_sides=True), class_of(model_type, both_sides=True)
+    loaded = {"bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
+    model = model_class._from_config(found, dtype=loaded, attn_implementation=attention).eval()
+    kept = model._keep_in_fp32_modules if dtype == "fp16" else ()
+    for name, parameter in model.named_parameters():
+        if set(name.split(".")) & set(kept):
+            parameter.data = parameter.data.float()
+    return model
+
+
+def _rows(model_type: str, config: Mapping[str, Any]) -> Iterator[Row]:
+    """In bf16; and without wide heads in fp16, if some weights stay fp32 then."""
+    for variant in VARIANTS:
+        if variant == "heads" and varied(config, "heads") == varied(config, "narrow"):
+            continue
+        for attention in ("sdpa", "eager"):
+            try:
+                model = _model(model_type, varied(config, variant), attention)
+            except ValueError:
+                continue
+            yield from _runs(model, "bf16", variant, attention)
+            if model._keep_in_fp32_modules and variant != "heads":
+                model = _model(model_type, varied(config, variant), attention, "fp16")
+                yield from _runs(model, "fp16", variant, attention)
+
+
+def _runs(model: Any, dtype: str, variant: str, attention: str) -> Iterator[Row]:
+    for batch_size, tokens in SHAPES:
+        peaks = [live.peak.total_bytes + more for live, more in measured(model, batch_size, tokens)]
+        yield Row(
+            dtype=dtype,
+            variant=variant,
+            attention=attention,
+            batch_size=batch_size,
+            tokens=tokens,
+            encode_peak_bytes=peaks[0],
+            prefill_peak_bytes=peaks[1],
+            decode_peak_bytes=peaks[2],
+            allocator_encode_bytes=_allocator_peak(model, batch_size, tokens),
+        )
+
+
+def _run(model_types: list[str]) -> None:
+    import torch
+    import transformers
+
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    versions = {"transformers": transformers.__version__, "torch": torch.__version__}
+    for model_type in model_types:
+        config = _config_of(model_type)
+        write(model_type, Record(config=config, rows=tuple(_rows(model_type, config))), versions)
+        print("ran", model_type, file=sys.stderr)
+
+
+def _alive(model_type: str, variant: str, attention: str) -> None:
+    model = _model(model_type, varied(_config_of(model_type), variant), attention)
+    for name, (live, more) in zip(("encode", "prefill", "decode"), measured(model, 2, 40, explain=True), strict=True):
+        print(f"{name}: {live.peak.total_bytes + more:,}, at {live.peak.at}")
+        for held in live.peak.held:
+            print(f"{held.storage_bytes:10,}  {held.storage_bytes / 160:8.2f}  {held.made_by}")
+
+
+def _cells(row: Row, peaks: tuple[Any, ...]) -> Iterator[str]:
+    real = (row.encode_peak_bytes, row.prefill_peak_bytes, row.decode_peak_bytes)
+    for bytes_, peak in zip(real, peaks, strict=True):
+        off = peak.total_bytes - bytes_
+        yield f"{peak.phase:>20} {bytes_:>10} {off:>+8} {off / bytes_:>+8.2%}"
+
+
+def main() -> None:
+    options = {word for word in sys.argv[1:] if word.startswith("--")}
+    words = [word for word in sys.argv[1:] if not word.startswith("--")]
+    if "--alive" in options:
+        _alive(*words)
+        return
+    if "--run" in options:
+        _run(words or list(SIDES))
+    records = recorded()
+    for name, row, peaks in compared({name: records[name] for name in words or records}):
+        print(
+            f"{name:20} {row.dtype} {row.variant:8} {row.attention:6} {row.batch_size}x{row.tokens:<4}",
+            *_cells(row, peaks),
+        )
+
+
+if __name__ == "__main__":
+    main()

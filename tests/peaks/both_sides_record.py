@@ -1,0 +1,129 @@
+"""The committed record of encoder-decoders, and what is said of it.
+
+fixtures/measurements/transformers-5.23-small-encoder-decoders/MODEL_TYPE.json: each model type in its default config
+with small numbers, in VARIANTS that make one phase or another the widest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from hubvram.memory.engines.transformers_sides import encode, step
+from hubvram.memory.forward.run import Sizes
+from hubvram.memory.forward.tape import Peak
+from hubvram.memory.kv_cache import lengths
+from hubvram.memory.workload import Attention
+from tests.samples import architecture_of
+
+FOLDER: Final = Path(__file__).parents[2] / "fixtures" / "measurements" / "transformers-5.23-small-encoder-decoders"
+
+
+def _variant(inner: int, head: int) -> dict[str, int]:
+    return {**dict.fromkeys(("d_ff", "encoder_ffn_dim", "decoder_ffn_dim"), inner), "d_kv": head}
+
+
+VARIANTS: Final[Mapping[str, Mapping[str, int]]] = {
+    "wide": _variant(256, 16),
+    "narrow": _variant(16, 16),
+    "heads": _variant(16, 64),
+}
+"""A wide MLP; a narrow one; a narrow one beside wide heads. Only fields that a type has."""
+SHAPES: Final = ((2, 40), (1, 67), (3, 160))
+"""Batch and tokens of the encoder's input, where that is not always the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One run, without padding. Peaks are bytes beside weights and cache."""
+
+    dtype: str
+    variant: str
+    attention: str
+    batch_size: int
+    tokens: int
+    encode_peak_bytes: int
+    """Of the encoder's forward."""
+    prefill_peak_bytes: int
+    """Of the decoder's first step."""
+    decode_peak_bytes: int
+    """Of the step behind `answered` tokens."""
+    allocator_encode_bytes: int
+    """The encoder's by torch's profiler: with what kernels of the CPU allocate and free within themselves."""
+
+    @property
+    def answered(self) -> int:
+        """Tokens in the decoder's cache before the later step: its first, and half as many as the input."""
+        return 1 + self.tokens // 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A config with small numbers, and its runs."""
+
+    config: Mapping[str, Any]
+    rows: tuple[Row, ...]
+
+
+def varied(config: Mapping[str, Any], variant: str) -> dict[str, Any]:
+    """The config with the numbers of a variant in place of its own."""
+    return {**config, **{key: value for key, value in VARIANTS[variant].items() if key in config}}
+
+
+def recorded() -> dict[str, Record]:
+    """Model type -> its record."""
+    names = tuple(Row.__dataclass_fields__)
+    found = {}
+    for file in sorted(FOLDER.glob("*.json")):
+        content = json.loads(file.read_text(encoding="utf-8"))
+        rows = tuple(Row(**dict(zip(names, row, strict=True))) for row in content["rows"])
+        found[file.stem] = Record(config=content["config"], rows=rows)
+    return found
+
+
+def write(model_type: str, record: Record, versions: Mapping[str, str]) -> None:
+    """One line for each run."""
+    about = {
+        **versions,
+        "measured": "storages alive at the peak of a forward of the encoder, and of two of the decoder, on the CPU "
+        "(tests/peaks/both_sides.py), beside weights and cache",
+        "columns": list(Row.__dataclass_fields__),
+    }
+    rows = ",\n  ".join(json.dumps(list(asdict(row).values())) for row in record.rows)
+    text = f'{{"about": {json.dumps(about)},\n"config": {json.dumps(record.config)},\n"rows": [\n  {rows}]}}\n'
+    FOLDER.mkdir(exist_ok=True)
+    (FOLDER / f"{model_type}.json").write_text(text, encoding="utf-8")
+
+
+def said(model_type: str, config: Mapping[str, Any], row: Row) -> tuple[Peak, Peak, Peak]:
+    """What the programs say of one run: the encoder's forward, the first step, the later one."""
+    architecture = architecture_of({**varied(config, row.variant), "model_type": model_type})
+    _, source = lengths(architecture, row.tokens, row.tokens)
+    run = Sizes(
+        batch_size=row.batch_size,
+        tokens=source,
+        element_bytes=2,
+        attention=Attention(row.attention),
+        in_fp16=row.dtype == "fp16",
+    )
+    first = replace(run, tokens=1, source_tokens=source)
+    later = replace(first, past_tokens=row.answered, decodes=True)
+    return (
+        _largest(encode(architecture, run)),
+        _largest(step(architecture, first, copies_logits=False)),
+        _largest(step(architecture, later, copies_logits=False)),
+    )
+
+
+def _largest(peaks: tuple[Peak, ...]) -> Peak:
+    return max(peaks, key=lambda peak: peak.total_bytes)
+
+
+def compared(records: Mapping[str, Record]) -> Iterator[tuple[str, Row, tuple[Peak, Peak, Peak]]]:
+    """Each run beside what is said of it."""
+    for model_type, record in records.items():
+        for row in record.rows:
+            yield model_type, row, said(model_type, record.config, row)
