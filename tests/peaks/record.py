@@ -21,7 +21,7 @@ from tests.samples import architecture_of
 
 FOLDER: Final = Path(__file__).parents[2] / "fixtures" / "measurements" / "transformers-5.23-small-models"
 
-_INNER: Final = ("intermediate_size", "ffn_dim", "d_ff", "n_inner", "d_inner", "ffn_hidden_size")
+_INNER: Final = ("intermediate_size", "ffn_dim", "d_ff", "n_inner", "d_inner", "ffn_hidden_size", "dff")
 
 
 def _variant(inner: int, of_expert: int, window: int, head: int) -> dict[str, int]:
@@ -70,6 +70,7 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "bias": True,
     },
     "gpt_bigcode+heads": {"n_inner": 96, "multi_query": False, "num_key_value_heads": 4},
+    "ctrl": {"dff": 96},
     "codegen+heads": {"n_inner": 96, "n_head": 8, "rotary_dim": 4},
 }  # fmt: skip
 """Record -> what is not as its type's defaults are, in the config of its text model. TYPE+NAME is a second one."""

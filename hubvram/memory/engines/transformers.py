@@ -11,6 +11,7 @@ from hubvram.errors import UnsupportedOptionError
 from hubvram.memory.cached import Cached
 from hubvram.memory.engines import transformers_code, transformers_linears
 from hubvram.memory.engines.transformers_attention import SUPPORTED, USUAL
+from hubvram.memory.engines.transformers_buffers import buffers
 from hubvram.memory.engines.transformers_caches import Kept, check_cache
 from hubvram.memory.engines.transformers_positions import shortages
 from hubvram.memory.estimate import Instant, MemoryComponent
@@ -124,9 +125,10 @@ class Transformers:
         )
         step = replace(prompt, tokens=1, past_tokens=workload.context_tokens - 1, decodes=True)
         kept = _kept(architecture, workload, element_bytes, cache_element_bytes)
-        steps = (_decode(architecture, step, cached) for cached in kept.while_decoding())
+        around = buffers(architecture, element_bytes)
+        steps = (_decode(architecture, step, cached, around) for cached in kept.while_decoding())
         return (
-            *_prefill(architecture, prompt, kept.after_prefill()),
+            *_prefill(architecture, prompt, kept.after_prefill(), around),
             *max(steps, key=lambda moments: max(moment.total_bytes for moment in moments)),
         )
 
@@ -143,32 +145,32 @@ def _kept(architecture: Architecture, workload: Workload, element_bytes: int, ca
     )
 
 
-def _prefill(architecture: Architecture, prompt: Sizes, cached: Cached) -> tuple[Instant, Instant]:
+def _prefill(
+    architecture: Architecture, prompt: Sizes, cached: Cached, around: tuple[Held, ...]
+) -> tuple[Instant, Instant]:
     peak, head = transformers_code.play(architecture, _with(prompt, cached))
     given = f"{_tokens(prompt.tokens)} of input"
-    more: tuple[Held, ...] = ()
     if cached.excess_bytes:
         factors = (prompt.batch_size, cached.excess_bytes // prompt.batch_size)
-        more = (Held(what="cached beyond what decoding keeps", share=Share.SEQUENCE, factors=factors),)
+        around = (*around, Held(what="cached beyond what decoding keeps", share=Share.SEQUENCE, factors=factors))
+    phase = f"in the {peak.phase} of the last layer, over all {given}{_without_kernels(peak)}"
     return (
-        _instant(
-            "prefill",
-            cached,
-            peak,
-            f"in the {peak.phase} of the last layer, over all {given}{_without_kernels(peak)}",
-            more,
-        ),
-        _instant("prefill-logits", cached, head, f"at the logits after {given}", more),
+        _instant("prefill", cached, peak, phase, around),
+        _instant("prefill-logits", cached, head, f"at the logits after {given}", around),
     )
 
 
-def _decode(architecture: Architecture, step: Sizes, cached: Cached) -> tuple[Instant, Instant]:
+def _decode(
+    architecture: Architecture, step: Sizes, cached: Cached, around: tuple[Held, ...]
+) -> tuple[Instant, Instant]:
     peak, head = transformers_code.play(architecture, _with(step, cached))
-    there = f"with {_tokens(step.past_tokens + 1)} in the cache"
+    tokens = _tokens(step.past_tokens + 1)
+    has_cache = cached.kv_cache_bytes or cached.state_bytes
+    there = f"with {tokens} in the cache" if has_cache else f"over all {tokens}, for nothing is cached"
     phase = f"while decoding, in the {peak.phase} of a layer{_gathered(peak)}, {there}{_without_kernels(peak)}"
     return (
-        _instant("decode", cached, peak, phase),
-        _instant("decode-logits", cached, head, f"at the logits of a decoded token, {there}"),
+        _instant("decode", cached, peak, phase, around),
+        _instant("decode-logits", cached, head, f"at the logits of a decoded token, {there}", around),
     )
 
 
@@ -176,7 +178,7 @@ def _with(sizes: Sizes, cached: Cached) -> Sizes:
     return replace(sizes, cached=cached) if cached.update_bytes else sizes
 
 
-def _instant(name: str, cached: Cached, peak: Peak, explanation: str, more: tuple[Held, ...] = ()) -> Instant:
+def _instant(name: str, cached: Cached, peak: Peak, explanation: str, more: tuple[Held, ...]) -> Instant:
     return Instant(
         name=name,
         cached=cached,

@@ -24,10 +24,11 @@ from hubvram.memory.forward.rotation import (
     all_in_fp32,
     halves_in_fp32,
     halves_then_rest,
+    halves_through_fp32,
     pairs_in_fp32,
     repeated_in_fp32,
 )
-from hubvram.memory.forward.run import Run, Sizes
+from hubvram.memory.forward.run import FP32, Run, Sizes
 from hubvram.memory.forward.tape import Peak
 
 _GEMMA: Final = replace(LLAMA, norm_row_bytes=4)
@@ -123,6 +124,26 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     ),
     "xglm": replace(LAYER_NORM, positions=classic.position_ids, attention=classic.play_xglm),
     "gpt_bigcode": replace(LAYER_NORM, hidden_beside_mlp=1, keeps_normed=True),
+    "biogpt": replace(LAYER_NORM, softmax_in_fp32=False, hidden_beside_mlp=-1, padding_mask_bytes=FP32),
+    "ctrl": replace(
+        LAYER_NORM, positions=classic.ctrl_positions, softmax_in_fp32=False, hidden_beside_mlp=2, keeps_normed=True
+    ),
+    "openai-gpt": replace(
+        LAYER_NORM,
+        positions=classic.embedded_positions,
+        masks=classic.no_masks,
+        attention=classic.play_openai_gpt,
+        hidden_beside_mlp=1,
+        activated_copies=3,
+    ),
+    "gpt_neox_japanese": replace(
+        LAYER_NORM, attention=classic.play_gpt_neox_japanese, keeps_probabilities=True, hidden_beside_mlp=1
+    ),
+    "modernbert-decoder": replace(
+        LAYER_NORM, rotation=halves_through_fp32, rotary_per_sequence=True, hidden_beside_mlp=1
+    ),
+    "persimmon": replace(LAYER_NORM, keeps_unrotated=True),
+    "bitnet": replace(LLAMA, norms_inside=True),
     # Decoders since llama.
     "ministral": replace(LLAMA, makes_full_mask=True),
     "ernie4_5": _ERNIE,
@@ -227,6 +248,7 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
     "gemma3n_text": Program(play=play_gemma3n, is_playable=is_gemma4_playable),
     "glm_moe_dsa": Program(play=play_handing_on, is_playable=is_playable),
     **dict.fromkeys(("gemma4_text", "gemma4_unified_text"), Program(play=play_gemma4, is_playable=is_gemma4_playable)),
+    "openai-gpt": Program(play=classic.play_without_cache, is_playable=is_playable),
 }
 """Model type -> its program, where that is not a decoder's."""
 

@@ -39,6 +39,10 @@ def play_attention(run: Run, mixer: FullAttention) -> Tensor | None:
         del gated
     if mixer.gate_size:
         _gate(run, mixer, mixer.gate_size)
+    if run.code.norms_inside:
+        said = run.features("what heads say", mixer.q_size)
+        normed = run.norm(mixer.q_size)
+        del said, normed
     run.linear(mixer.o_in_features, mixer.o_size, beside=mixer.o_in_features)
     del query, gate, output_gate, unpacked
     return probabilities

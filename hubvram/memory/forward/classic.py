@@ -6,13 +6,16 @@ gptj, codegen and gpt_neo turn Q, and K of all tokens, to fp32 first; bloom and 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.layers import Architecture
 from hubvram.memory.forward.attention import cache, keys_of
+from hubvram.memory.forward.decoder import play_decoder
+from hubvram.memory.forward.rotation import Widths, halves
 from hubvram.memory.forward.run import FP32, ID_BYTES, Run
-from hubvram.memory.forward.tape import Tensor
+from hubvram.memory.forward.tape import Peak, Tensor
 
 
 def position_ids(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
@@ -122,6 +125,64 @@ def _in_fp32(run: Run, mixer: FullAttention, query_bytes: int) -> Tensor:
     del query, key
     _say(run, mixer)
     return probabilities
+
+
+def play_gpt_neox_japanese(run: Run, mixer: FullAttention) -> Tensor:
+    """Q and K joined to their rest, be it empty; scores are added to zeros that stay, as do those before the mask,
+    in the model's own type (GPTNeoXJapaneseAttention)."""
+    query = run.features("Q as made", mixer.q_size)
+    rotated = run.rotary_dim * mixer.num_attention_heads
+    halves(run, Widths(mixer.q_size, mixer.k_size, rotated, rotated))
+    del query
+    fused = run.features("Q, K and V as made", mixer.q_size + mixer.k_size + mixer.v_size)
+    query = run.features("Q", mixer.q_size)
+    cache(run, mixer.k_size, mixer.k_size, keys_of(run, mixer))
+    probabilities = _scores(run, mixer, 3 * run.element_bytes)
+    left = run.tensor("scores before", 2, mixer.num_attention_heads, run.tokens, keys_of(run, mixer))
+    said = run.features("what heads say", mixer.q_size)
+    del fused, query, left, said
+    _say(run, mixer)
+    return probabilities
+
+
+# --------------------------------------------------------------------------------- tables, no cache
+
+
+def ctrl_positions(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
+    """Places, and their rows of a table of sines that the model keeps (CTRLModel.forward)."""
+    return (
+        run.shared("position ids", run.tokens, element_bytes=ID_BYTES),
+        run.shared("embedded positions", run.tokens, architecture.hidden_size),
+    )
+
+
+def embedded_positions(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
+    """Alone: places in the table are a buffer's (OpenAIGPTModel.forward)."""
+    return (run.shared("embedded positions", run.tokens, architecture.hidden_size),)
+
+
+def play_without_cache(run: Run, architecture: Architecture, copies_logits: bool) -> tuple[Peak, Peak]:
+    """A step of `generate()` is a forward over all tokens, of which none is cached."""
+    if run.decodes:
+        sizes = replace(run.sizes, tokens=run.keys, past_tokens=0, decodes=False)
+        run = Run(sizes, run.code, rotary_dim=run.rotary_dim, max_positions=run.max_positions)
+    return play_decoder(run, architecture, copies_logits)
+
+
+def no_masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
+    """Where layers have a mask of their own."""
+    return ()
+
+
+def play_openai_gpt(run: Run, mixer: FullAttention) -> None:
+    """One matrix makes Q, K and V. Scores before and behind what the mask takes from them, and the first of these
+    steps' result; for all sequences, what is added where the mask is (openai, Attention._attn)."""
+    fused = run.features("Q, K and V as made", mixer.q_size + mixer.k_size + mixer.v_size)
+    mask = run.shared("what the mask adds", run.tokens, run.tokens)
+    probabilities = _scores(run, mixer, 3 * run.element_bytes)
+    del mask
+    _say(run, mixer)
+    del fused, probabilities
 
 
 # ------------------------------------------------------------------------------------ ALiBi

@@ -273,6 +273,8 @@ def _positions(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     """
     code, hidden_size = run.code, architecture.hidden_size
     found = []
+    if code.padding_mask_bytes:
+        found.append(run.tensor("padding mask", run.keys, element_bytes=code.padding_mask_bytes))
     if code.positions_per_sequence:
         found.append(run.tensor("padding mask, and positions", run.keys, element_bytes=FP32 + ID_BYTES))
         found.append(run.features("embedded positions", hidden_size))

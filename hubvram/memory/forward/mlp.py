@@ -42,6 +42,9 @@ def _dense(run: Run, mlp: DenseMLP) -> None:
         run.linear(hidden, inner, beside=inner)
         both = run.features("act(gate) and up of the MLP", 2 * inner)
         products = run.features("their product", inner)
+        if run.code.norms_inside:
+            del both
+            both = run.norm(inner)
     else:
         run.linear(hidden, inner)
         both = run.features("up of the MLP", inner)

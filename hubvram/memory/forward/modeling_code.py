@@ -51,6 +51,8 @@ class ModelingCode:
     """Whether eager attention turns its scores to fp32 for the softmax."""
     score_copies: int = 2
     """How many copies of the scores are alive where the softmax is in the model's own type."""
+    padding_mask_bytes: int = 0
+    """Of each token in a mask of ones that a model makes for each sequence where it gets none (modeling_biogpt.py)."""
     positions_per_sequence: bool = False
     """Whether positions are counted and embedded for each sequence, by a padding mask (modeling_opt.py)."""
     sink_columns: int = 0
@@ -74,10 +76,10 @@ class ModelingCode:
     """Whether positions are turned into Q and K where their sizes allow for it (kimi_linear has none)."""
     rotary_in_fp32: bool = False
     """Whether cos and sin are kept in fp32."""
+    rotary_per_sequence: bool = False
+    """Whether each sequence has its own cos and sin, as it has its own positions (modeling_modernbert_decoder.py)."""
     halves_of_tables: bool = False
     """Whether cos and sin are kept for one half of what rotates, not for both (modeling_gpt_oss.py)."""
-    rotary_per_sequence: bool = False
-    """Whether each sequence has cos and sin of its own, for images may stand in it elsewhere (modeling_qwen2_vl.py)."""
     rotary_by_heads: bool = False
     """Whether cos and sin of each kind of layers are as wide as its heads, whatever rotates of these (gemma4)."""
     makes_window_mask: bool = False
@@ -90,6 +92,8 @@ class ModelingCode:
     """Beside what a norm reads, per feature: an RMSNorm's fp32 copy and the product with its scale."""
     norm_row_bytes: int = 8
     """And per row: the fp32 mean of squares and its root."""
+    norms_inside: bool = False
+    """Whether what heads say is normed before O, and the MLP's inner width before down (bitnet)."""
     norms_projections: bool = False
     """Whether Q, K and V are all made before Q and K are normed (gemma3); else each is normed as it is made."""
     norms_without_weight: bool = False
@@ -139,12 +143,13 @@ class ModelingCode:
 
     def query_width(self, mixer: FullAttention, rotary_dim: int) -> int:
         """What is alive of Q (and, where one matrix makes all three, of K and V) beside the cache at the softmax."""
+        fused = mixer.q_size + mixer.k_size + mixer.v_size if mixer.fused_qkv else 0
         if self.keeps_unrotated and rotary_dim:
             rotated = rotary_dim * (mixer.num_attention_heads + mixer.num_key_value_heads)
-            return 2 * mixer.q_size + mixer.k_size + rotated
-        if not mixer.fused_qkv:
+            made = 0 if fused and not mixer.qk_norm else mixer.q_size + mixer.k_size
+            return fused + made + rotated + mixer.q_size
+        if not fused:
             return mixer.q_size
-        fused = mixer.q_size + mixer.k_size + mixer.v_size
         return fused + (mixer.q_size if rotary_dim else 0)  # Rotated queries are a tensor of their own.
 
     def copies_output(self, mixer: FullAttention, rotary_dim: int) -> bool:

@@ -87,3 +87,14 @@ def pairs_in_fp32(run: Run, widths: Widths) -> None:
     pairs = run.features("Q and K in fp32, and rotated", 2 * both, element_bytes=_FP32)
     rotated = run.features("Q and K rotated", both)
     del pairs, rotated
+
+
+def halves_through_fp32(run: Run, widths: Widths) -> None:
+    """Q and K are turned to fp32 one by one, twice each: once to be turned, beside a half turned the other way, what
+    comes of that, and the product with cos (modeling_modernbert.py, modeling_esm.py)."""
+    copies = 3 * _FP32 + _FP32 // 2
+    turned = run.features("Q in fp32, and turned", copies * widths.rotated_query, element_bytes=1)
+    del turned
+    query = run.features("Q rotated, in fp32", widths.rotated_query, element_bytes=_FP32)
+    turned = run.features("K in fp32, and turned", copies * widths.rotated_key, element_bytes=1)
+    del turned, query
