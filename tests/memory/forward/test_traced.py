@@ -204,14 +204,16 @@ def collected() -> Iterator[tuple[Architecture, Row, int]]:
 def test_peaks_of_the_large_collection() -> None:
     rows = exact = 0
     for architecture, row, parameters in collected():
-        if not engine.knows_activations(architecture) or corpus_config(row["repo"]).is_nested or architecture.stacks:
-            continue  # Models with a tower run more than their text.
+        if not engine.knows_activations(architecture):
+            continue
         # A longrope model sets its fp32 frequencies, one for two rotated dimensions, once more in the first run of
         # each kind.
         first = (row["batch_size"], row["tokens"]) in ((1, 512), (1, 2048))
         longrope = row["repo"] in ("microsoft/Phi-3-mini-128k-instruct", "microsoft/Phi-3.5-MoE-instruct")
         more_bytes = 4 * architecture.rotary_dim // 2 if longrope and first else 0
-        assert architecture.parameters - routers_biases(architecture) == parameters, label(row)
+        # Of some towers not all is read.
+        if architecture.whole_type is None:
+            assert architecture.parameters - routers_biases(architecture) == parameters, label(row)
         run = run_of(row)
         found = prefill_peak(architecture, run)
         peak = found.total_bytes + not_modelled(architecture, run, found.phase) + more_bytes
@@ -219,5 +221,5 @@ def test_peaks_of_the_large_collection() -> None:
         assert 0.99 * measured_bytes <= peak <= 1.01 * measured_bytes + spared, label(row)
         assert_decode_close(architecture, row)
         rows, exact = rows + 1, exact + (peak == row["prefill_peak_bytes"])
-    assert exact >= 545
+    assert exact >= 580
     assert rows - exact <= 20
