@@ -128,12 +128,16 @@ class Architecture:  # without slots, for the sake of what is cached
     final_norm: Norms
     head: Linear | None
     """None where the model class has none; a tied head is here, but has no matrix of its own."""
+    head_reads_all: bool = True
+    """Whether the head says something of every token; else of a sequence, or an image, as a whole."""
     embedding_size: int | None = None
     """Width of the token embedding where that is not hidden_size."""
     learned_positions: int = 0
     """Rows of a learned position embedding; 0 for rotary positions."""
     position_size: int | None = None
     """Their width where that is not hidden_size."""
+    first_position: int = 0
+    """The row of a sequence's first token, where those before it stand for padding (roberta)."""
     rotary_dim: int = 0
     """How many of a head's dimensions rotate."""
     rotary_tables: int = 1
@@ -158,6 +162,12 @@ class Architecture:  # without slots, for the sake of what is cached
     def encoder(self) -> Stack | None:
         """The stack that the decoder attends to."""
         return next((stack for stack in self.stacks if stack.name == "encoder"), None)
+
+    @property
+    def longest(self) -> int | None:
+        """How many tokens the model was made for; None where its config does not say it."""
+        longest = self.max_position_embeddings
+        return None if longest is None else longest - self.first_position
 
     @property
     def embedding_parameters(self) -> int:

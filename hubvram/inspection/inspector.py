@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from hubvram.errors import UsageError
@@ -149,7 +149,10 @@ def inspect_model(
     """The second half: estimates of a model that was read before, and of `weights`, if they are known. Raises
     UsageError."""
     if model.architecture is not None:
-        ENGINES[workload.engine].check(model.architecture, workload)
+        engine = ENGINES[workload.engine]
+        if not engine.generates(model.architecture):
+            workload = replace(workload, input_tokens=workload.context_tokens)  # it reads all of it
+        engine.check(model.architecture, workload)
     is_grounded = model.reconciliation.status.is_grounded
     # The workspace is a range unless one GPU is asked for.
     workspace_bytes = accelerators[0].workspace_bytes if len(accelerators) == 1 else None
@@ -202,7 +205,7 @@ def _context_tokens(model: Model, request: Request, weights: _AllWeights) -> int
     if request.given_tokens is not None:
         return request.given_tokens
     shortest = request.input_tokens or 1
-    largest = model.architecture.max_position_embeddings if model.architecture else None
+    largest = model.architecture.longest if model.architecture else None
     if request.context == "fit":
         return _longest_fit(model, request, weights, shortest, largest)
     if request.context == "max":

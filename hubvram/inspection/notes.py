@@ -88,6 +88,9 @@ def workload_notes(architecture: Architecture | None, workload: Workload) -> Ite
     if architecture is not None and engine.knows_cache(architecture):
         yield from _source_notes(architecture, workload)
         yield from _cache_notes(architecture, workload)
+    if architecture is not None and architecture.vocab_size and not engine.generates(architecture):
+        tokens = f"{workload.context_tokens:,} token{'s' * (workload.context_tokens != 1)}"
+        yield f"an encoder: one forward over {tokens} of each sequence, unpadded; it keeps no cache"
     if workload.attention is Attention.FLASH:
         yield "flash attention runs in fp16 and bf16 only: figures in fp32 are for comparison"
 
@@ -95,7 +98,7 @@ def workload_notes(architecture: Architecture | None, workload: Workload) -> Ite
 def _beyond(architecture: Architecture, workload: Workload) -> Iterator[str]:
     """Of the decoder, and of an encoder that reads tokens."""
     decoded, source = lengths(architecture, workload.context_tokens, workload.input_tokens)
-    largest, encoder = architecture.max_position_embeddings, architecture.encoder
+    largest, encoder = architecture.longest, architecture.encoder
     if largest is not None and decoded > largest:
         yield f"{decoded:,} tokens are more than the {largest:,} that the model was made for"
     if encoder is not None and encoder.source_tokens is None and source > (encoder.max_position_embeddings or source):

@@ -99,9 +99,10 @@ def _sequences(engine: Engine, moments: tuple[Instant, ...], linears: str) -> It
     packed_source = f"{engine.source}; {linears}" if linears else engine.source
     shared = max(moments, key=lambda moment: moment.buffers_bytes)
     yield from _cached(engine, peak.cached)
+    made = ", ".join(dict.fromkeys(held.what for held in peak.held if held.share is Share.OUTPUT))
     for name, share, moment, note in (
         ("activations", Share.SEQUENCE, peak, peak.explanation),
-        ("outputs", Share.OUTPUT, peak, "the last token's logits and their 32-bit copy"),
+        ("outputs", Share.OUTPUT, peak, made),
         ("buffers", Share.ALL, shared, "position ids, rotary tables, shared masks"),
     ):
         terms = tuple(_terms(moment.held, share))

@@ -49,14 +49,31 @@ SMALL: Final = {field: size for size, fields in _SIZES.items() for field in word
 _ROPE: Final = {"rope_type": "default", "rope_theta": 10_000.0}
 _IN_THREE: Final = {"rope_parameters": {**_ROPE, "mrope_section": [2, 3, 3], "partial_rotary_factor": 1.0}}
 _FEW_HEADS: Final = {"linear_num_key_heads": 2, "linear_num_value_heads": 4}
+_DISENTANGLED: Final = {
+    "relative_attention": True, "position_biased_input": False, "pos_att_type": ["c2p", "p2c"],
+    "max_relative_positions": -1, "type_vocab_size": 0,
+}  # fmt: skip
 OWN: Final[Mapping[str, Mapping[str, Any]]] = {
     "dbrx": {
         "attn_config": {"kv_n_heads": 2, "rope_theta": 10_000.0, "clip_qkv": 8},
         "ffn_config": {"hidden_size": 64, "ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2},
     },
+    "deberta": _DISENTANGLED,
+    "deberta-v2": {
+        **_DISENTANGLED, "position_buckets": 32, "share_att_key": True, "norm_rel_ebd": "layer_norm",
+    },
     "deepseek_v2": {"num_experts_per_tok": 2},
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 2, "num_experts_per_tok": 2},
-    "esm": {"vocab_size": 128, "pad_token_id": 0, "mask_token_id": 3},
+    "albert": {"embedding_size": 32},
+    "distilbert": {"hidden_dim": 96},
+    "rembert": {"input_embedding_size": 32, "output_embedding_size": 48},
+    "roformer": {"embedding_size": 32},
+    "esm": {
+        "vocab_size": 128, "pad_token_id": 0, "mask_token_id": 3, "position_embedding_type": "rotary",
+        "token_dropout": True,
+    },
+    "modernbert": {"local_attention": 16},
+    "mpnet": {"num_attention_heads": 16},
     "gemma3n_text": {"num_hidden_layers": 15, "num_kv_shared_layers": 5, "layer_types": None},
     "gpt_bigcode": {"num_key_value_heads": 1},
     "gpt_neo": {"num_layers": 6, "attention_types": [[["global", "local"], 3]]},

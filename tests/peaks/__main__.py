@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import sys
 
+from hubvram.memory.engines.transformers_encoders import ENCODERS
 from tests.peaks.record import compared, recorded, varied, write
 from tests.published.__main__ import main as published
 
-_LINE = "{:20} {:8} {:6} {:>6} {:10} {:>10} {:>10} {:>10} {:>8}"
+_LINE = "{:20} {:13} {:6} {:>6} {:10} {:>10} {:>10} {:>10} {:>8}"
 _DECODE = " | {:10} {:>10} {:>10} {:>8}"
 
 
@@ -30,10 +31,14 @@ def _run(model_types: list[str]) -> None:
 
 def _alive(model_type: str, variant: str, attention: str) -> None:
     from tests.caches.build import values_of
+    from tests.peaks.encoders import encoder_with, measured_encoder
     from tests.peaks.runs import measured, model_with
 
-    model = model_with(model_type, varied(values_of(model_type, {}), variant), attention)
-    prefill, _, _, _ = measured(model, 2, 40, explain=True)
+    config = varied(values_of(model_type, {}), variant)
+    if model_type in ENCODERS:
+        prefill = measured_encoder(encoder_with(model_type, config, attention), 2, 40, explain=True)
+    else:
+        prefill, _, _, _ = measured(model_with(model_type, config, attention), 2, 40, explain=True)
     for held in prefill.peak.held:
         print(f"{held.storage_bytes:10,}  {held.storage_bytes / 160:8.2f}  {held.made_by}")
 
@@ -53,6 +58,9 @@ def main() -> None:
         run, off = f"{row.batch_size}x{row.tokens}", found.prefill_peak_bytes / row.prefill_peak_bytes - 1
         measured = (row.prefill_peak_bytes, row.allocator_prefill_bytes, found.prefill_peak_bytes, f"{off:+.2%}")
         print(_LINE.format(name, row.variant, row.attention, run, found.phase, *measured), end="")
+        if not row.decode_peak_bytes:
+            print()
+            continue
         off = found.decode_peak_bytes / row.decode_peak_bytes - 1
         print(_DECODE.format(found.decode_phase, row.decode_peak_bytes, found.decode_peak_bytes, f"{off:+.2%}"))
     if not words:

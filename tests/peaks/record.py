@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from hubvram.architecture.layers import Architecture
-from hubvram.memory.engines.transformers_code import play
+from hubvram.memory.engines.transformers_code import CODE, play
+from hubvram.memory.engines.transformers_encoders import ENCODERS
+from hubvram.memory.forward.modeling_code import ModelingCode
 from hubvram.memory.forward.run import Sizes
 from hubvram.memory.forward.tape import Peak
 from hubvram.memory.workload import Attention
@@ -21,7 +23,7 @@ from tests.samples import architecture_of
 
 FOLDER: Final = Path(__file__).parents[2] / "fixtures" / "measurements" / "transformers-5.23-small-models"
 
-_INNER: Final = ("intermediate_size", "ffn_dim", "d_ff", "n_inner", "d_inner", "ffn_hidden_size", "dff")
+_INNER: Final = ("intermediate_size", "ffn_dim", "d_ff", "n_inner", "d_inner", "ffn_hidden_size", "dff", "hidden_dim")
 
 
 def _variant(inner: int, of_expert: int, window: int, head: int) -> dict[str, int]:
@@ -35,6 +37,27 @@ VARIANTS: Final[Mapping[str, Mapping[str, int]]] = {
     "heads": _variant(16, 8, 4096, 64),
 }
 """A wide MLP, and windows that cut in; a narrow one; a narrow one beside wide heads. Only fields that a type has."""
+
+
+def _encoder(ending: str, inner: int, window: int, words: int = 128) -> dict[str, Any]:
+    return {
+        **dict.fromkeys(_INNER, inner),
+        "local_attention": window,
+        "vocab_size": words,
+        "architectures": [ending],
+    }
+
+
+ENCODER_VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "masked-wide": _encoder("ForMaskedLM", 256, 8),
+    "masked-narrow": _encoder("ForMaskedLM", 16, 4096),
+    "masked-words": _encoder("ForMaskedLM", 16, 4096, 1024),
+    "base-wide": _encoder("Model", 96, 8),
+    "base-narrow": _encoder("Model", 16, 4096),
+    "labels": _encoder("ForSequenceClassification", 16, 8),
+}
+"""Of an encoder: a wide MLP, a narrow one, more words than all else; and below other tops, of which only the end of
+the class's name is written down."""
 SHAPES: Final = ((2, 40), (1, 67), (3, 160))
 """Batch and prompt; positions suffice for the longest and the tokens decoded."""
 POSITIONS: Final = 256
@@ -84,7 +107,10 @@ DECODED: Final = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One run in bf16, without padding, logits of the last token. Peaks are bytes beside weights and cache."""
+    """One run in bf16, without padding, logits of the last token. Peaks are bytes beside weights and cache.
+
+    Of an encoder, one forward over all tokens is its prefill, and its decode is 0.
+    """
 
     variant: str
     attention: str
@@ -106,6 +132,9 @@ class Record:
 
 def varied(config: Mapping[str, Any], variant: str) -> dict[str, Any]:
     """The config with the numbers of a variant in place of its own."""
+    if variant in ENCODER_VARIANTS:
+        own = ENCODER_VARIANTS[variant]
+        return {**config, **{key: own[key] for key in own if key in config or key == "architectures"}}
     return with_text_fields(config, VARIANTS[variant])
 
 
@@ -164,6 +193,16 @@ def said(model_type: str, config: Mapping[str, Any], row: Row) -> Said:
     """The peak of prefill, with the buffers that all sequences share; and that of a decode step."""
     architecture = architecture_of({**varied(config, row.variant), "model_type": model_type})
     run = Sizes(batch_size=row.batch_size, tokens=row.tokens, element_bytes=2, attention=Attention(row.attention))
+    if model_type in ENCODERS:
+        forward = _largest(architecture, run, on_the_cpu(CODE[model_type]))
+        return Said(
+            phase=forward.phase,
+            prefill_peak_bytes=forward.total_bytes,
+            decode_phase="",
+            decode_peak_bytes=0,
+            prefill_spared_bytes=0,
+            decode_spared_bytes=0,
+        )
     step = step_of(run, row.tokens + DECODED - 1)
     prefill, decode = _largest(architecture, run), _largest(architecture, step)
     return Said(
@@ -176,9 +215,14 @@ def said(model_type: str, config: Mapping[str, Any], row: Row) -> Said:
     )
 
 
-def _largest(architecture: Architecture, sizes: Sizes) -> Peak:
+def on_the_cpu(code: ModelingCode) -> ModelingCode:
+    """There a LayerNorm keeps mean and root of a row in the model's own type, on a GPU in fp32."""
+    return code if code.norm_bytes else replace(code, norm_row_bytes=4)
+
+
+def _largest(architecture: Architecture, sizes: Sizes, code: ModelingCode | None = None) -> Peak:
     """A forward makes no 32-bit copy of the logits, as `generate()` does."""
-    peaks = play(architecture, sizes, copies_logits=False)
+    peaks = play(architecture, sizes, copies_logits=False, code=code)
     return max(peaks, key=lambda peak: peak.total_bytes)
 
 

@@ -14,8 +14,10 @@ import transformers
 from huggingface_hub.errors import StrictDataclassError
 from torch.nn import functional
 
+from hubvram.memory.engines.transformers_encoders import ENCODERS
 from tests.caches.build import class_of, config_of, values_of
 from tests.caches.runs import tensors_in
+from tests.peaks.encoders import encoder_rows
 from tests.peaks.live import Live, held_by
 from tests.peaks.record import (
     CHANGES,
@@ -182,4 +184,5 @@ def run_now(name: str) -> Record:
     positions = dict.fromkeys(("max_position_embeddings", "n_positions"), POSITIONS)
     config = with_text_fields(values_of(model_type, CHANGES.get(name, {})), positions)
     config = {**config, **PLACES.get(name, {})}
-    return Record(config=config, rows=tuple(_rows(model_type, config)))
+    rows = encoder_rows if model_type in ENCODERS else _rows
+    return Record(config=config, rows=tuple(rows(model_type, config)))

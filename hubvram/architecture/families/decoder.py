@@ -109,7 +109,7 @@ class Traits:
     """The config field that says how many positions have a learned embedding."""
     position_offset: int = 0
     """Rows of that embedding beyond the positions (opt: 2)."""
-    rotary: bool = True
+    rotary: Switch = True
     rotary_key: str | None = None
     """The config field that says how many dimensions of a head rotate, where it is none that says which share."""
     partial_rotary_key: str | None = None
@@ -153,7 +153,7 @@ def read_decoder(config: ConfigDocument, architectures: tuple[str, ...], traits:
         head=read_head(config, architectures, width, vocab_size, bias=switch(config, traits.head_bias)),
         embedding_size=None if width == hidden_size else width,
         learned_positions=rows,
-        rotary_dim=rotary_dim_of(config, traits, layers) if traits.rotary and not rows else 0,
+        rotary_dim=rotary_dim_of(config, traits, layers) if switch(config, traits.rotary) and not rows else 0,
         rotary_tables=min(traits.rotary_tables, len({type(layer.mixer) for layer in layers})),
         extras=traits.extras(config) if traits.extras else (),
     )

@@ -58,6 +58,17 @@ def top_of(tops: Tops, architectures: tuple[str, ...]) -> Top:
     return tops[endings[-1] if endings else "Model"]
 
 
+_OF_THE_WHOLE: Final = (
+    *("ForSequenceClassification", "ForMultipleChoice", "ForNextSentencePrediction", "ForImageClassification"),
+    "ForImageClassificationWithTeacher",
+)
+
+
+def reads_all(architectures: tuple[str, ...]) -> bool:
+    """Whether the class's head says something of every token."""
+    return not any(name.endswith(_OF_THE_WHOLE) for name in architectures[:1])
+
+
 def read_top(config: ConfigDocument, top: Top, hidden_size: int) -> tuple[Linear | None, tuple[Weight, ...]]:
     """(the head, what stands around it)."""
     around: list[Weight] = []

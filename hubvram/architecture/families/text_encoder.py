@@ -55,6 +55,8 @@ class Encoder:
     """Ends of names of learned positions that files may keep although the model rotates."""
     shared_layers: bool = False
     """Whether a few groups of layers are used again and again (albert)."""
+    counts_from_padding: bool = False
+    """Whether the first position is the one behind that of padding (roberta)."""
 
 
 def read_encoder(config: ConfigDocument, architectures: tuple[str, ...], encoder: Encoder) -> Architecture:
@@ -75,10 +77,12 @@ def read_encoder(config: ConfigDocument, architectures: tuple[str, ...], encoder
         layers=_layers(config, encoder),
         final_norm=Norms(count=norms, hidden_size=hidden_size, bias=switch(config, traits.norm_bias)),
         head=head,
+        head_reads_all=tops.reads_all(architectures),
         embedding_size=None if width == hidden_size else width,
         learned_positions=config.size(positions) if positions else 0,
         position_size=None if width == hidden_size else width,
-        rotary_dim=head_dim_of(config) if traits.rotary else 0,
+        first_position=_first_position(config, positions) if positions and encoder.counts_from_padding else 0,
+        rotary_dim=head_dim_of(config) if switch(config, traits.rotary) else 0,
         rotary_tables=traits.rotary_tables,
         extras=(
             *_embedding(config, encoder, width, hidden_size),
@@ -87,6 +91,12 @@ def read_encoder(config: ConfigDocument, architectures: tuple[str, ...], encoder
         ),
         unused=() if positions else encoder.unused_positions,
     )
+
+
+def _first_position(config: ConfigDocument, positions: str) -> int:
+    """Behind that of padding, which has the number that padding has as a token."""
+    padding = config.get(int, "pad_token_id")
+    return padding + 1 if padding is not None and 0 <= padding < config.size(positions) - 1 else 0
 
 
 def _layers(config: ConfigDocument, encoder: Encoder) -> tuple[Layer, ...]:
@@ -261,9 +271,10 @@ def _old_names(config: ConfigDocument) -> Mapping[str, Any]:
     return {name: size for name, size in found.items() if size is not None} | {"tie_word_embeddings": True}
 
 
-def _learned_if_absolute(config: ConfigDocument) -> Mapping[str, Any]:
-    # The activation is fixed by esm's code.
-    return {"esm_activation": "gelu", "learned_positions": config.get(str, "position_embedding_type") == "absolute"}
+def _positions_of_esm(config: ConfigDocument) -> Mapping[str, Any]:
+    kind = config.get(str, "position_embedding_type")
+    # The activation is fixed by esm's code, which writes it out.
+    return {"esm_activation": "gelu_python", "learned_positions": kind == "absolute", "rotates": kind == "rotary"}
 
 
 def _contacts(config: ConfigDocument) -> tuple[Weight, ...]:
@@ -289,11 +300,8 @@ _BERT: Final = Traits(
 _PRE_NORM: Final = replace(_BERT, pre_norm=True)
 _ENCODER: Final = replace(_BERT, read_mixer=both_ways, read_others=None, layer_extras=None)
 _ROTARY: Final = replace(_ENCODER, learned_positions=None, rotary=True)
-_GTE: Final = Encoder(
-    layers=replace(_ROTARY, read_mlp=_biased_behind, mlp_bias=False, gated=True, fused_mlp=True, fused_qkv=True),
-    tops=tops.GTE,
-)
-_ROBERTA: Final = Encoder(layers=_BERT, tops=tops.ROBERTA)
+_GTE: Final = Encoder(layers=replace(_ROTARY, read_mlp=_biased_behind, mlp_bias=False, gated=True), tops=tops.GTE)
+_ROBERTA: Final = Encoder(layers=_BERT, tops=tops.ROBERTA, counts_from_padding=True)
 _DEBERTA: Final = replace(_ENCODER, embedding_size="embedding_size", extras=_distances)
 
 _ENCODERS: Final[Mapping[str, Encoder]] = {
@@ -302,11 +310,11 @@ _ENCODERS: Final[Mapping[str, Encoder]] = {
     "xlm-roberta": _ROBERTA,
     "camembert": _ROBERTA,
     "data2vec-text": _ROBERTA,
-    "roberta-prelayernorm": Encoder(layers=_PRE_NORM, tops=tops.ROBERTA, final_norm=True),
-    "xlm-roberta-xl": Encoder(layers=_PRE_NORM, tops=tops.ROBERTA, embedding_norm=False, final_norm=True),
-    "xmod": Encoder(
+    "roberta-prelayernorm": replace(_ROBERTA, layers=_PRE_NORM, final_norm=True),
+    "xlm-roberta-xl": replace(_ROBERTA, layers=_PRE_NORM, embedding_norm=False, final_norm=True),
+    "xmod": replace(
+        _ROBERTA,
         layers=replace(_BERT, read_others=_cross_and_adapters, layer_extras=_adapter_norm),
-        tops=tops.ROBERTA,
         final_norm="pre_norm",
     ),
     "ernie": Encoder(tops=tops.BERT, layers=replace(_BERT, extras=_tasks)),
@@ -333,7 +341,7 @@ _ENCODERS: Final[Mapping[str, Encoder]] = {
         projection=True,
         shared_layers=True,
     ),
-    "mpnet": Encoder(layers=replace(_ENCODER, extras=_relative_positions), tops=tops.ROBERTA, token_types=False),
+    "mpnet": replace(_ROBERTA, layers=replace(_ENCODER, extras=_relative_positions), token_types=False),
     "deberta": Encoder(
         layers=replace(_DEBERTA, read_mixer=partial(_disentangled, key_bias=False)),
         tops=tops.DEBERTA,
@@ -349,14 +357,12 @@ _ENCODERS: Final[Mapping[str, Encoder]] = {
         projection_bias=False,
     ),
     "gte": _GTE,
-    "new": _GTE,
+    "new": replace(_GTE, layers=replace(_GTE.layers, fused_mlp=True, fused_qkv=True)),
     "nomic_bert": Encoder(
-        layers=replace(
-            _ROTARY, values=_old_names, qkv_bias=False, o_bias=False, mlp_bias=False, gated=True, fused_qkv=True
-        ),
+        layers=replace(_ROTARY, values=_old_names, qkv_bias=False, o_bias=False, mlp_bias=False, gated=True),
         tops=tops.GTE,
     ),
-    "jina_embeddings_v3": Encoder(layers=replace(_ROTARY, fused_qkv=True), tops=tops.ROBERTA),
+    "jina_embeddings_v3": Encoder(layers=_ROTARY, tops=tops.ROBERTA),
     "eurobert": Encoder(
         layers=Traits(
             read_mlp=dense,
@@ -373,14 +379,16 @@ _ENCODERS: Final[Mapping[str, Encoder]] = {
     "esm": Encoder(
         layers=replace(
             _BERT,
-            values=_learned_if_absolute,
+            values=_positions_of_esm,
             extras=_contacts,
             pre_norm=True,
+            rotary="rotates",
             activation="esm_activation",
             caches_nothing=True,  # as a decoder neither
         ),
         tops=tops.ROBERTA,
         positions="learned_positions",
+        counts_from_padding=True,
         token_types=False,
         embedding_norm="emb_layer_norm_before",
         final_norm=True,

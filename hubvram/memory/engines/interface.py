@@ -35,6 +35,9 @@ class Engine(Protocol):
     def knows_activations(self, architecture: Architecture) -> bool:
         """Whether it is known what is alive at the peaks."""
 
+    def generates(self, architecture: Architecture) -> bool:
+        """Whether it makes token after token, with a cache; else one forward over all of them is the whole of it."""
+
     def resolve_attention(self, architecture: Architecture, requested: Attention) -> Attention:
         """The attention that runs. Raises UnsupportedOptionError for one that the model cannot have."""
 

@@ -15,6 +15,7 @@ from hubvram.memory.engines.transformers_buffers import buffers
 from hubvram.memory.engines.transformers_caches import Kept, check_cache
 from hubvram.memory.engines.transformers_positions import shortages
 from hubvram.memory.estimate import Instant, MemoryComponent
+from hubvram.memory.forward.encoder import is_encoder
 from hubvram.memory.forward.linears import LinearCode
 from hubvram.memory.forward.mlp import COPIED_EXPERTS
 from hubvram.memory.forward.run import Sizes
@@ -48,6 +49,9 @@ class Transformers:
         from hubvram.memory.engines import transformers_sides  # for those who ask for one
 
         return transformers_sides.knows(architecture)
+
+    def generates(self, architecture: Architecture) -> bool:
+        return not is_encoder(architecture)
 
     def resolve_attention(self, architecture: Architecture, requested: Attention) -> Attention:
         """The attention that runs. Raises UnsupportedOptionError for one that the model class refuses."""
@@ -104,7 +108,10 @@ class Transformers:
         in_fp16: bool = False,
         linears: LinearCode | None = None,
     ) -> tuple[Instant, ...]:
-        """Prefill, its logits, the last decode step, its logits; of both sides, the encoder before all."""
+        """Prefill, its logits, the last decode step, its logits; of both sides, the encoder before all.
+
+        Of an encoder alone, one forward over the whole sequence, and what its head says.
+        """
         attention = self.resolve_attention(architecture, workload.attention)
         if architecture.encoder is not None:
             from hubvram.memory.engines import transformers_sides
@@ -114,6 +121,8 @@ class Transformers:
             return transformers_sides.instants(
                 architecture, resolved, kept, element_bytes=element_bytes, in_fp16=in_fp16
             )
+        if not self.generates(architecture):
+            return _forward(architecture, workload, element_bytes, attention)
         prompt = Sizes(
             batch_size=workload.batch_size,
             tokens=workload.input_tokens,
@@ -191,6 +200,28 @@ def _instant(name: str, cached: Cached, peak: Peak, explanation: str, more: tupl
 _KERNELS: Final[Mapping[str, str]] = {"state space": "mamba-ssm", "linear attention": "flash-linear-attention"}
 """Phase -> the package whose kernels transformers takes for it by itself, where it is installed
 (integrations/hub_kernels.py, use_kernel_func_from_hub_with_fallback). transformers requires none of them."""
+
+
+_NOTHING: Final = Cached(kv_cache_bytes=0, state_bytes=0)
+
+
+def _forward(
+    architecture: Architecture, workload: Workload, element_bytes: int, attention: Attention
+) -> tuple[Instant, ...]:
+    sequence = Sizes(
+        batch_size=workload.batch_size, tokens=workload.context_tokens, element_bytes=element_bytes, attention=attention
+    )
+    layers, head = transformers_code.play(architecture, sequence)
+    all_tokens = f"over all {_tokens(sequence.tokens)}"
+    where = "before the layers, where tokens are embedded" if layers.phase == "embeddings" else _in_layer(layers)
+    forward = _instant("forward", _NOTHING, layers, f"{where}, {all_tokens}", ())
+    if architecture.head is None:
+        return (forward,)
+    return forward, _instant("forward-logits", _NOTHING, head, f"at what the head says, {all_tokens}", ())
+
+
+def _in_layer(peak: Peak) -> str:
+    return f"in the {peak.phase} of a layer"
 
 
 def _without_kernels(peak: Peak) -> str:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from hubvram.architecture.attention import LatentAttention
 from hubvram.architecture.layers import Architecture
+from hubvram.memory.engines.transformers_encoders import ENCODERS, is_known_encoder
 from hubvram.memory.forward import classic
 from hubvram.memory.forward.all_experts import play_all_experts
 from hubvram.memory.forward.decoder import is_playable, play_decoder
+from hubvram.memory.forward.encoder import play_encoder
 from hubvram.memory.forward.falcon import play_falcon
 from hubvram.memory.forward.gemma3n import play_gemma3n
 from hubvram.memory.forward.gemma4 import is_gemma4_playable, play_gemma4, play_gemma4_attention
@@ -208,6 +210,7 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     "nemotron_h": _SIGMOID,
     "falcon_h1": LLAMA,
     "zamba2": replace(LLAMA, copies_embeddings=True),
+    **{model_type: modeling for model_type, (modeling, _) in ENCODERS.items()},
 }
 
 _ID: Final = 8
@@ -249,6 +252,10 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
     "glm_moe_dsa": Program(play=play_handing_on, is_playable=is_playable),
     **dict.fromkeys(("gemma4_text", "gemma4_unified_text"), Program(play=play_gemma4, is_playable=is_gemma4_playable)),
     "openai-gpt": Program(play=classic.play_without_cache, is_playable=is_playable),
+    **{
+        model_type: Program(play=partial(play_encoder, code=code), is_playable=partial(is_known_encoder, code=code))
+        for model_type, (_, code) in ENCODERS.items()
+    },
 }
 """Model type -> its program, where that is not a decoder's."""
 
@@ -270,12 +277,15 @@ def plays_linears(architecture: Architecture) -> bool:
     return _program(architecture).plays_linears and not has_own
 
 
-def play(architecture: Architecture, sizes: Sizes, *, copies_logits: bool = True) -> tuple[Peak, Peak]:
-    """A forward pass: (its peak before the head, and that at it).
+def play(
+    architecture: Architecture, sizes: Sizes, *, copies_logits: bool = True, code: ModelingCode | None = None
+) -> tuple[Peak, Peak]:
+    """A forward pass: (its peak before the head, and that at it); by another `code` than the type's own, if one is
+    given.
 
     `generate()` copies logits to fp32, a forward alone does not.
     """
-    return _played(_Same(architecture), sizes, copies_logits)
+    return _played(_Same(architecture), sizes, copies_logits, code)
 
 
 class _Same:
@@ -294,10 +304,10 @@ class _Same:
 
 
 @lru_cache(maxsize=16)
-def _played(same: _Same, sizes: Sizes, copies_logits: bool) -> tuple[Peak, Peak]:
+def _played(same: _Same, sizes: Sizes, copies_logits: bool, own: ModelingCode | None) -> tuple[Peak, Peak]:
     """Once for all precisions that are computed in the same type."""
     architecture = same.architecture
-    code = CODE.get(architecture.model_type, LLAMA)
+    code = own or CODE.get(architecture.model_type, LLAMA)
     if architecture.whole_type is not None:
         code = replace(code, whole=WHOLES.get(architecture.whole_type, Whole()))
     run = Run(

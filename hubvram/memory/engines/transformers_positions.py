@@ -55,5 +55,6 @@ def _rows(model_type: str, side: Architecture | Stack) -> int:
     if model_type in _CUT_OFF:
         return 0
     if rows:
-        return min(rows, largest or rows)
+        first = side.first_position if isinstance(side, Architecture) else 0
+        return min(rows, largest or rows) - first
     return largest or 0 if model_type in _COMPUTED else 0

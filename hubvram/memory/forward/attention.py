@@ -117,7 +117,7 @@ def cache(run: Run, made_width: int, old_width: int, keys: int) -> None:
     del made, old
 
 
-def _repeated(run: Run, mixer: FullAttention, keys: int) -> Tensor | None:
+def repeated_for_heads(run: Run, mixer: FullAttention, keys: int) -> Tensor | None:
     """K and V repeated for all heads. A single KV head is only expanded: a view, no copy yet."""
     if mixer.num_key_value_heads in (1, mixer.num_attention_heads):
         return None
@@ -126,7 +126,7 @@ def _repeated(run: Run, mixer: FullAttention, keys: int) -> Tensor | None:
 
 def eager(run: Run, mixer: FullAttention, keys: int) -> Tensor:
     """Scores, and their softmax, most often in fp32; then what heads say, in two layouts."""
-    repeated = _repeated(run, mixer, keys)
+    repeated = repeated_for_heads(run, mixer, keys)
     heads = mixer.num_attention_heads
     # The log of the sum of each row's exponents, and the fp32 weight that it gets by it.
     row_bytes = run.element_bytes + FP32
@@ -180,7 +180,7 @@ def _fused(run: Run, mixer: FullAttention) -> None:
     """One kernel for scores, softmax and V; with a mask, sdpa repeats K and V, and makes the mask an additive one."""
     if run.attention is Attention.SDPA and has_window_mask(mixer, run.tokens):
         mask = run.tensor("additive mask of the window", run.tokens, run.tokens)
-        repeated = _repeated(run, mixer, run.tokens)
+        repeated = repeated_for_heads(run, mixer, run.tokens)
         said = run.features("what heads say", mixer.o_in_features)
         del mask, repeated, said
         return

@@ -89,6 +89,15 @@ def pairs_in_fp32(run: Run, widths: Widths) -> None:
     del pairs, rotated
 
 
+def pairs(run: Run, widths: Widths) -> None:
+    """Neighbours turn together; what was turned keeps a name until both are done (modeling_roformer.py)."""
+    turned = run.features(f"Q {_TURNED}, and rotated", 4 * widths.rotated_query)
+    del turned
+    query = run.features("Q turned, and rotated", 2 * widths.rotated_query)
+    turned = run.features(f"K {_TURNED}, and rotated", 4 * widths.rotated_key)
+    del turned, query
+
+
 def halves_through_fp32(run: Run, widths: Widths) -> None:
     """Q and K are turned to fp32 one by one, twice each: once to be turned, beside a half turned the other way, what
     comes of that, and the product with cos (modeling_modernbert.py, modeling_esm.py)."""

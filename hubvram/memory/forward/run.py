@@ -135,8 +135,14 @@ class Run:
 
         (modeling_llama.py, LlamaRMSNorm.forward: 4 bytes each; a LayerNorm is one kernel.)
         """
-        self.norm_copies(width)
-        return self.features(what, width)
+        code = self.code
+        if code.norm_bytes:
+            self.norm_copies(width)
+            return self.features(what, width)
+        rows = self.features("the norm's rows", 1, element_bytes=code.norm_row_bytes) if code.norm_row_bytes else None
+        normed = self.features(what, width)
+        del rows
+        return normed
 
     def norm_copies(self, width: int, *, rows: int = 1) -> None:
         """Beside what a norm of `rows` rows reads, each of `width // rows`."""

@@ -1,0 +1,71 @@
+"""What the encoders of transformers 5.23 do in their own way: those whose peaks are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from hubvram.architecture.layers import Architecture
+from hubvram.memory.forward.disentangled import attend_by_head, attend_joined, distances
+from hubvram.memory.forward.encoder import is_encoder
+from hubvram.memory.forward.encoder_code import EncoderCode, Types, Until
+from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode
+from hubvram.memory.forward.rotation import halves_through_fp32, pairs
+
+_OWN_TYPE: Final = replace(LAYER_NORM, softmax_in_fp32=False)
+"""Softmax in the model's own type (modeling_bert.py, eager_attention_forward)."""
+_ROBERTA: Final = replace(_OWN_TYPE, positions_per_sequence=True)
+_THROUGH_FP32: Final = replace(LAYER_NORM, rotation=halves_through_fp32)
+
+_BERT: Final = EncoderCode(types=Types.TOKENIZER)
+_RESIDUAL: Final = EncoderCode(qkv=Until.PROJECTED, said=Until.PROJECTED, projected=Until.LAYER, inner=Until.PROJECTED)
+"""Attention makes O itself, and one variable is residual, sum and normed in turn (modeling_nomic_bert.py)."""
+_PRE_NORM: Final = replace(_RESIDUAL, normed=Until.PROJECTED, mlp_normed=Until.PROJECTED)
+_TUPLES: Final = EncoderCode(probabilities=Until.NEXT_LAYER, scores=Until.SAID)
+"""Layers give their probabilities to the loop over them, asked for or not (modeling_megatron_bert.py)."""
+_DEBERTA: Final = EncoderCode(types=Types.TOKENIZER, attend=attend_by_head, keeps_all_layers=True, masks_scores=True)
+
+ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
+    **dict.fromkeys(("roberta", "xlm-roberta", "camembert", "data2vec-text"), (_ROBERTA, EncoderCode())),
+    **dict.fromkeys(("bert", "electra", "ernie"), (_OWN_TYPE, _BERT)),
+    "distilbert": (_OWN_TYPE, replace(_RESIDUAL, projected=Until.NORMED)),
+    "albert": (
+        _OWN_TYPE,
+        replace(_RESIDUAL, qkv=Until.NORMED, projected=Until.NORMED, keeps_narrow_embedding=True),
+    ),
+    "megatron-bert": (_OWN_TYPE, replace(_TUPLES, types=Types.TOKENIZER, adds_in_place=True)),
+    "rembert": (
+        _OWN_TYPE,
+        replace(_TUPLES, types=Types.MODEL, adds_in_place=True, keeps_narrow_embedding=True),
+    ),
+    "roformer": (
+        replace(_OWN_TYPE, rotation=pairs, halves_of_tables=True),
+        replace(_TUPLES, types=Types.MODEL, keeps_positions=False),
+    ),
+    "roberta-prelayernorm": (_ROBERTA, EncoderCode(mlp_normed=Until.READ)),
+    "xlm-roberta-xl": (_ROBERTA, EncoderCode(mlp_normed=Until.SAID)),
+    "esm": (
+        replace(_THROUGH_FP32, softmax_in_fp32=False, positions_per_sequence=True),
+        EncoderCode(probabilities=Until.NORMED, logit_copies=2),
+    ),
+    "mpnet": (
+        _ROBERTA,
+        EncoderCode(qkv=Until.PROJECTED, scores=Until.PROJECTED, probabilities=Until.PROJECTED, said=Until.PROJECTED),
+    ),
+    "deberta-v2": (_OWN_TYPE, _DEBERTA),
+    "deberta": (
+        replace(_OWN_TYPE, norm_bytes=12, norm_row_bytes=12),
+        replace(_DEBERTA, attend=attend_joined),
+    ),
+    "modernbert": (_THROUGH_FP32, _PRE_NORM),
+    **dict.fromkeys(("gte", "jina_embeddings_v3"), (_OWN_TYPE, _RESIDUAL)),
+    "nomic_bert": (_OWN_TYPE, replace(_RESIDUAL, types=Types.TOKENIZER)),
+    "eurobert": (LLAMA, replace(_PRE_NORM, projected=Until.ADDED)),
+}
+"""Model type -> how it computes, and how long its variables keep what a layer makes."""
+
+
+def is_known_encoder(architecture: Architecture, code: EncoderCode) -> bool:
+    """Whether its program plays all that an architecture has; attention to distances needs a table of them."""
+    return is_encoder(architecture) and (code.attend is None or distances(architecture) > 0)

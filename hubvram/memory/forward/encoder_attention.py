@@ -1,0 +1,64 @@
+"""Attention both ways, played: Q, K and V of all tokens, none of which is cached."""
+
+from __future__ import annotations
+
+from hubvram.architecture.attention import BidirectionalAttention
+from hubvram.architecture.layers import Architecture
+from hubvram.architecture.parts import Part
+from hubvram.memory.forward.attention import play_scores, repeated_for_heads
+from hubvram.memory.forward.encoder_code import EncoderCode, Held
+from hubvram.memory.forward.rotation import Widths
+from hubvram.memory.forward.run import FP32, Run
+from hubvram.memory.forward.tape import Tensor
+from hubvram.memory.workload import Attention
+
+
+def attend(
+    run: Run, architecture: Architecture, mixer: BidirectionalAttention, code: EncoderCode, held: Held
+) -> Tensor | None:
+    """Q, K and V; rotation; softmax, or the kernel for all of it."""
+    made = run.features("Q, K and V", mixer.q_size + mixer.k_size + mixer.v_size)
+    if run.rotary_dim:
+        rotated = min(run.rotary_dim, mixer.head_dim)
+        heads, key_heads = mixer.num_attention_heads, mixer.num_key_value_heads
+        run.code.rotation(run, Widths(mixer.q_size, mixer.k_size, rotated * heads, rotated * key_heads))
+        if mixer.fused_qkv:  # they are views of one tensor, which stays for V
+            held.hold(code.qkv, run.features("Q and K rotated", mixer.q_size + mixer.k_size))
+    held.hold(code.qkv, made)
+    del made
+    if run.is_eager:
+        return _softmax(run, mixer, code, held)
+    _fused(run, mixer, code, held)
+    return None
+
+
+def _softmax(run: Run, mixer: BidirectionalAttention, code: EncoderCode, held: Held) -> Tensor:
+    """Scores of Q and K, which are copied into the order of heads; their softmax; of V, copied too, what heads say."""
+    heads, tokens = mixer.num_attention_heads, run.tokens
+    grouped = repeated_for_heads(run, mixer, tokens)
+    copied = run.features("Q and K in the order of heads", 2 * mixer.q_size)
+    scores = run.tensor("scores", heads, tokens, tokens)
+    del copied, scores
+    play_scores(run, heads, tokens)
+    probabilities = run.tensor("probabilities", heads, tokens, tokens)
+    if code.scores is not None:
+        held.hold(code.scores, run.tensor("scores", heads, tokens, tokens))
+    said = run.features("V in the order of heads, or what heads say in it", mixer.q_size)
+    held.hold(code.said, run.features("what heads say", mixer.q_size))
+    del grouped, said
+    return probabilities
+
+
+def _fused(run: Run, mixer: BidirectionalAttention, code: EncoderCode, held: Held) -> None:
+    """One kernel, which says of each row the logarithm of its sum too; a mask is made an additive one for it."""
+    masked = run.attention is Attention.SDPA and is_cut(mixer, run.tokens)
+    mask = run.tensor("additive mask of the window", run.tokens, run.tokens) if masked else None
+    rows = run.features("the kernel's sums", mixer.num_attention_heads, element_bytes=FP32)
+    held.hold(code.said, run.features("what heads say", mixer.q_size))
+    del rows, mask
+
+
+def is_cut(mixer: Part | None, tokens: int) -> bool:
+    """Whether a window, half of which is behind a token, cuts into the sequence."""
+    window = mixer.sliding_window if isinstance(mixer, BidirectionalAttention) else None
+    return window is not None and tokens >= window // 2

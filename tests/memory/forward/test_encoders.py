@@ -1,0 +1,208 @@
+"""Encoders, term by term by hand, and what the engine makes of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hubvram.architecture.layers import Architecture
+from hubvram.errors import UnsupportedOptionError
+from hubvram.inspection import inspect_model
+from hubvram.memory.engines.transformers import TRANSFORMERS as engine
+from hubvram.memory.engines.transformers_code import knows, play
+from hubvram.memory.engines.transformers_encoders import ENCODERS
+from hubvram.memory.estimator import peak_of
+from hubvram.memory.forward.run import Sizes
+from hubvram.memory.forward.tape import Peak, Share
+from hubvram.memory.workload import Attention
+from tests.samples import architecture_of, fixture_architecture, fixture_model, workload_of
+
+BASE: Final = {
+    "hidden_size": 64,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "intermediate_size": 32,
+    "vocab_size": 50,
+    "max_position_embeddings": 514,
+    "pad_token_id": 1,
+    "type_vocab_size": 2,
+}
+T: Final = 3 * 7
+"""Tokens of a batch of 3."""
+
+
+def encoder(model_type: str, **changes: Any) -> Architecture:
+    names = {"architectures": ["Model"], "model_type": model_type}
+    return architecture_of({**BASE, **names, **changes})
+
+
+def peaks(architecture: Architecture, attention: Attention = Attention.SDPA, tokens: int = 7) -> tuple[Peak, Peak]:
+    return play(architecture, Sizes(batch_size=3, tokens=tokens, element_bytes=2, attention=attention))
+
+
+def activations(architecture: Architecture, attention: Attention = Attention.SDPA, tokens: int = 7) -> int:
+    return peaks(architecture, attention, tokens)[0].size_bytes(Share.SEQUENCE)
+
+
+# -------------------------------------------------------------------------------- term by term
+
+
+def test_a_narrow_layer_of_bert() -> None:
+    # The norm behind the MLP: embeddings, input, what attention made, what the MLP says, the sum, normed; the inner
+    # width; two fp32 numbers for each row. Beside them ids, mask and types.
+    assert peaks(encoder("bert"))[0].phase == "norms"
+    assert activations(encoder("bert")) == 2 * T * (6 * 64 + 32) + T * (8 + 3 * 8)
+
+
+def test_a_wide_layer_of_bert() -> None:
+    # Before and after the activation, beside embeddings, input, and what attention made.
+    found = encoder("bert", intermediate_size=500)
+    assert peaks(found)[0].phase == "mlp"
+    assert activations(found) == 2 * T * (3 * 64 + 2 * 500) + T * 3 * 8
+
+
+def test_eager_attention_keeps_two_copies_of_the_scores() -> None:
+    # The scores and their softmax, both in the model's own type; embeddings, input, Q, K and V.
+    scores = 3 * 4 * 100 * 100
+    assert activations(encoder("bert"), Attention.EAGER, 100) == 2 * (2 * scores + 300 * 5 * 64) + 300 * 3 * 8
+    # Where layers give their probabilities to the loop: those of the layer before, and scores that keep their name
+    # until heads have said theirs, in two orders; a norm's output more.
+    found = encoder("megatron-bert")
+    assert activations(found, Attention.EAGER, 100) == 2 * (3 * scores + 300 * 8 * 64) + 300 * 3 * 8
+
+
+def test_mpnet_has_a_bias_as_wide_as_the_scores() -> None:
+    found = encoder("mpnet", relative_attention_num_buckets=32)
+    scores = 3 * 4 * 100 * 100
+    # The bias, scores, probabilities; embeddings, input, Q, K, V, what heads say in two orders.
+    assert activations(found, Attention.EAGER, 100) == 2 * (3 * scores + 300 * 7 * 64) + 300 * 2 * 8
+
+
+def test_deberta_looks_positions_up() -> None:
+    changes = {"relative_attention": True, "position_buckets": 8, "pos_att_type": ["c2p", "p2c"]}
+    found = encoder("deberta-v2", share_att_key=True, position_biased_input=False, type_vocab_size=0, **changes)
+    scores = 3 * 4 * 100 * 100
+    # Contents, content to position, their sum, position to content, and that scaled; a mask of 64 bits for all pairs;
+    # all layers' outputs, of which the last two are embeddings and input; Q, K and V; K and Q of 16 distances.
+    wide = 2 * 5 * scores + 8 * 3 * 100 * 100
+    narrow = 2 * 300 * (4 + 3) * 64 + 2 * 3 * 16 * 2 * 64
+    assert activations(found, Attention.EAGER, 100) == wide + narrow + 300 * 3 * 8
+    # Distances of tokens, and their places in the table, twice.
+    assert peaks(found, Attention.EAGER, 100)[0].size_bytes(Share.ALL) == 3 * 8 * 100 * 100
+    assert not knows(encoder("deberta-v2", relative_attention=False)), "scores without positions have no program"
+
+
+def test_windows_reach_both_ways() -> None:
+    found = encoder("modernbert", local_attention=16, norm_bias=False)
+    wide = encoder("modernbert", local_attention=4096, norm_bias=False)
+    # At 8 tokens half a window cuts in: a mask of a byte for each pair, which sdpa makes one of two bytes; that is not
+    # where its peak is, for Q and K turn in fp32.
+    assert activations(found, tokens=7) == activations(wide, tokens=7)
+    assert activations(found, tokens=8) == activations(wide, tokens=8) + 3 * 64
+    assert activations(found, Attention.FLASH, 8) == activations(wide, Attention.FLASH, 8)
+    # Embeddings, input, normed, and Q, K, V in one; Q in fp32, and 14 bytes for each feature of K while it turns.
+    assert activations(wide) == T * (2 * 6 * 64 + (4 + 14) * 64) + T * 2 * 8
+
+
+def test_what_heads_over_words_make() -> None:
+    # What the last layer made, the same transformed, and the logits of all tokens; no copy in fp32.
+    _, head = peaks(encoder("bert", architectures=["BertForMaskedLM"], vocab_size=1000))
+    assert head.size_bytes(Share.OUTPUT) == 2 * T * 1000
+    assert head.size_bytes(Share.SEQUENCE) == 2 * T * 2 * 64 + T * 3 * 8
+    # Beside a bias that is added apart, the logits without it.
+    _, head = peaks(encoder("esm", architectures=["EsmForMaskedLM"], vocab_size=1000, emb_layer_norm_before=True))
+    assert head.size_bytes(Share.OUTPUT) == 2 * T * 2 * 1000
+
+
+@pytest.mark.parametrize(("ending", "rows"), [("TokenClassification", T), ("SequenceClassification", 3)])
+def test_what_heads_over_labels_make(ending: str, rows: int) -> None:
+    labels = {str(number): str(number) for number in range(10)}
+    _, head = peaks(encoder("bert", architectures=[f"BertFor{ending}"], id2label=labels))
+    assert head.size_bytes(Share.OUTPUT) == 2 * rows * 10
+
+
+def test_bert_large_over_32_sequences() -> None:
+    # 1018 MiB, traced: 32 x 512 x 30,522 logits of 2 bytes and twice 32 x 512 x 1024; ids, mask and types are inputs.
+    large = {
+        "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096,
+        "vocab_size": 30522, "max_position_embeddings": 512, "architectures": ["BertForMaskedLM"],
+    }  # fmt: skip
+    run = Sizes(batch_size=32, tokens=512, element_bytes=2, attention=Attention.SDPA)
+    _, head = play(encoder("bert", **large), run)
+    assert round((head.total_bytes - 3 * 8 * 32 * 512) / 2**20) == 1018
+
+
+# -------------------------------------------------------------------------------------- the engine
+
+
+def test_one_forward_is_all_there_is() -> None:
+    base = engine.instants(encoder("bert"), workload_of(100), element_bytes=2, cache_element_bytes=2)
+    assert [(each.name, each.kv_cache_bytes, each.outputs_bytes) for each in base] == [("forward", 0, 0)]
+    words = engine.instants(
+        encoder("bert", architectures=["BertForMaskedLM"]), workload_of(100), element_bytes=2, cache_element_bytes=2
+    )
+    assert [each.name for each in words] == ["forward", "forward-logits"]
+    assert peak_of(words).explanation == "in the norms of a layer, over all 100 tokens"
+
+
+def test_an_encoder_reads_all_of_the_context() -> None:
+    found = inspect_model(fixture_model("BAAI--bge-large-en-v1.5"), workload_of(512, input_tokens=100))
+    assert found.workload.input_tokens == 512
+    assert not found.stored_estimate.size_of("kv_cache")
+    assert "one forward over 512 tokens" in " ".join(found.notes)
+
+
+def test_positions_that_stand_for_padding_are_no_tokens() -> None:
+    roberta = encoder("roberta")
+    assert roberta.longest == 512
+    engine.check(roberta, workload_of(512))
+    with pytest.raises(UnsupportedOptionError, match="512 learned positions"):
+        engine.check(roberta, workload_of(513))
+    engine.check(encoder("bert"), workload_of(514))
+    engine.check(encoder("esm", position_embedding_type="rotary"), workload_of(5000))
+
+
+def test_a_decoder_of_the_same_type_is_not_known() -> None:
+    assert knows(encoder("bert"))
+    assert not knows(encoder("bert", is_decoder=True))
+    assert engine.generates(encoder("bert", is_decoder=True))
+
+
+def test_attention_that_is_written_out_is_eager() -> None:
+    for model_type in ("mpnet", "deberta-v2", "megatron-bert", "rembert", "roformer"):
+        assert engine.resolve_attention(encoder(model_type), Attention.AUTO) is Attention.EAGER
+    assert engine.resolve_attention(encoder("bert"), Attention.AUTO) is Attention.SDPA
+
+
+@given(
+    model_type=st.sampled_from(sorted(ENCODERS)),
+    kind=st.sampled_from([Attention.EAGER, Attention.SDPA, Attention.FLASH]),
+    tokens=st.integers(1, 2000),
+    batch_size=st.integers(1, 32),
+)
+def test_laws(model_type: str, kind: Attention, tokens: int, batch_size: int) -> None:
+    """Exactly linear in the batch; never less for a longer sequence."""
+    architecture = encoder(model_type, architectures=["ForMaskedLM"], local_attention=64, relative_attention=True)
+    run = Sizes(batch_size=1, tokens=tokens, element_bytes=2, attention=kind)
+    for one, many, longer in zip(
+        play(architecture, run),
+        play(architecture, replace(run, batch_size=batch_size)),
+        play(architecture, replace(run, tokens=tokens + 1)),
+        strict=True,
+    ):
+        for share in (Share.SEQUENCE, Share.OUTPUT):
+            assert many.size_bytes(share) == batch_size * one.size_bytes(share)
+        assert longer.total_bytes - longer.size_bytes(Share.ALL) >= one.total_bytes - one.size_bytes(Share.ALL)
+
+
+def test_a_published_encoder() -> None:
+    # bge-large at 512 tokens in bf16: e T (3 h + 2 i), with 24 bytes of what its tokenizer gives.
+    found, _ = play(
+        fixture_architecture("BAAI--bge-large-en-v1.5"),
+        Sizes(batch_size=1, tokens=512, element_bytes=2, attention=Attention.SDPA),
+    )
+    assert (found.phase, found.total_bytes) == ("mlp", 512 * (2 * (3 * 1024 + 2 * 4096) + 24))

@@ -1,0 +1,89 @@
+"""Run the class of an encoder, small, and measure one forward over all tokens: needs torch and transformers.
+
+A class is given what its tokenizer gives: ids, a mask of ones, and types of tokens where the tokenizer makes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import torch
+import transformers
+from transformers.models.auto import modeling_auto
+from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
+
+from tests.peaks.live import Live
+from tests.peaks.record import ENCODER_VARIANTS, SHAPES, Row, varied
+
+_TABLES: Final = {
+    "Model": "MODEL_MAPPING_NAMES",
+    "ForMaskedLM": "MODEL_FOR_MASKED_LM_MAPPING_NAMES",
+    "ForSequenceClassification": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
+}
+"""End of a class name -> the table of classes."""
+
+
+def encoder_with(model_type: str, config: Mapping[str, Any], attention: str) -> Any:
+    """The class in bf16. Raises ValueError for an attention that it does not have."""
+    torch.manual_seed(0)
+    (ending,) = config["architectures"]
+    name = getattr(modeling_auto, _TABLES[ending])[model_type]
+    found = transformers.CONFIG_MAPPING[model_type](**config)
+    model = getattr(transformers, name)._from_config(found, dtype=torch.bfloat16, attn_implementation=attention)
+    return model.to(torch.bfloat16).eval()  # parameters that are made in fp32 too (deberta), as when they are loaded
+
+
+def _given(model_type: str, batch_size: int, tokens: int) -> dict[str, Any]:
+    """What a tokenizer makes of sequences of one length."""
+    ids = torch.arange(batch_size * tokens).reshape(batch_size, tokens) % 100 + 3
+    made = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+    # Published ones name the class of their own, which gives no types.
+    name = "DistilBertTokenizer" if model_type == "distilbert" else TOKENIZER_MAPPING_NAMES.get(model_type)
+    names = getattr(transformers, name).model_input_names if name else ("input_ids", "attention_mask")
+    return {key: value for key, value in made.items() if key in names}
+
+
+def measured_encoder(model: Any, batch_size: int, tokens: int, *, explain: bool = False) -> Live:
+    """One forward, with what it is given."""
+    given = _given(model.config.model_type, batch_size, tokens)
+    live = Live([*model.parameters(), *model.buffers()], explain=explain)
+    live.start_with(given.values())
+    with torch.no_grad(), live:
+        model(**given)
+    return live
+
+
+def _allocator_peak(model: Any, batch_size: int, tokens: int) -> int:
+    """By torch's profiler, which sees each allocation of the CPU's allocator."""
+    given = _given(model.config.model_type, batch_size, tokens)
+    with (
+        torch.no_grad(),
+        torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile,
+    ):
+        model(**given)
+    total = peak = 0
+    for event in profile.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            total += event.nbytes()
+            peak = max(peak, total)
+    return peak + int(sum(tensor.nbytes for tensor in given.values()))
+
+
+def encoder_rows(model_type: str, config: Mapping[str, Any]) -> Iterator[Row]:
+    for variant in ENCODER_VARIANTS:
+        for attention in ("sdpa", "eager"):
+            try:
+                model = encoder_with(model_type, varied(config, variant), attention)
+            except ValueError:
+                continue
+            for batch_size, tokens in SHAPES:
+                yield Row(
+                    variant=variant,
+                    attention=attention,
+                    batch_size=batch_size,
+                    tokens=tokens,
+                    prefill_peak_bytes=measured_encoder(model, batch_size, tokens).peak.total_bytes,
+                    decode_peak_bytes=0,
+                    allocator_prefill_bytes=_allocator_peak(model, batch_size, tokens),
+                )
