@@ -45,6 +45,8 @@ class FullAttention(Part):
     """Heads of K and V that are cached, where their matrices make others: fewer (falcon), or any (openai-gpt)."""
     cached_tokens: int | None = None
     """How many tokens the cache keeps, where the config names a window that attention itself does not know."""
+    cached_before: int | None = None
+    """How many positions that are no tokens of the text the cache keeps before them."""
     others: tuple[Weight, ...] = ()
     """What else it holds: sinks, a table of relative positions, a gate of its own."""
 
@@ -118,6 +120,11 @@ class ChunkedAttention(FullAttention):
     kind: ClassVar[str] = "chunked_attention"
 
     attention_chunk_size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HiddenStatesAttention(FullAttention):
+    """Attention that keeps the hidden states of earlier tokens, and makes K and V of them anew (xlnet)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,6 +99,8 @@ class Stack:
     source_tokens: int | None = None
     """Positions that an encoder says something for whatever its input (whisper); None: as many as its input has; 0:
     always the same, and not known."""
+    cached_per_token: int = 0
+    """Positions that its own cache gets with each token of the text (voxtral_realtime, which hears while it writes)."""
 
     @property
     def parameters(self) -> int:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from hubvram.architecture.attention import (
     BidirectionalAttention,
     ChunkedAttention,
     CrossAttention,
     FullAttention,
+    HiddenStatesAttention,
     LatentAttention,
     SharedKVAttention,
     SlidingAttention,
@@ -49,6 +50,7 @@ _FEATURES: Final[Mapping[type, Callable[..., tuple[int, int]]]] = {
     SlidingAttention: _keys_and_values,
     ChunkedAttention: _keys_and_values,
     CrossAttention: _keys_and_values,
+    HiddenStatesAttention: lambda part: (part.hidden_size, 0),
     LatentAttention: _latent,
     BidirectionalAttention: _nothing,
     SharedKVAttention: _nothing,
@@ -84,6 +86,7 @@ def token_bytes(part: Part, element_bytes: int) -> int:
 
 _WINDOWS: Final[Mapping[type, Callable[..., int | None]]] = {
     FullAttention: lambda part: part.cached_tokens,
+    HiddenStatesAttention: lambda part: part.cached_tokens,
     LatentAttention: lambda part: part.cached_tokens,
     SlidingAttention: lambda part: part.sliding_window,
     ChunkedAttention: lambda part: part.attention_chunk_size,
@@ -96,31 +99,30 @@ def window_of(part: Part) -> int | None:
     return _WINDOWS[type(part)](part) if type(part) in _WINDOWS else None
 
 
-def held_tokens(part: Part, tokens: int) -> int:
-    """How many of `tokens` a layer keeps once decoding runs (DynamicSlidingWindowLayer).
+def held_tokens(part: Part, tokens: int, *, step: int = 1) -> int:
+    """How many of `tokens` a layer keeps once decoding runs, with `step` of them at once (DynamicSlidingWindowLayer).
 
     Its slice, `[-sliding_window + 1 :]`, is everything where the window is 1.
     """
     window = window_of(part)
-    return tokens if window is None or window == 1 else min(tokens, window)
+    before = (part.cached_before or 0) if isinstance(part, FullAttention) else 0
+    return before + (tokens if window is None or window == 1 else min(tokens, window - 1 + step))
 
 
-def slots(part: Part, tokens: int) -> int:
-    """How many tokens a static layer has room for, in a cache for `tokens` (StaticSlidingWindowLayer)."""
+def slots(part: Part, tokens: int, *, step: int = 1) -> int:
+    """How many tokens a static layer has room for, in a cache for `tokens` (StaticSlidingWindowLayer); what is heard
+    with them has one for its window."""
     window = window_of(part)
-    return tokens if window is None else min(tokens, window)
+    return tokens if window is None else window if step > 1 else min(tokens, window)
 
 
 # ------------------------------------------------------------------------------------ what is known
-
-_MORE: Final = frozenset({"voxtral_realtime_text"})
-"""Model types that keep more than their layers do: this one's audio tower has a cache too."""
 
 
 def knows_cache(architecture: Architecture) -> bool:
     """Whether every part of every layer has a cache that is known."""
     encoder = architecture.encoder
-    if architecture.model_type in _MORE or (encoder is not None and encoder.source_tokens == 0):
+    if encoder is not None and encoder.source_tokens == 0:
         return False
     return all(_is_known(part) for group in architecture.groups() for part in group.layer.parts)
 
@@ -129,6 +131,12 @@ def _is_known(part: Part) -> bool:
     if isinstance(part, Block):
         return part.is_known_to_keep and all(_is_known(inner) for inner in part.keeps)
     return type(part) in _FEATURES
+
+
+class Rule(Protocol):
+    """How many tokens a layer keeps."""
+
+    def __call__(self, part: Part, tokens: int, *, step: int = 1) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,13 +172,16 @@ def kept_entries(
     tokens: int,
     element_bytes: int,
     input_tokens: int | None = None,
-    held: Callable[[Part, int], int] = held_tokens,
+    rule: Rule = held_tokens,
 ) -> Iterator[Entry]:
-    """What layers keep of each token. Of the `tokens`, `input_tokens` are those of the input: all where nothing is
-    said. `held` says how many of them a layer keeps."""
+    """What layers keep of each token, and towers that hear along. Of the `tokens`, `input_tokens` are those of the
+    input: all where nothing is said. `rule` says how many of them a layer keeps."""
     decoded, source = lengths(architecture, tokens, input_tokens)
     for count, part in kept_parts(architecture):
-        kept = source if type(part) is CrossAttention else held(part, decoded)
+        kept = source if type(part) is CrossAttention else rule(part, decoded)
+        yield Entry(kind=part.kind, layers=count, tokens=kept, token_bytes=token_bytes(part, element_bytes))
+    for step, count, part in _heard(architecture):
+        kept = rule(part, step * decoded, step=step)
         yield Entry(kind=part.kind, layers=count, tokens=kept, token_bytes=token_bytes(part, element_bytes))
 
 
@@ -211,10 +222,12 @@ def prefill_excess_bytes(architecture: Architecture, *, tokens: int, batch_size:
     decode step (cache_utils.py, DynamicSlidingWindowLayer.update).
     """
     decoded, _ = lengths(architecture, tokens, None)
-    of_tokens = sum(
-        count * (decoded - held_tokens(part, decoded)) * token_bytes(part, element_bytes)
-        for count, part in kept_parts(architecture)
-    )
+    kept = ((1, count, part) for count, part in kept_parts(architecture))
+    of_tokens = 0
+    for step, count, part in (*kept, *_heard(architecture)):
+        tokens_made = step * decoded
+        excess = held_tokens(part, tokens_made, step=tokens_made) - held_tokens(part, tokens_made, step=step)
+        of_tokens += count * excess * token_bytes(part, element_bytes)
     waiting = sum(
         count * max(decoded - pool.tokens_per_entry, 0) * pool.waiting_size for count, pool in pools_of(architecture)
     )
@@ -254,6 +267,15 @@ def kept_parts(architecture: Architecture) -> Iterator[tuple[int, Part]]:
 def _keeping(part: Part) -> tuple[Part, ...]:
     """What keeps K and V in it."""
     return part.keeps if isinstance(part, Block) else (part,)
+
+
+def _heard(architecture: Architecture) -> Iterator[tuple[int, int, Part]]:
+    """(positions with each token, layers, what keeps K and V in each of them) of towers that hear along."""
+    for stack in architecture.stacks:
+        if stack.cached_per_token:
+            for group in stack.groups():
+                for part in group.layer.parts:
+                    yield stack.cached_per_token, group.count, part
 
 
 def pools_of(architecture: Architecture) -> Iterator[tuple[int, Pool]]:

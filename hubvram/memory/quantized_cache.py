@@ -13,7 +13,7 @@ from typing import Final
 from hubvram.architecture.attention import CrossAttention, FullAttention, LatentAttention, SharedKVAttention
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.parts import Part
-from hubvram.memory.kv_cache import features_of, kept_parts, pools_of, window_of
+from hubvram.memory.kv_cache import features_of, held_tokens, kept_parts, pools_of, window_of
 from hubvram.memory.packings import GROUP_ELEMENTS, Elements, Grouped, Packing
 
 WAITING_TOKENS: Final = 128
@@ -28,6 +28,15 @@ class Step:
     packed: int
     waiting: int = 0
     anew: bool = False
+
+    @property
+    def tokens(self) -> int:
+        return self.packed + self.waiting
+
+    @property
+    def after(self) -> Step:
+        """At its end, where all are packed anew; else it is the step itself: the token that comes is counted before."""
+        return Step(packed=self.tokens + 1) if self.anew else self
 
 
 def steps(packing: Packing, *, tokens: int, input_tokens: int) -> tuple[Step, ...]:
@@ -61,7 +70,8 @@ def layer_bytes(
 
 
 def _part_bytes(part: Part, packing: Packing, step: Step, batch_size: int, element_bytes: int) -> int:
-    packed, waiting = _elements(part, batch_size * step.packed), _elements(part, batch_size * step.waiting)
+    packed = _elements(part, batch_size * held_tokens(part, step.packed))
+    waiting = _elements(part, batch_size * step.waiting)
     of_packed = sum(packing.packed_bytes(elements, element_bytes) for elements in (packed.keys, packed.values))
     return of_packed + element_bytes * waiting.both
 
@@ -71,7 +81,7 @@ def first_update_bytes(
 ) -> int:
     """What is alive beside the cache and one layer's K and V while a prompt is packed, in the layer that needs most."""
     return max(
-        (packing.first_bytes(prompt, element_bytes) for prompt in _layers(architecture, batch_size * tokens)), default=0
+        (packing.first_bytes(prompt, element_bytes) for prompt in _layers(architecture, batch_size, tokens)), default=0
     )
 
 
@@ -79,9 +89,8 @@ def next_update_bytes(
     architecture: Architecture, packing: Packing, step: Step, *, batch_size: int, element_bytes: int
 ) -> int:
     """The same in a step behind it: what is unpacked, joined, and perhaps packed anew."""
-    more = int(isinstance(packing, Grouped))  # the token of this step; fp8 has packed it before
-    packed = _layers(architecture, batch_size * step.packed)
-    tokens = _layers(architecture, batch_size * (step.packed + step.waiting + (more if step.anew else 0)))
+    packed = _layers(architecture, batch_size, step.packed)
+    tokens = _layers(architecture, batch_size, step.after.tokens)
     return max(
         (
             packing.next_bytes(before, after, element_bytes, anew=step.anew)
@@ -103,7 +112,7 @@ def prompt_bytes(architecture: Architecture, *, tokens: int, batch_size: int, el
 
 def unpacked_bytes(architecture: Architecture, *, tokens: int, batch_size: int, element_bytes: int) -> int:
     """The same in a step behind it: K and V of all tokens, unpacked and joined."""
-    return max((element_bytes * it.both for it in _layers(architecture, batch_size * tokens)), default=0)
+    return max((element_bytes * it.both for it in _layers(architecture, batch_size, tokens)), default=0)
 
 
 def has_full_attention_only(architecture: Architecture) -> bool:
@@ -121,7 +130,7 @@ def packs_whole_groups(architecture: Architecture, packing: Packing, *, tokens: 
     together = 1 if packing.per_sequence else batch_size
     return all(
         not elements % GROUP_ELEMENTS
-        for layer in _layers(architecture, together * tokens)
+        for layer in _layers(architecture, together, tokens)
         for elements in (layer.keys, layer.values)
     )
 
@@ -140,9 +149,9 @@ def _elements(part: Part, tokens: int) -> Elements:
     return Elements(keys=keys * tokens, values=values * tokens)
 
 
-def _layers(architecture: Architecture, tokens: int) -> Iterator[Elements]:
+def _layers(architecture: Architecture, batch_size: int, tokens: int) -> Iterator[Elements]:
     """Of each kind of layer."""
-    return (_elements(part, tokens) for _, part in _kept(architecture))
+    return (_elements(part, batch_size * held_tokens(part, tokens)) for _, part in _kept(architecture))
 
 
 def _kept(architecture: Architecture) -> Iterator[tuple[int, Part]]:

@@ -1,6 +1,7 @@
-"""Run tiny models and record what their caches hold (needs transformers and torch):
+"""Run tiny models and record what their caches hold (needs transformers and torch): `python -m tests.caches [TYPE...]`.
 
-`python -m tests.caches [TYPE...]`; `python -m tests.caches kinds [TYPE...]`, with optimum-quanto and hqq too.
+With optimum-quanto and hqq too: `python -m tests.caches kinds [TYPE...]` for the other kinds of cache, and
+`python -m tests.caches peaks` for what is alive while they pack.
 The records are committed (fixtures): tests compare the formulas with them where torch is not installed.
 """
 
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 import transformers
 
-from tests.caches import kind_records, record
+from tests.caches import kind_records, packed_records, record
 from tests.caches.record import RUNS, Run
 
 
@@ -38,6 +39,11 @@ def main() -> None:
         from tests.caches.kinds import kinds_now
 
         kind_records.write(_renewed(kind_records.recorded(), asked - {"kinds"}, kinds_now))
+        return
+    if "peaks" in asked:
+        from tests.caches.packed_peaks import rows_now
+
+        packed_records.write(packed_records.Record(config=config, rows=rows) for config, rows in rows_now())
         return
     from tests.caches.runs import run_now
 

@@ -35,11 +35,11 @@ ENCODERS: Final = words("""
     xlm-roberta
 """)
 WITH_STATES: Final = words("""
-    bailing_hybrid bamba deepseek_v4 dots3_note_text falcon_h1 falcon_mamba granite_docling granitemoehybrid inkling2
-    inkling2_text inkling_text jamba jetmoe
+    bailing_hybrid bamba cpmant deepseek_v4 dots3_note_text falcon_h1 falcon_mamba granite_docling granitemoehybrid
+    inkling2 inkling2_text inkling_text jamba jetmoe
     kimi_linear lfm2_moe lfm3 lfm3_vl mamba mamba2 minicpm_ocr minicpmv4_6 minicpmv4_7 minimax mllama nemotron_h
     nemotron_h_omni olmo_hybrid openai-gpt qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next recurrent_gemma
-    rwkv xlm xlstm zamba zamba2 zaya
+    rwkv voxtral_realtime xlm xlnet xlstm zamba zamba2 zaya
 """)
 """And whatever else is no plain decoder, or has no cache at all."""
 HALVES: Final = words("""
@@ -47,7 +47,7 @@ HALVES: Final = words("""
 """)
 """Decoders that have an encoder elsewhere."""
 BOTH_SIDES: Final = words("""
-    bart bigbird_pegasus blenderbot blenderbot-small encoder-decoder fsmt led longt5 m2m_100 marian mbart moonshine mt5
+    bart bigbird_pegasus blenderbot blenderbot-small fsmt led longt5 m2m_100 marian mbart moonshine mt5
     mvp nllb-moe pegasus pegasus_x pix2struct plbart prophetnet seamless_m4t seamless_m4t_v2 speech_to_text
     switch_transformers t5 t5gemma t5gemma2 udop umt5 whisper
 """)
@@ -57,17 +57,31 @@ _TEXT: Final = {
     **{"bos_token_id": 1, "eos_token_id": 2, "add_cross_attention": True, "is_decoder": True},
 }
 _SWIN: Final = {"embed_dim": 16, "depths": [1, 1, 1], "num_heads": [1, 2, 4], "window_size": 2, "patch_size": 4}
+_OF_PATCHES: Final = ("beit", "data2vec-vision", "dinov2", "dinov2_with_registers", "dinov3_vit", "ijepa", "vit_msn")
 _SEES: Final[tuple[Mapping[str, Any], ...]] = (
     {"model_type": "vit", "num_hidden_layers": 2, "intermediate_size": 96, **_IMAGE},
     {"model_type": "deit", "num_hidden_layers": 2, "intermediate_size": 96, **_IMAGE},
     # 36 of 4 are 9 patches, which make 5 and 3; 20 are 5, 3 and 2.
     {"model_type": "donut-swin", "image_size": [36, 20], **_SWIN},
     {"model_type": "swin", "image_size": 30, **_SWIN},
+    *({"model_type": name, "num_hidden_layers": 2, **_IMAGE} for name in _OF_PATCHES),
 )
-IMAGES: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = tuple(
-    ("vision-encoder-decoder", {"encoder": encoder, "decoder": _TEXT}) for encoder in _SEES
+_BERT: Final = {
+    **{"model_type": "bert", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "vocab_size": 128},
+    **{"num_attention_heads": 4, "max_position_embeddings": 64},
+}
+_HEARS: Final = {
+    **{"model_type": "wav2vec2", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2},
+    **{"num_attention_heads": 4, "conv_dim": [16, 16], "conv_kernel": [10, 3], "conv_stride": [5, 2]},
+    **{"num_feat_extract_layers": 2, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4},
+}
+PAIRS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
+    *(("vision-encoder-decoder", {"encoder": encoder, "decoder": _TEXT}) for encoder in _SEES),
+    ("encoder-decoder", {"encoder": _BERT, "decoder": {**_BERT, "is_decoder": True, "add_cross_attention": True}}),
+    ("encoder-decoder", {"encoder": {**_BERT, "hidden_size": 32}, "decoder": _TEXT}),
+    ("speech-encoder-decoder", {"encoder": _HEARS, "decoder": _TEXT}),
 )
-"""Pairs of an encoder that sees and a decoder."""
+"""Encoders and decoders of types of their own."""
 
 SLIDES, FULL = "sliding_attention", "full_attention"
 WINDOW: Final = {"sliding_window": 8}

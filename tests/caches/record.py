@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from hubvram.architecture.layers import Architecture
 from hubvram.memory.kv_cache import kv_cache_bytes, prefill_excess_bytes, state_bytes
-from tests.caches.models import BOTH_SIDES, DECODERS, HALVES, IMAGES, VARIANTS, WITH_STATES, WITH_TOWERS
+from tests.caches.models import BOTH_SIDES, DECODERS, HALVES, PAIRS, VARIANTS, WITH_STATES, WITH_TOWERS
 
 FILE: Final = Path(__file__).parents[2] / "fixtures" / "caches.json"
 
@@ -43,7 +43,7 @@ RUNS: Final = {
         *(Run(model_type=name) for name in (*DECODERS, *WITH_TOWERS, *WITH_STATES, *HALVES)),
         *(Run(model_type=name, changes=changes) for name, changes in VARIANTS),
         *(Run(model_type=name, both_sides=True) for name in BOTH_SIDES),
-        *(Run(model_type=name, changes=changes, both_sides=True) for name, changes in IMAGES),
+        *(Run(model_type=name, changes=changes, both_sides=True) for name, changes in PAIRS),
     )
 }
 

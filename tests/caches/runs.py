@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from inspect import signature
 from typing import Any, Final
 
@@ -58,8 +58,9 @@ def _step(model: Any, name: str | None, cache: Any, **inputs: Any) -> tuple[str 
 
 def decoder_bytes(model: Any) -> list[int]:
     """After a prompt, and after each of some more tokens."""
-    if model.config.model_type == "recurrent_gemma":
-        return _recurrent_gemma_bytes(model)
+    own = _OWN_STEPS.get(model.config.model_type)
+    if own is not None:
+        return own(model)
     with torch.no_grad():
         name, cache = _step(model, None, None, input_ids=IDS)
         found = [held_bytes(cache)]
@@ -82,6 +83,57 @@ def _recurrent_gemma_bytes(model: Any) -> list[int]:
     return found
 
 
+def generated_bytes(model: Any, ids: Any, made: int, **options: Any) -> list[int]:
+    """After each token that `generate` makes."""
+    found: list[int] = []
+    update = model._update_model_kwargs_for_generation
+
+    def updated(outputs: Any, *rest: Any, **named: Any) -> Any:
+        found.append(held_bytes(list(outputs.get("mems") or [outputs.past_key_values])))
+        return update(outputs, *rest, **named)
+
+    model._update_model_kwargs_for_generation = updated
+    with torch.no_grad():
+        model.generate(
+            ids, max_new_tokens=made, do_sample=False, num_beams=1, pad_token_id=0, eos_token_id=None, **options
+        )
+    del model._update_model_kwargs_for_generation
+    return found
+
+
+def _whole_text_bytes(model: Any) -> list[int]:
+    """Of those that are handed more than the last token."""
+    return generated_bytes(model, IDS, 1 + DECODED)
+
+
+def _xlnet_bytes(model: Any) -> list[int]:
+    """It runs in fp32 only; half of that is what is said of 16 bit."""
+    return [held // 2 for held in _whole_text_bytes(model.float())]
+
+
+def _voxtral_bytes(model: Any) -> list[int]:
+    """With as much sound for each token as the model is made for."""
+    caches: dict[str, Any] = {}
+    found = []
+    with torch.no_grad():
+        for step in range(1 + DECODED):
+            ids = IDS[:, :1] if step else IDS
+            heard = _zeros(model.config.downsample_factor * ids.shape[1], model.config.audio_config.hidden_size)
+            output = model(ids, encoder_inputs_embeds=heard, num_delay_tokens=6, use_cache=True, **caches)
+            caches = {name: output[name] for name in ("past_key_values", "encoder_past_key_values", "padding_cache")}
+            found.append(held_bytes(list(caches.values())))
+    return found
+
+
+_OWN_STEPS: Final[Mapping[str, Callable[[Any], list[int]]]] = {
+    "cpmant": _whole_text_bytes,
+    "recurrent_gemma": _recurrent_gemma_bytes,
+    "voxtral_realtime": _voxtral_bytes,
+    "xlnet": _xlnet_bytes,
+}
+"""Types whose steps are not those of others."""
+
+
 def states_in(model: Any) -> list[Any]:
     """What modules keep of their own."""
     return [vars(module).get(name) for module in model.modules() for name in ("conv1d_state", "recurrent_states")]
@@ -96,6 +148,8 @@ def source_of(model: Any) -> Any:
     if model.config.model_type == "vision-encoder-decoder":
         side = model.config.encoder.image_size
         return encoder(_zeros(3, *([side, side] if isinstance(side, int) else side)))
+    if model.config.model_type == "speech-encoder-decoder":
+        return encoder(_zeros(_WAVE))
     if model.config.model_type == "moonshine":
         return encoder(_zeros(_SAMPLES))
     if model.config.model_type == "udop":
@@ -110,6 +164,10 @@ def source_of(model: Any) -> Any:
 
 _SAMPLES: Final = ((TOKENS - 1) * 2 + 2) * 3 * 64 + 6 * 64 + 127
 """Of sound, of which moonshine's convolutions (127, 7 and 3 wide, in steps of 64, 3 and 2) make TOKENS positions."""
+
+
+_WAVE: Final = (2 * (TOKENS - 1) + 3 - 1) * 5 + 10
+"""Of which wav2vec2's convolutions (10 and 3 wide, in steps of 5 and 2) make TOKENS positions."""
 
 
 def _zeros(*shape: int) -> Any:

@@ -53,7 +53,7 @@ def free_bytes(architecture: Architecture, trace: Mapping[str, Any]) -> int:
 
 def held(architecture: Architecture, trace: Mapping[str, Any]) -> tuple[int, int]:
     """What is said to be held after prefill, and after one token more."""
-    sizes: dict[str, int] = {"batch_size": trace["batch"], "element_bytes": 2}
+    sizes: dict[str, Any] = {"batch_size": trace["batch"], "element_bytes": 2}
     states = state_bytes(architecture, **sizes)
     tokens, decoded = trace["tokens"], _decoder_tokens(architecture, trace)
     if decoded is not None:

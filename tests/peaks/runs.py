@@ -69,7 +69,7 @@ def _tensors(cache: Any) -> list[Any]:
 
 
 @contextmanager
-def _gathered_experts(model: Any) -> Iterator[None]:
+def gathered_experts(model: Any) -> Iterator[None]:
     """As `generate()` decodes on a GPU (generation/utils.py, _optimize_model_for_decode)."""
     before = model.get_experts_implementation()
     switched = {key: "batched_mm" if value == "grouped_mm" else value for key, value in before.items()}
@@ -113,7 +113,7 @@ def measured(model: Any, batch_size: int, tokens: int, *, explain: bool = False)
         cache = _passed(model, one, cache)
         gc.collect()
         decode.start_with(_tensors(cache))
-        with decode, _gathered_experts(model):
+        with decode, gathered_experts(model):
             cache = _passed(model, one, cache)
         return prefill, decode, after_prefill, held_by(_tensors(cache))
 

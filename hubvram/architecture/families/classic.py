@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from hubvram.architecture.attention import OwnCacheAttention
+from hubvram.architecture.attention import FullAttention, HiddenStatesAttention
 from hubvram.architecture.families.decoder import (
     NO_GROUPS,
     Traits,
@@ -192,7 +192,12 @@ def _xlm_extras(config: ConfigDocument) -> tuple[Weight, ...]:
     return (*_embedding_norm(config), table)
 
 
-def _xlnet_attention(config: ConfigDocument, traits: Traits, index: int, window: Window) -> OwnCacheAttention:
+def _cpmant_attention(config: ConfigDocument, traits: Traits, index: int, window: Window) -> FullAttention:
+    """With a prompt of its own before each text."""
+    return replace(attention(config, traits, index, window), cached_before=config.size("prompt_length"))
+
+
+def _xlnet_attention(config: ConfigDocument, traits: Traits, index: int, window: Window) -> HiddenStatesAttention:
     """With a matrix for relative positions, three biases and two segments; what is kept are hidden states."""
     plain = attention(config, traits, index, window)
     per_head = (plain.num_attention_heads, plain.head_dim)
@@ -202,11 +207,13 @@ def _xlnet_attention(config: ConfigDocument, traits: Traits, index: int, window:
         Tensor(name="segments", shape=(2, *per_head)),
     )
     heads, head_dim = per_head
-    return OwnCacheAttention(
+    return HiddenStatesAttention(
         hidden_size=plain.hidden_size,
         num_attention_heads=heads,
         num_key_value_heads=heads,
         head_dim=head_dim,
+        cached_before=1,  # where the next token will stand (prepare_inputs_for_generation)
+        cached_tokens=config.get(int, "mem_len") or None,
         others=others,
     )
 
@@ -274,7 +281,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
         read_mlp=dense,
         names={"intermediate_size": "dim_ff", "head_dim": "dim_head"},
         values=fixed(hidden_act="gelu"),
-        own_cache=True,  # a prompt of its own stands before each text
+        read_mixer=_cpmant_attention,
         tied=False,
         rotary=False,
         extras=_cpmant_extras,

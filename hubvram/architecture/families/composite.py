@@ -52,6 +52,8 @@ class Composite:
     """Whether a tower is there only where the file has a config for it."""
     read_text: Read | None = None
     """How the text model is read, where it has no type of its own."""
+    hears_along: str | None = None
+    """The field that says how many positions its tower hears with each token of text, and keeps."""
     beside: ReadStacks | None = None
     """Further stacks: a projector without a tower before it."""
 
@@ -65,6 +67,9 @@ def read_composite(config: ConfigDocument, architectures: tuple[str, ...], compo
         (field, read) for field, read in composite.towers if not composite.optional or config.section(field) is not None
     )
     stacks = [stack for field, read in fields for stack in _stacks(config, text, field, read)]
+    if composite.hears_along is not None:
+        heard = config.size(composite.hears_along)
+        stacks = [replace(stack, cached_per_token=heard if stack.layers else 0) for stack in stacks]
     if composite.beside is not None:
         stacks += composite.beside(config, text)
     head, tied = architecture.head, _is_tied(config, architecture, composite)

@@ -1,4 +1,4 @@
-"""Any two text models as one, an encoder and a decoder of types of their own (encoder-decoder)."""
+"""Any two models as one, an encoder and a decoder of types of their own (also one that sees or hears)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def _read_pair(config: ConfigDocument, architectures: tuple[str, ...]) -> Archit
     encoder, decoder = _half(config, "encoder", "Model"), _half(config, "decoder", "ForCausalLM")
     between: tuple[Weight, ...] = ()
     width = inner_config(config, "decoder").size_or_none("cross_attention_hidden_size")
-    if encoder.hidden_size != decoder.hidden_size and width is None:
+    # Speech says its width behind an adapter; the matrix goes by the width before it.
+    said = inner_config(config, "encoder").size_or_none("output_hidden_size") or encoder.hidden_size
+    if said != decoder.hidden_size and width is None:
         sizes = decoder.hidden_size, encoder.hidden_size
         between = (linear("encoder to decoder", *sizes, component=Component.PROJECTOR),)
     return replace(
@@ -34,17 +36,22 @@ def _read_pair(config: ConfigDocument, architectures: tuple[str, ...]) -> Archit
     )
 
 
-_CLASS_TOKENS: Final[Mapping[str, int]] = {"vit": 1, "deit": 2}
-"""Encoders that say something for each patch, and for so many tokens beside them."""
+_TOKENS_BESIDE: Final[Mapping[str, int]] = {
+    **dict.fromkeys(("vit", "beit", "data2vec-vision", "dinov2", "vit_msn", "dinov2_with_registers", "dinov3_vit"), 1),
+    "deit": 2,
+    "ijepa": 0,
+}
+"""Encoders that say something for each patch, and for so many tokens beside them; and for registers."""
 
 
 def _source_tokens(config: ConfigDocument, encoder: Architecture) -> int | None:
     """How many positions an image has for the decoder, as in Stack."""
-    if encoder.vocab_size:
+    if config.model_type != "vision-encoder-decoder":
         return None
     document = inner_config(config, "encoder")
-    if encoder.model_type in _CLASS_TOKENS:
-        return grid(document) + _CLASS_TOKENS[encoder.model_type]
+    if encoder.model_type in _TOKENS_BESIDE:
+        registers = document.get(int, "num_register_tokens") or 0
+        return grid(document) + _TOKENS_BESIDE[encoder.model_type] + registers
     if encoder.model_type not in ("swin", "donut-swin"):
         return 0
     # What is left over at an edge makes a patch too; each stage but the last then merges squares of four.
@@ -68,4 +75,6 @@ def _half(config: ConfigDocument, name: Name, class_name: str) -> Architecture:
     return read(document, (names.get(document.model_type or "", class_name),))
 
 
-FAMILIES: Final[Mapping[str, Read]] = {"encoder-decoder": _read_pair, "vision-encoder-decoder": _read_pair}
+FAMILIES: Final[Mapping[str, Read]] = dict.fromkeys(
+    ("encoder-decoder", "speech-encoder-decoder", "vision-encoder-decoder"), _read_pair
+)

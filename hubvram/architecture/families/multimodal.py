@@ -158,7 +158,7 @@ _COMPOSITES: Final[Mapping[str, Composite]] = {
     ),
     "moss_transcribe_diarize": Composite(towers=(("audio_config", audio.moss),)),
     "qwen3_asr": Composite(towers=(("audio_config", audio.qwen3_asr),)),
-    "voxtral_realtime": Composite(towers=(("audio_config", audio.voxtral_realtime),)),
+    "voxtral_realtime": Composite(towers=(("audio_config", audio.voxtral_realtime),), hears_along="downsample_factor"),
     "granite_speech": _GRANITE_SPEECH,
     "granite_speech_plus": _GRANITE_SPEECH,
 }

@@ -7,13 +7,12 @@ its "quantized" ones by backend and bits; quanto-int4 is what it takes by itself
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass, replace
 from math import prod
 from typing import Final
 
 from hubvram.architecture.layers import Architecture
-from hubvram.architecture.parts import Part
 from hubvram.dtypes import CACHES
 from hubvram.errors import UnsupportedOptionError
 from hubvram.memory.cached import Cached
@@ -40,7 +39,7 @@ from hubvram.memory.quantized_cache import (
     unpacked_bytes,
 )
 from hubvram.memory.terms import Term, product
-from hubvram.memory.workload import Attention, Workload
+from hubvram.memory.workload import Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,18 +64,18 @@ class Kept:
                 update_bytes=first_update_bytes(self.architecture, packing, tokens=tokens, **self._computed),
             )
         if self.workload.cache == "static":
-            return self._held(self.workload.context_tokens, slots)
+            return self._held(tokens)
         excess = prefill_excess_bytes(
             self.architecture, tokens=tokens, batch_size=self.workload.batch_size, element_bytes=self.held_bytes
         )
-        return replace(self._held(tokens, held_tokens), excess_bytes=excess)
+        return replace(self._held(tokens), excess_bytes=excess)
 
     def while_decoding(self) -> tuple[Cached, ...]:
         """At the steps that can need most, the last one first."""
         tokens = self.workload.context_tokens
         packing = PACKINGS.get(self.workload.cache)
         if packing is None:
-            return (self._held(tokens, slots if self.workload.cache == "static" else held_tokens),)
+            return (self._held(tokens),)
         found = steps(packing, tokens=tokens, input_tokens=self.workload.input_tokens)
         return tuple(self._packed(packing, step) for step in found)
 
@@ -84,15 +83,17 @@ class Kept:
     def _computed(self) -> dict[str, int]:
         return {"batch_size": self.workload.batch_size, "element_bytes": self.computed_bytes}
 
-    def _held(self, tokens: int, held: Callable[[Part, int], int]) -> Cached:
-        """With what it is made of."""
+    def _held(self, tokens: int) -> Cached:
+        """As they are, with what that is made of: what `tokens` make, or what there is room for from the start."""
+        is_static = self.workload.cache == "static"
+        tokens = self.workload.context_tokens if is_static else tokens
         batch_size = self.workload.batch_size
         entries = kept_entries(
             self.architecture,
             tokens=tokens,
+            rule=slots if is_static else held_tokens,
             element_bytes=self.held_bytes,
             input_tokens=self.workload.input_tokens,
-            held=held,
         )
         terms = [
             _term(f"{entry.kind}: sequences x layers x tokens x bytes of a token", batch_size, *astuple(entry)[1:])
@@ -100,7 +101,7 @@ class Kept:
             if entry.sequence_bytes
         ]
         decoded, _ = lengths(self.architecture, tokens, self.workload.input_tokens)
-        pooled = pooled_bytes(self.architecture, decoded, self.held_bytes)
+        pooled = 0 if is_static else pooled_bytes(self.architecture, decoded, self.held_bytes)
         if pooled:
             terms.append(_term("pooled tokens: sequences x bytes", batch_size, pooled))
         states = tuple(
@@ -119,11 +120,15 @@ class Kept:
 
     def _packed(self, packing: Packing, step: Step) -> Cached:
         """Only layers of full attention are packed: there are no states."""
-        tokens = step.packed + step.waiting
+        # The first layer packs anew before the others do.
+        before, after = (
+            layer_bytes(self.architecture, packing, moment, **self._computed) for moment in (step, step.after)
+        )
+        read = unpacked_bytes(self.architecture, tokens=step.after.tokens, **self._computed)
         return Cached(
             kv_cache_bytes=quantized_bytes(self.architecture, packing, step, **self._computed),
             state_bytes=0,
-            unpacked_bytes=unpacked_bytes(self.architecture, tokens=tokens, **self._computed),
+            unpacked_bytes=read + after - before,
             update_bytes=next_update_bytes(self.architecture, packing, step, **self._computed),
         )
 
@@ -140,28 +145,26 @@ _OWN: Final = frozenset({"minimax", "reformer", "rwkv", "xlnet", "xlstm"})
 
 _NOT_STATIC: Final[Mapping[str, str]] = {
     "deepseek_v4": "there is no static layer for its compressed attention",
-    "kosmos-2": "its masks are made for the tokens read so far",
+    "cpmant": "its own prompt finds no room in it",
+    "kosmos_2_text_model": "its masks are made for the tokens read so far",
     "prophetnet": "its masks are made for the tokens read so far",
 }
 """Model type -> why a forward with a static cache fails."""
-
-_STATIC_IF_EAGER: Final = frozenset({"t5gemma2"})
-"""Model types whose masks are missing with a static cache where sdpa could do without."""
 
 
 def check_cache(architecture: Architecture, workload: Workload) -> None:
     """Raises UnsupportedOptionError for a kind that `generate` does not make for this model, or that its code fails
     with."""
-    reason = _refusal(architecture, workload.cache, workload.attention)
+    reason = _refusal(architecture, workload.cache)
     if reason:
-        taken = [kind for kind in CACHES if not _refusal(architecture, kind, workload.attention)]
+        taken = [kind for kind in CACHES if not _refusal(architecture, kind)]
         raise UnsupportedOptionError(
             f"{architecture.model_type} does not run with a {workload.cache} cache in transformers: {reason}",
             f"--cache takes {', '.join(taken)} for it",
         )
 
 
-def _refusal(architecture: Architecture, kind: str, attention: Attention) -> str:
+def _refusal(architecture: Architecture, kind: str) -> str:
     """Why a kind of cache is not there for a model; nothing where it is."""
     model_type = architecture.model_type
     if kind == "dynamic":
@@ -174,6 +177,4 @@ def _refusal(architecture: Architecture, kind: str, attention: Attention) -> str
             if has_full_attention_only(architecture)
             else "only layers of full attention are packed, and no encoder's"
         )
-    if model_type in _STATIC_IF_EAGER and attention is not Attention.EAGER:
-        return "with sdpa, masks are missing (add --attention eager)"
     return _NOT_STATIC.get(model_type, "")

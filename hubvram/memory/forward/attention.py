@@ -111,10 +111,12 @@ def cache(run: Run, made_width: int, old_width: int, keys: int) -> None:
     made = run.features("K and V as made", made_width) if made_width else None
     old = None
     if run.sizes.cached:
+        run.phase("cache")
         old = run.packing("what the cache packs and unpacks", run.sizes.cached.update_bytes)
     elif run.decodes:
         old = run.tensor("K before this token, or K and V", keys - 1, old_width)
     del made, old
+    run.phase("attention")
 
 
 def repeated_for_heads(run: Run, mixer: FullAttention, keys: int) -> Tensor | None:
