@@ -58,7 +58,7 @@ class SampleSource:
         return dict.fromkeys(paths, self._beginning)
 
 
-def _expanded(tensors: Sequence[Any]) -> Iterator[tuple[str, tuple[str, tuple[int, ...]]]]:
+def expanded(tensors: Sequence[Any]) -> Iterator[tuple[str, tuple[str, tuple[int, ...]]]]:
     """`layers.{2}` stands for layers.0 and layers.1."""
     for template, dtype, shape in tensors:
         ranges = [range(int(size)) for size in _RANGE.findall(template)]
@@ -82,7 +82,7 @@ def samples() -> Mapping[str, Sample]:
             parameters=entry["parameters"],
             kept=tuple(entry["kept"]),
             files={"config.json": entry["config"], **entry["side_files"]},
-            tensors=dict(_expanded(entry["tensors"])),
+            tensors=dict(expanded(entry["tensors"])),
         )
         for name, entry in data.items()
     }

@@ -94,31 +94,36 @@ _LAYERS_OF: Final = ("model.layers.", "model.language_model.layers.", "language_
 _MTP_BLOCKS: Final = 4  # one in every published model so far
 
 
-def _with_drafts(kinds: Iterable[Kind], architecture: Architecture) -> Iterator[Kind]:
+def draft_prefixes(architecture: Architecture) -> tuple[str, ...]:
     """Layers behind the last one are blocks for multi-token prediction (DeepSeek-V3, GLM-4.5)."""
     number = architecture.num_hidden_layers
+    return tuple(f"{stack}{number + extra}." for stack in _LAYERS_OF for extra in range(_MTP_BLOCKS))
+
+
+def _with_drafts(kinds: Iterable[Kind], architecture: Architecture) -> Iterator[Kind]:
+    prefixes = draft_prefixes(architecture)
     for kind in kinds:
         stack = next((stack for stack in _LAYERS_OF if kind.name.startswith(stack)), None)
         if stack is None:
             yield kind
             continue
-        prefixes = tuple(f"{stack}{number + extra}." for extra in range(_MTP_BLOCKS))
-        proper, drafts = kind.split(prefixes, at_the_end=False)
+        own = tuple(prefix for prefix in prefixes if prefix.startswith(stack))
+        proper, drafts = kind.split(own, at_the_end=False)
         if proper is not None:
             yield proper
         if drafts is not None:
             yield replace(drafts, component=Component.MTP)
 
 
-_TIED_HEAD: Final = "tied head, stored again"
+TIED_HEAD: Final = "tied head, stored again"
 _HEAD_BIAS: Final = "bias of the head, stored again"
-_SHARED_EMBEDDING: Final = "shared embedding, stored again"
+SHARED_EMBEDDING: Final = "shared embedding, stored again"
 _ZERO_BIASES: Final = "biases of packed weights"
 _TOKEN_EMBEDDINGS: Final = ("shared.weight", "embed_tokens.weight", "word_embeddings.weight")
 _RULES: Final = {
     _HEAD_BIAS: "decoder.bias is bias: one parameter under two names",
-    _TIED_HEAD: "tie_word_embeddings: the head is the embedding, once",
-    _SHARED_EMBEDDING: "encoder and decoder use one embedding",
+    TIED_HEAD: "tie_word_embeddings: the head is the embedding, once",
+    SHARED_EMBEDDING: "encoder and decoder use one embedding",
     _ZERO_BIASES: "the architecture has none there: zeros that the tool which packed the weights wrote",
 }
 
@@ -189,9 +194,9 @@ class _Repetitions:
         if kind.shape != (architecture.vocab_size, architecture.embedding_size or architecture.hidden_size):
             return None
         if architecture.has_tied_head and kind.component is Component.HEAD:
-            return _TIED_HEAD
+            return TIED_HEAD
         if architecture.shares_embedding and self._has_embedding and kind.name.endswith(_TOKEN_EMBEDDINGS):
-            return _SHARED_EMBEDDING
+            return SHARED_EMBEDDING
         return None
 
     def _is_bias_of_head_again(self, kind: Kind) -> bool:

@@ -10,6 +10,7 @@ from typing import Final
 from hubvram.errors import UsageError
 from hubvram.hardware.accelerators import ACCELERATORS, Accelerator
 from hubvram.hardware.fit import Fit, fit
+from hubvram.inspection.loading import loadings_of
 from hubvram.inspection.model import Model
 from hubvram.inspection.notes import unknown_precision_note, workload_notes
 from hubvram.inspection.reading import Headers, headers_named, read_model
@@ -17,6 +18,7 @@ from hubvram.inspection.request import Request, request_of
 from hubvram.memory.engines import ENGINES
 from hubvram.memory.estimate import MemoryEstimate
 from hubvram.memory.estimator import estimate_memory
+from hubvram.memory.loading import Loading
 from hubvram.memory.weights import STORED, NoWeights, Weights, deployed_weights
 from hubvram.memory.workload import Attention, Workload
 from hubvram.quantization.precisions import is_gguf
@@ -66,6 +68,11 @@ class Inspection:
         asked = [estimate for estimate in self.estimates if estimate.precision in self.requested_precisions]
         for estimate in {each.precision: each for each in (self.stored_estimate, *asked)}.values():
             yield from (f"{estimate.precision}: {note}" for note in estimate.notes)
+
+    @property
+    def loadings(self) -> tuple[Loading, ...]:
+        """For each estimate: what it takes to get there."""
+        return tuple(loadings_of(self.model, self.estimates))
 
     @property
     def gate(self) -> bool | None:

@@ -161,6 +161,7 @@ def _packed(
         *family_notes(config, architecture),
         totals=totals,
         listed_bytes=listed_bytes,
+        files=files,
     )
 
 
@@ -189,6 +190,7 @@ def _by_size(source: ModelSource, config: ModelConfig, architecture: Architectur
         note,
         *family_notes(config, architecture),
         listed_bytes=listed_bytes,
+        files=files,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.reconcile import Reconciliation, Status
 from hubvram.checkpoint.components import Component
+from hubvram.checkpoint.fetched import Fetched, fetched_from
 from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.checkpoint.totals import Totals
 from hubvram.config.reader import ModelConfig
@@ -37,6 +38,8 @@ class Model:
     """What the Hub says that is stored, where no headers were read."""
     listed_bytes: int | None
     """Size of the weight files, as the source lists them; None where it does not, or where they are of no use."""
+    fetched: Fetched
+    """What `from_pretrained` downloads."""
     reconciliation: Reconciliation
     stored: Weights
     notes: tuple[str, ...]
@@ -72,10 +75,15 @@ def model_of(
     checkpoint: Checkpoint | None = None,
     totals: Totals | None = None,
     listed_bytes: int | None = None,
+    files: tuple[str, ...] = (),
 ) -> Model:
-    """Put together what was found; where there is no config, what the Hub's summary says of it."""
+    """Put together what was found; where there is no config, what the Hub's summary says of it.
+
+    `files`: those with the weights, where neither `checkpoint` nor `totals` names them.
+    """
     summary = source.summary
     named = config or summary
+    known = checkpoint or totals
     quantization, quantization_notes = _quantization(config, compared, checkpoint)
     return Model(
         model_id=source.model_id,
@@ -89,6 +97,7 @@ def model_of(
         checkpoint=checkpoint,
         totals=totals,
         listed_bytes=listed_bytes,
+        fetched=fetched_from(source, known.files if known else files),
         reconciliation=compared,
         stored=stored,
         notes=(*source.notes, *notes, *(config.notes if config else ()), *quantization_notes),

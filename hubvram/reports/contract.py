@@ -18,6 +18,7 @@ from hubvram.hardware.fit import Fit
 from hubvram.inspection import Inspection, Model
 from hubvram.memory.engines import ENGINES
 from hubvram.memory.estimate import MemoryComponent, MemoryEstimate
+from hubvram.memory.loading import Figure, Loading
 from hubvram.reports.failures import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def as_json(found: Inspection, *, explain: bool = False) -> dict[str, Any]:
         "architecture": _architecture(model.architecture) if model.architecture else None,
         "workload": _workload(found),
         "estimates": [
-            _estimate(estimate, fits, explain=explain)
-            for estimate, fits in zip(found.estimates, found.fits, strict=True)
+            _estimate(estimate, fits, loading, explain=explain)
+            for estimate, fits, loading in zip(found.estimates, found.fits, found.loadings, strict=True)
         ],
         "notes": list(found.notes),
     }
@@ -233,7 +234,7 @@ def _explanation(component: MemoryComponent) -> dict[str, Any]:
     return {"terms": terms, "source": component.source}
 
 
-def _estimate(estimate: MemoryEstimate, fits: tuple[Fit, ...], *, explain: bool) -> dict[str, Any]:
+def _estimate(estimate: MemoryEstimate, fits: tuple[Fit, ...], loading: Loading, *, explain: bool) -> dict[str, Any]:
     return {
         "precision": estimate.precision,
         "scheme": estimate.scheme,
@@ -272,4 +273,25 @@ def _estimate(estimate: MemoryEstimate, fits: tuple[Fit, ...], *, explain: bool)
             }
             for fit in fits
         ],
+        "loading": _loading(loading),
+    }
+
+
+def _loading(loading: Loading) -> dict[str, Any]:
+    return {
+        "download": _figure(loading.download),
+        "disk": _figure(loading.disk),
+        "ways": [
+            {"name": way.name, "call": way.call, "host": _figure(way.host), "gpu_peak": _figure(way.gpu_peak)}
+            for way in loading.ways
+        ],
+    }
+
+
+def _figure(figure: Figure) -> dict[str, Any]:
+    return {
+        "low_bytes": figure.low_bytes,
+        "high_bytes": figure.high_bytes,
+        "basis": figure.basis.value if figure.basis else None,
+        "note": figure.note,
     }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from hubvram.architecture.reconcile import Status
 from hubvram.hardware.fit import Fit
 from hubvram.inspection import Inspection, Model
+from hubvram.inspection.loading import loading_of
 from hubvram.memory.engines import ENGINES
 from hubvram.memory.estimate import Basis, MemoryEstimate
 from hubvram.memory.weights import STORED
@@ -172,6 +173,7 @@ def _footnotes(found: Inspection) -> list[str]:
         lines.append(f"of the KV cache, {gib(state_bytes)} are states, which do not grow with the context")
     if peak is not None:
         lines.append(f"the peak of {_label(found, deciding)} is {peak.explanation}")
+        lines += _loading(found, deciding)
     return ["", *(line for text in dict.fromkeys(lines) for line in _wrap(text))]
 
 
@@ -192,6 +194,19 @@ def _methods(found: Inspection) -> str:
 
 _METHODS: Final = {Basis.READ: "read in the files", Basis.DERIVED: "derived", Basis.ASSUMED: "assumed"}
 _DERIVED: Final = {"kv_cache": "KV cache", "activations": "activations and rest"}
+
+
+def _loading(found: Inspection, estimate: MemoryEstimate) -> Iterator[str]:
+    """Where a model needs more to get there than to run."""
+    running_bytes = estimate.total_bytes - estimate.size_of("runtime")
+    direct, *others = loading_of(found.model, estimate).ways
+    if direct.gpu_peak.high_bytes is None or direct.gpu_peak.high_bytes <= running_bytes:
+        return
+    line = f'loading takes more than running: up to {size(direct.gpu_peak.high_bytes)} with device_map="cuda"'
+    for way in others:
+        if way.gpu_peak.high_bytes is not None and way.host.low_bytes is not None:
+            line += f', {gib(way.gpu_peak.high_bytes)} with .to("cuda") and {gib(way.host.low_bytes)} of host memory'
+    yield line
 
 
 # -------------------------------------------------------------------------------------- what fits

@@ -42,6 +42,10 @@ def test_the_contract_holds(repo_id: str) -> None:
         assert all(component["bytes"] > 0 for component in components)
         nominal = estimate["nominal_weight_bytes"]
         assert estimate["rule_of_thumb_bytes"] == (None if nominal is None else nominal * 6 // 5)
+        weight_bytes = components[0]["bytes"]
+        for way in estimate["loading"]["ways"]:
+            assert way["gpu_peak"]["low_bytes"] is None or way["gpu_peak"]["low_bytes"] >= weight_bytes
+        assert estimate["loading"]["disk"]["low_bytes"] > 0
         for fit in estimate["fits"]:
             assert fit["headroom_bytes"] == fit["usable_bytes"] - estimate["total_high_bytes"]
             fits = fit["headroom_bytes"] >= 0
