@@ -72,7 +72,7 @@ class Inspection:
     @property
     def loadings(self) -> tuple[Loading, ...]:
         """For each estimate: what it takes to get there."""
-        return tuple(loadings_of(self.model, self.estimates))
+        return tuple(loadings_of(self.model, self.workload.engine, self.estimates))
 
     @property
     def gate(self) -> bool | None:

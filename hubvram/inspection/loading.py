@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from hubvram.inspection.model import Model
-from hubvram.memory.engines import transformers_loading as engine
+from hubvram.memory.engines import ENGINES
 from hubvram.memory.estimate import MemoryEstimate
-from hubvram.memory.loading import Loading
+from hubvram.memory.loading import Loadable, Loading
 
 
-def loading_of(model: Model, estimate: MemoryEstimate) -> Loading:
-    """From the Hub to the GPU."""
-    return next(loadings_of(model, (estimate,)))
-
-
-def loadings_of(model: Model, estimates: Iterable[MemoryEstimate]) -> Iterator[Loading]:
-    """One for each."""
+def loadings_of(model: Model, engine: str, estimates: Iterable[MemoryEstimate]) -> Iterator[Loading]:
+    """From the Hub to the GPU, for each of the estimates."""
     config = model.config
-    files = engine.Files(
+    files = Loadable(
         fetched=model.fetched,
         checkpoint=model.checkpoint,
         reconciliation=model.reconciliation,
@@ -26,5 +21,4 @@ def loadings_of(model: Model, estimates: Iterable[MemoryEstimate]) -> Iterator[L
         method=model.quantization_method,
         declared_dtype=config.dtype if config else None,
     )
-    for estimate in estimates:
-        yield engine.loading_of(files, estimate.precision, estimate.size_of("weights"), estimate.compute_dtype)
+    return ENGINES[engine].loadings(files, estimates)

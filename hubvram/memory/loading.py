@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from hubvram.architecture.reconcile import Reconciliation
+from hubvram.checkpoint.fetched import Fetched
+from hubvram.checkpoint.tensors import Checkpoint, Kind
 from hubvram.memory.estimate import Basis
 
 
@@ -84,3 +87,23 @@ def peak_read_ahead(steps: Sequence[Step]) -> int:
 
 def kept_bytes(steps: Sequence[Step]) -> int:
     return sum(step.kept_bytes for step in steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loadable:  # without slots, for the sake of what an engine caches
+    """What there is to load."""
+
+    fetched: Fetched
+    checkpoint: Checkpoint | None
+    """None where no header was read."""
+    reconciliation: Reconciliation
+    model_types: tuple[str | None, ...]
+    """Of the model, and of the text model in it."""
+    method: str | None
+    """By which the files are packed."""
+    declared_dtype: str | None = None
+    """By config.json: what weights are turned to where nothing else is asked for."""
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        return self.checkpoint.kinds if self.checkpoint else ()

@@ -9,7 +9,7 @@ from typing import Final
 from hubvram.architecture.reconcile import Status
 from hubvram.hardware.fit import Fit
 from hubvram.inspection import Inspection, Model
-from hubvram.inspection.loading import loading_of
+from hubvram.inspection.loading import loadings_of
 from hubvram.memory.engines import ENGINES
 from hubvram.memory.estimate import Basis, MemoryEstimate
 from hubvram.memory.weights import STORED
@@ -199,7 +199,8 @@ _DERIVED: Final = {"kv_cache": "KV cache", "activations": "activations and rest"
 def _loading(found: Inspection, estimate: MemoryEstimate) -> Iterator[str]:
     """Where a model needs more to get there than to run."""
     running_bytes = estimate.total_bytes - estimate.size_of("runtime")
-    direct, *others = loading_of(found.model, estimate).ways
+    (loading,) = loadings_of(found.model, found.workload.engine, (estimate,))
+    direct, *others = loading.ways
     if direct.gpu_peak.high_bytes is None or direct.gpu_peak.high_bytes <= running_bytes:
         return
     line = f'loading takes more than running: up to {size(direct.gpu_peak.high_bytes)} with device_map="cuda"'

@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any, Final
 
 from hubvram.inspection import Inspection, inspect_model, read_model
-from hubvram.inspection.loading import loading_of
+from hubvram.inspection.loading import loadings_of
 from hubvram.memory.loading import Loading, Way
 from tests.loading.cases import CASES
 from tests.quantized import Sample, SampleSource, expanded
@@ -128,7 +128,7 @@ def said(name: str, record: Record) -> Said:
     return Said(
         weight_bytes=estimate.size_of("weights"),
         file_bytes=found.model.fetched.weight_bytes or 0,
-        loading=loading_of(found.model, estimate),
+        loading=next(loadings_of(found.model, "transformers", (estimate,))),
     )
 
 

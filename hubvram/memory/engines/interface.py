@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from hubvram.architecture.layers import Architecture
 from hubvram.memory.cached import Cached
-from hubvram.memory.estimate import Instant, MemoryComponent
+from hubvram.memory.estimate import Instant, MemoryComponent, MemoryEstimate
 from hubvram.memory.forward.linears import LinearCode
+from hubvram.memory.loading import Loadable, Loading
 from hubvram.memory.packing import Packing
 from hubvram.memory.workload import Attention, Workload
 
@@ -72,6 +74,9 @@ class Engine(Protocol):
         linears: LinearCode | None = None,
     ) -> tuple[Instant, ...]:
         """The moments of a generation that can be its peak, where `knows_activations`."""
+
+    def loadings(self, files: Loadable, estimates: Iterable[MemoryEstimate]) -> Iterator[Loading]:
+        """What it takes to get each of the estimates' weights from the Hub to the GPU."""
 
     def runtime(self, *, workspace_bytes: int | None = None) -> MemoryComponent:
         """What the process takes before the model has a byte; the workspace of the GPU in mind, if one is."""

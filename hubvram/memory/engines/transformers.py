@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -14,13 +14,14 @@ from hubvram.memory.engines.transformers_attention import SUPPORTED, USUAL
 from hubvram.memory.engines.transformers_buffers import buffers
 from hubvram.memory.engines.transformers_caches import Kept, check_cache
 from hubvram.memory.engines.transformers_positions import shortages
-from hubvram.memory.estimate import Instant, MemoryComponent
+from hubvram.memory.estimate import Instant, MemoryComponent, MemoryEstimate
 from hubvram.memory.forward.encoder import is_encoder
 from hubvram.memory.forward.linears import LinearCode
 from hubvram.memory.forward.mlp import COPIED_EXPERTS
 from hubvram.memory.forward.run import Sizes
 from hubvram.memory.forward.tape import Held, Peak, Share
 from hubvram.memory.kv_cache import knows_cache
+from hubvram.memory.loading import Loadable, Loading
 from hubvram.memory.packing import Packing
 from hubvram.memory.runtime import runtime_component
 from hubvram.memory.workload import Attention, Workload
@@ -140,6 +141,11 @@ class Transformers:
             *_prefill(architecture, prompt, kept.after_prefill(), around),
             *max(steps, key=lambda moments: max(moment.total_bytes for moment in moments)),
         )
+
+    def loadings(self, files: Loadable, estimates: Iterable[MemoryEstimate]) -> Iterator[Loading]:
+        from hubvram.memory.engines import transformers_loading
+
+        return transformers_loading.loadings_of(files, estimates)
 
     def runtime(self, *, workspace_bytes: int | None = None) -> MemoryComponent:
         return runtime_component(workspace_bytes=workspace_bytes)

@@ -9,17 +9,16 @@ free memory, and leaves the rest on the CPU (`get_balanced_memory` in integratio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from typing import Final
 
-from hubvram.architecture.reconcile import Reconciliation
 from hubvram.architecture.stored import SHARED_EMBEDDING, TIED_HEAD, Item, draft_prefixes
 from hubvram.checkpoint.components import Component
 from hubvram.checkpoint.fetched import Fetched
 from hubvram.checkpoint.files import INDEX_FILE, SINGLE_FILE
-from hubvram.checkpoint.tensors import Checkpoint, Kind
+from hubvram.checkpoint.tensors import Kind
 from hubvram.dtypes import COMPUTE_BYTES, TORCH_NAMES
 from hubvram.memory.engines.transformers_conversions import UNDESCRIBED, conversions_of
 from hubvram.memory.engines.transformers_packing import (
@@ -31,9 +30,10 @@ from hubvram.memory.engines.transformers_packing import (
     why_not_known,
 )
 from hubvram.memory.engines.transformers_steps import THREADS, Parameter, Reading, Turn, turns_of
-from hubvram.memory.estimate import Basis
+from hubvram.memory.estimate import Basis, MemoryEstimate
 from hubvram.memory.loading import (
     Figure,
+    Loadable,
     Loading,
     Step,
     Way,
@@ -51,23 +51,8 @@ THROUGH_CPU: Final = "through_cpu"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Files:  # without slots, for the sake of what is cached
-    """What there is to load."""
-
-    fetched: Fetched
-    checkpoint: Checkpoint | None
-    """None where no header was read."""
-    reconciliation: Reconciliation
-    model_types: tuple[str | None, ...]
-    """Of the model, and of the text model in it."""
-    method: str | None
-    """By which the files are packed."""
-    declared_dtype: str | None = None
-    """By config.json: what weights are turned to where nothing else is asked for."""
-
-    @property
-    def kinds(self) -> tuple[Kind, ...]:
-        return self.checkpoint.kinds if self.checkpoint else ()
+class Files(Loadable):
+    """The same, with the order in which transformers reads it."""
 
     @cached_property
     def turns(self) -> list[Turn]:
@@ -102,6 +87,13 @@ class Files:  # without slots, for the sake of what is cached
     def repeated(self) -> list[Item]:
         """What is read a second time under another name, and let go once both are found equal."""
         return [item for item in self.reconciliation.not_counted if item.what in (TIED_HEAD, SHARED_EMBEDDING)]
+
+
+def loadings_of(files: Loadable, estimates: Iterable[MemoryEstimate]) -> Iterator[Loading]:
+    """From the Hub to the GPU, for each estimate."""
+    own = Files(**{field.name: getattr(files, field.name) for field in fields(Loadable)})
+    for estimate in estimates:
+        yield loading_of(own, estimate.precision, estimate.size_of("weights"), estimate.compute_dtype)
 
 
 def loading_of(files: Files, precision: str, weight_bytes: int, compute_dtype: str | None) -> Loading:
