@@ -47,7 +47,11 @@ def test_weights_are_what_is_kept(name: str) -> None:
     grown = turned_to_fp32(name, record, found)
     assert 0 <= grown <= 48
     if is_bnb(name):
-        assert 0 < found.weight_bytes - record.measured.kept_bytes < 0.1 * found.weight_bytes
+        # A file also has the state of its quantization as text, which is not in memory; of gpt2's matrices, which lie
+        # the other way, less is kept than is said.
+        more = found.weight_bytes - record.measured.kept_bytes
+        assert 0 <= more < 0.1 * found.weight_bytes
+        assert (more == 0) == (not CASES[name].packed and not name.startswith("gpt2"))
         return
     kept_by_views = 99_840 if name in ("step3p7", "kimi_k25") else 0  # of rotated Q, K and V, in a tower
     assert record.measured.kept_bytes == found.weight_bytes + grown + kept_by_views
