@@ -116,6 +116,17 @@ class Stack:
         return grouped(self.layers)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """What a model sees, in the size that its config names."""
+
+    channels: int
+    height: int
+    width: int
+    tokens: int
+    """Its patches, and the learned tokens that stand beside them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Architecture:  # without slots, for the sake of what is cached
     """A whole model: embedding, layers, final norm, head; and the stacks beside them."""
@@ -146,6 +157,8 @@ class Architecture:  # without slots, for the sake of what is cached
     """Sets of cos and sin: more than one where kinds of layers rotate differently."""
     extras: tuple[Weight, ...] = ()
     """Weights outside the layers, with their component: a norm of the embedding, a pooler."""
+    image: Image | None = None
+    """What it sees, where that is all it reads."""
     stacks: tuple[Stack, ...] = ()
     shares_embedding: bool = False
     """Whether encoder and decoder have one token embedding, which files may store for each of them."""
@@ -168,6 +181,8 @@ class Architecture:  # without slots, for the sake of what is cached
     @property
     def longest(self) -> int | None:
         """How many tokens the model was made for; None where its config does not say it."""
+        if self.image is not None:
+            return self.image.tokens
         longest = self.max_position_embeddings
         return None if longest is None else longest - self.first_position
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from hubvram.errors import UsageError
@@ -157,8 +157,7 @@ def inspect_model(
     UsageError."""
     if model.architecture is not None:
         engine = ENGINES[workload.engine]
-        if not engine.generates(model.architecture):
-            workload = replace(workload, input_tokens=workload.context_tokens)  # it reads all of it
+        workload = engine.taken(model.architecture, workload)
         engine.check(model.architecture, workload)
     is_grounded = model.reconciliation.status.is_grounded
     # The workspace is a range unless one GPU is asked for.

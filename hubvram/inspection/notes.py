@@ -88,9 +88,8 @@ def workload_notes(architecture: Architecture | None, workload: Workload) -> Ite
     if architecture is not None and engine.knows_cache(architecture):
         yield from _source_notes(architecture, workload)
         yield from _cache_notes(architecture, workload)
-    if architecture is not None and architecture.vocab_size and not engine.generates(architecture):
-        tokens = f"{workload.context_tokens:,} token{'s' * (workload.context_tokens != 1)}"
-        yield f"an encoder: one forward over {tokens} of each sequence, unpadded; it keeps no cache"
+    if architecture is not None:
+        yield from _encoder_notes(architecture, workload)
     if workload.attention is Attention.FLASH:
         yield "flash attention runs in fp16 and bf16 only: figures in fp32 are for comparison"
 
@@ -103,6 +102,19 @@ def _beyond(architecture: Architecture, workload: Workload) -> Iterator[str]:
         yield f"{decoded:,} tokens are more than the {largest:,} that the model was made for"
     if encoder is not None and encoder.source_tokens is None and source > (encoder.max_position_embeddings or source):
         yield f"{source:,} tokens are more than the {encoder.max_position_embeddings:,} that its encoder was made for"
+
+
+def _encoder_notes(architecture: Architecture, workload: Workload) -> Iterator[str]:
+    """What is run, where nothing is generated."""
+    image = architecture.image
+    if image is not None:
+        yield (
+            f"an encoder of images: {image.tokens:,} tokens for each of {image.height:,} x {image.width:,} pixels, the "
+            "size in config.json, whatever the context asked for; --batch is how many at once"
+        )
+    elif architecture.vocab_size and not ENGINES[workload.engine].generates(architecture):
+        tokens = f"{workload.context_tokens:,} token{'s' * (workload.context_tokens != 1)}"
+        yield f"an encoder: one forward over {tokens} of each sequence, unpadded; it keeps no cache"
 
 
 def _source_notes(architecture: Architecture, workload: Workload) -> Iterator[str]:

@@ -121,8 +121,7 @@ def _headline(found: Inspection) -> str:
     workload = found.workload
     if not any(estimate.kv_cache_dtype for estimate in found.estimates):
         return "Memory in GiB; KV cache and activations are not known for this model"
-    tokens = f"{workload.context_tokens:,} token{'s' * (workload.context_tokens != 1)}"
-    parts = [f"{tokens} x {workload.batch_size:,}"]
+    parts = [_what_runs(found)]
     if workload.input_tokens != workload.context_tokens:
         parts[0] += f" ({workload.input_tokens:,} of them input)"
     if workload.kv_cache_dtype:
@@ -132,6 +131,16 @@ def _headline(found: Inspection) -> str:
     engine = ENGINES[workload.engine]
     parts.append(f"{engine.name} {engine.version}" + (f" with {found.attention}" if found.attention else ""))
     return "Memory in GiB for " + ", ".join(parts)
+
+
+def _what_runs(found: Inspection) -> str:
+    """`8,192 tokens x 1`, or `1 image of 224 x 224`."""
+    architecture, workload = found.model.architecture, found.workload
+    image = architecture.image if architecture else None
+    if image is not None:
+        images = f"{workload.batch_size:,} image{'s' * (workload.batch_size != 1)}"
+        return f"{images} of {image.height:,} x {image.width:,}"
+    return f"{workload.context_tokens:,} token{'s' * (workload.context_tokens != 1)} x {workload.batch_size:,}"
 
 
 def _label(found: Inspection, estimate: MemoryEstimate) -> str:

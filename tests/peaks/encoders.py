@@ -14,12 +14,13 @@ from transformers.models.auto import modeling_auto
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
 from tests.peaks.live import Live
-from tests.peaks.record import ENCODER_VARIANTS, SHAPES, Row, varied
+from tests.peaks.record import ENCODER_VARIANTS, IMAGE_VARIANTS, SHAPES, Row, varied
 
 _TABLES: Final = {
     "Model": "MODEL_MAPPING_NAMES",
     "ForMaskedLM": "MODEL_FOR_MASKED_LM_MAPPING_NAMES",
     "ForSequenceClassification": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
+    "ForImageClassification": "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
 }
 """End of a class name -> the table of classes."""
 
@@ -28,14 +29,23 @@ def encoder_with(model_type: str, config: Mapping[str, Any], attention: str) -> 
     """The class in bf16. Raises ValueError for an attention that it does not have."""
     torch.manual_seed(0)
     (ending,) = config["architectures"]
-    name = getattr(modeling_auto, _TABLES[ending])[model_type]
-    found = transformers.CONFIG_MAPPING[model_type](**config)
-    model = getattr(transformers, name)._from_config(found, dtype=torch.bfloat16, attn_implementation=attention)
+    found = getattr(modeling_auto, _TABLES[ending])[model_type]
+    name = found if isinstance(found, str) else found[0]
+    made = transformers.CONFIG_MAPPING[model_type](**config)
+    model = getattr(transformers, name)._from_config(made, dtype=torch.bfloat16, attn_implementation=attention)
     return model.to(torch.bfloat16).eval()  # parameters that are made in fp32 too (deberta), as when they are loaded
 
 
-def _given(model_type: str, batch_size: int, tokens: int) -> dict[str, Any]:
-    """What a tokenizer makes of sequences of one length."""
+def sees(model_type: str) -> bool:
+    """Whether it reads images."""
+    return model_type in modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
+
+
+def _given(config: Any, batch_size: int, tokens: int) -> dict[str, Any]:
+    """What a tokenizer makes of sequences of one length, or an image processor of images."""
+    model_type = config.model_type
+    if sees(model_type):
+        return {"pixel_values": torch.rand(batch_size, config.num_channels, config.image_size, config.image_size)}
     ids = torch.arange(batch_size * tokens).reshape(batch_size, tokens) % 100 + 3
     made = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
     # Published ones name the class of their own, which gives no types.
@@ -46,7 +56,7 @@ def _given(model_type: str, batch_size: int, tokens: int) -> dict[str, Any]:
 
 def measured_encoder(model: Any, batch_size: int, tokens: int, *, explain: bool = False) -> Live:
     """One forward, with what it is given."""
-    given = _given(model.config.model_type, batch_size, tokens)
+    given = _given(model.config, batch_size, tokens)
     live = Live([*model.parameters(), *model.buffers()], explain=explain)
     live.start_with(given.values())
     with torch.no_grad(), live:
@@ -55,10 +65,12 @@ def measured_encoder(model: Any, batch_size: int, tokens: int, *, explain: bool 
 
 
 def _allocator_peak(model: Any, batch_size: int, tokens: int) -> int:
-    """By torch's profiler, which sees each allocation of the CPU's allocator."""
-    given = _given(model.config.model_type, batch_size, tokens)
+    """By torch's profiler, which sees each allocation of the CPU's allocator; without oneDNN, whose products
+    take scratch of their own."""
+    given = _given(model.config, batch_size, tokens)
     with (
         torch.no_grad(),
+        torch.backends.mkldnn.flags(enabled=False),
         torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile,
     ):
         model(**given)
@@ -70,14 +82,23 @@ def _allocator_peak(model: Any, batch_size: int, tokens: int) -> int:
     return peak + int(sum(tensor.nbytes for tensor in given.values()))
 
 
+def _shapes(model: Any) -> tuple[tuple[int, int], ...]:
+    """Batch and tokens; of images, those that the model makes of one."""
+    if not sees(model.config.model_type):
+        return SHAPES
+    with torch.no_grad():
+        tokens = model.base_model(**_given(model.config, 1, 0)).last_hidden_state.shape[1]
+    return tuple((batch_size, tokens) for batch_size, _ in SHAPES)
+
+
 def encoder_rows(model_type: str, config: Mapping[str, Any]) -> Iterator[Row]:
-    for variant in ENCODER_VARIANTS:
+    for variant in IMAGE_VARIANTS if sees(model_type) else ENCODER_VARIANTS:
         for attention in ("sdpa", "eager"):
             try:
                 model = encoder_with(model_type, varied(config, variant), attention)
             except ValueError:
                 continue
-            for batch_size, tokens in SHAPES:
+            for batch_size, tokens in _shapes(model):
                 yield Row(
                     variant=variant,
                     attention=attention,

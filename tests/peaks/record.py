@@ -48,6 +48,12 @@ def _encoder(ending: str, inner: int, window: int, words: int = 128) -> dict[str
     }
 
 
+def _image(ending: str, inner: int, side: int) -> dict[str, Any]:
+    ratio = max(inner // 64, 1)
+    own = {"mlp_ratio": ratio, "image_size": side, "patch_size": 8, "architectures": [ending]}
+    return {**dict.fromkeys(_INNER, inner), **own}
+
+
 ENCODER_VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "masked-wide": _encoder("ForMaskedLM", 256, 8),
     "masked-narrow": _encoder("ForMaskedLM", 16, 4096),
@@ -58,6 +64,11 @@ ENCODER_VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 """Of an encoder: a wide MLP, a narrow one, more words than all else; and below other tops, of which only the end of
 the class's name is written down."""
+IMAGE_VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "image-wide": _image("Model", 256, 96),
+    "image-narrow": _image("Model", 16, 64),
+    "image-labels": _image("ForImageClassification", 16, 64),
+}
 SHAPES: Final = ((2, 40), (1, 67), (3, 160))
 """Batch and prompt; positions suffice for the longest and the tokens decoded."""
 POSITIONS: Final = 256
@@ -132,8 +143,8 @@ class Record:
 
 def varied(config: Mapping[str, Any], variant: str) -> dict[str, Any]:
     """The config with the numbers of a variant in place of its own."""
-    if variant in ENCODER_VARIANTS:
-        own = ENCODER_VARIANTS[variant]
+    if variant not in VARIANTS:
+        own = {**ENCODER_VARIANTS, **IMAGE_VARIANTS}[variant]
         return {**config, **{key: own[key] for key in own if key in config or key == "architectures"}}
     return with_text_fields(config, VARIANTS[variant])
 

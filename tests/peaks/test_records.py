@@ -51,6 +51,14 @@ def test_nothing_else_is_recorded(name: str) -> None:
 
 
 @pytest.mark.parametrize("model_type", sorted(RECORDS))
+def test_images_have_the_tokens_that_classes_make_of_them(model_type: str) -> None:
+    record = RECORDS[model_type]
+    for row in record.rows:
+        image = architecture_of({**varied(record.config, row.variant), "model_type": type_of(model_type)}).image
+        assert image is None or image.tokens == row.tokens, row
+
+
+@pytest.mark.parametrize("model_type", sorted(RECORDS))
 def test_prefill_peaks(model_type: str) -> None:
     for run in RUNS:
         name, row, said = run

@@ -20,14 +20,16 @@ from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.towers import (
     VIT,
     class_token,
+    grid,
     layer_scales,
     patches,
     positions,
+    sides,
     swiglu_width,
     widened,
 )
 from hubvram.architecture.families.weights import norm
-from hubvram.architecture.layers import Architecture
+from hubvram.architecture.layers import Architecture, Image
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.architecture.parts import Norms, Tensor, Weight, vector
 from hubvram.architecture.patterns import Window
@@ -65,8 +67,18 @@ def read_vision(config: ConfigDocument, architectures: tuple[str, ...], vision: 
         layers=read_layers(config, number, vision.layers),
         final_norm=Norms(count=1 if vision.final_norm else 0, hidden_size=hidden_size, bias=True),
         head=head,
+        head_reads_all=tops.reads_all(architectures),
+        image=_image(config, embedding),
         extras=(*embedding, *(weight for read in vision.extras for weight in read(config)), *around),
     )
+
+
+def _image(config: ConfigDocument, embedding: tuple[Weight, ...]) -> Image:
+    """Its tokens are those of its patches, and the learned ones that are put before them."""
+    height, width = sides(config, "image_size")
+    before = {"class token": 1, "distillation token": 1}
+    learned = sum(before.get(it.name, it.shape[0] if it.name == "registers" else 0) for it in embedding)
+    return Image(channels=config.size("num_channels"), height=height, width=width, tokens=grid(config) + learned)
 
 
 def _token(name: str) -> ReadWeights:

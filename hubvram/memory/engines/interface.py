@@ -37,6 +37,9 @@ class Engine(Protocol):
     def knows_activations(self, architecture: Architecture) -> bool:
         """Whether it is known what is alive at the peaks."""
 
+    def taken(self, architecture: Architecture, workload: Workload) -> Workload:
+        """What of a workload runs: an encoder reads all of the context, an image has a fixed number of tokens."""
+
     def generates(self, architecture: Architecture) -> bool:
         """Whether it makes token after token, with a cache; else one forward over all of them is the whole of it."""
 

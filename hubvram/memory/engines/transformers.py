@@ -51,6 +51,12 @@ class Transformers:
 
         return transformers_sides.knows(architecture)
 
+    def taken(self, architecture: Architecture, workload: Workload) -> Workload:
+        if self.generates(architecture):
+            return workload
+        tokens = workload.context_tokens if architecture.image is None else architecture.image.tokens
+        return replace(workload, context_tokens=tokens, input_tokens=tokens)
+
     def generates(self, architecture: Architecture) -> bool:
         return not is_encoder(architecture)
 

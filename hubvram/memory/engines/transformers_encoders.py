@@ -22,6 +22,7 @@ _BERT: Final = EncoderCode(types=Types.TOKENIZER)
 _RESIDUAL: Final = EncoderCode(qkv=Until.PROJECTED, said=Until.PROJECTED, projected=Until.LAYER, inner=Until.PROJECTED)
 """Attention makes O itself, and one variable is residual, sum and normed in turn (modeling_nomic_bert.py)."""
 _PRE_NORM: Final = replace(_RESIDUAL, normed=Until.PROJECTED, mlp_normed=Until.PROJECTED)
+_VIT: Final = replace(_PRE_NORM, projected=Until.ADDED)
 _TUPLES: Final = EncoderCode(probabilities=Until.NEXT_LAYER, scores=Until.SAID)
 """Layers give their probabilities to the loop over them, asked for or not (modeling_megatron_bert.py)."""
 _DEBERTA: Final = EncoderCode(types=Types.TOKENIZER, attend=attend_by_head, keeps_all_layers=True, masks_scores=True)
@@ -61,7 +62,9 @@ ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
     "modernbert": (_THROUGH_FP32, _PRE_NORM),
     **dict.fromkeys(("gte", "jina_embeddings_v3"), (_OWN_TYPE, _RESIDUAL)),
     "nomic_bert": (_OWN_TYPE, replace(_RESIDUAL, types=Types.TOKENIZER)),
-    "eurobert": (LLAMA, replace(_PRE_NORM, projected=Until.ADDED)),
+    "eurobert": (LLAMA, _VIT),
+    **dict.fromkeys(("vit", "deit", "vit_msn", "ijepa"), (LAYER_NORM, replace(_VIT, keeps_pixels=True))),
+    **dict.fromkeys(("dinov2", "dinov2_with_registers"), (_OWN_TYPE, _VIT)),
 }
 """Model type -> how it computes, and how long its variables keep what a layer makes."""
 

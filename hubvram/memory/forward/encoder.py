@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hubvram.architecture.attention import BidirectionalAttention
-from hubvram.architecture.layers import Architecture, Layer
+from hubvram.architecture.layers import Architecture, Image, Layer
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.architecture.parts import Linear
 from hubvram.checkpoint.components import Component
@@ -20,7 +20,7 @@ from hubvram.memory.forward.disentangled import distances
 from hubvram.memory.forward.encoder_attention import attend, is_cut
 from hubvram.memory.forward.encoder_code import EncoderCode, Held, Types, Until
 from hubvram.memory.forward.mlp import play_mlp
-from hubvram.memory.forward.run import ID_BYTES, Run
+from hubvram.memory.forward.run import FP32, ID_BYTES, Run
 from hubvram.memory.forward.tape import Peak, Tensor
 from hubvram.memory.workload import Attention
 
@@ -39,8 +39,7 @@ def play_encoder(
     run: Run, architecture: Architecture, copies_logits: bool = False, *, code: EncoderCode
 ) -> tuple[Peak, Peak]:
     """The peak before the head, and that at it. No forward copies logits."""
-    numbers = 2 + (code.types is Types.TOKENIZER)
-    given = run.tensor("ids, mask, and types of tokens", run.tokens, numbers, element_bytes=ID_BYTES)
+    given = _given(run, architecture, code)
     _play_model(run, architecture, code)
     before = run.tape.take()
     _play_head(run, architecture, code)
@@ -48,10 +47,20 @@ def play_encoder(
     return before, run.tape.take()
 
 
+def _given(run: Run, architecture: Architecture, code: EncoderCode) -> Tensor:
+    """What a tokenizer makes; or an image processor, which makes pixels of fp32."""
+    image = architecture.image
+    if image is not None:
+        return run.tensor("pixels", image.channels, image.height, image.width, element_bytes=FP32)
+    numbers = 2 + (code.types is Types.TOKENIZER)
+    return run.tensor("ids, mask, and types of tokens", run.tokens, numbers, element_bytes=ID_BYTES)
+
+
 def _play_model(run: Run, architecture: Architecture, code: EncoderCode) -> None:
     hidden_size = architecture.hidden_size
     types = run.features("types of tokens", 1, element_bytes=ID_BYTES) if code.types is Types.MODEL else None
-    _embed(run, architecture, code)
+    pixels = _pixels(run, architecture.image) if code.keeps_pixels else None
+    _embed(run, architecture, code) if architecture.image is None else _embed_patches(run, architecture, code)
     kept = architecture.embedding_size if code.keeps_narrow_embedding else None
     embedded = run.features("embeddings", kept or hidden_size)
     tables = (*_tables(run, architecture, code), *_score_wide(run, architecture, code))
@@ -68,7 +77,22 @@ def _play_model(run: Run, architecture: Architecture, code: EncoderCode) -> None
         hidden = run.features("hidden states", hidden_size)
         normed = run.norm(hidden_size)
         del hidden, normed
-    del embedded, tables, before, types, said
+    del embedded, tables, before, types, pixels, said
+
+
+def _pixels(run: Run, image: Image | None) -> Tensor | None:
+    """In the model's own type, where that is not theirs."""
+    if image is None or run.element_bytes == FP32:
+        return None
+    return run.tensor("pixels in the model's type", image.channels, image.height, image.width)
+
+
+def _embed_patches(run: Run, architecture: Architecture, code: EncoderCode) -> None:
+    """What the convolution makes of each patch; the same behind learned tokens; the sum with positions."""
+    run.phase("embeddings")
+    pixels = None if code.keeps_pixels else _pixels(run, architecture.image)
+    twice = run.features("embedded patches, twice", 2 * architecture.hidden_size)
+    del pixels, twice
 
 
 def _embed(run: Run, architecture: Architecture, code: EncoderCode) -> None:

@@ -87,6 +87,8 @@ class EncoderCode:
     """Whether what every layer said is kept, asked for or not (modeling_deberta_v2.py)."""
 
     # --- around them
+    keeps_pixels: bool = False
+    """Whether the pixels in the model's own type have a name in its forward; given they are in fp32."""
     types: Types = Types.EMBEDDING
     keeps_narrow_embedding: bool = False
     """Whether the model's forward holds the embedding in its own width, not the layers' (albert)."""

@@ -100,7 +100,9 @@ def pairs(run: Run, widths: Widths) -> None:
 
 def halves_through_fp32(run: Run, widths: Widths) -> None:
     """Q and K are turned to fp32 one by one, twice each: once to be turned, beside a half turned the other way, what
-    comes of that, and the product with cos (modeling_modernbert.py, modeling_esm.py)."""
+    comes of that, and the product with cos (modeling_modernbert.py, modeling_esm.py). What is fp32 is not copied."""
+    if run.element_bytes == _FP32:
+        return halves(run, widths)
     copies = 3 * _FP32 + _FP32 // 2
     turned = run.features("Q in fp32, and turned", copies * widths.rotated_query, element_bytes=1)
     del turned

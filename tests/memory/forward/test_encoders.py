@@ -106,6 +106,9 @@ def test_windows_reach_both_ways() -> None:
     assert activations(found, Attention.FLASH, 8) == activations(wide, Attention.FLASH, 8)
     # Embeddings, input, normed, and Q, K, V in one; Q in fp32, and 14 bytes for each feature of K while it turns.
     assert activations(wide) == T * (2 * 6 * 64 + (4 + 14) * 64) + T * 2 * 8
+    # In fp32 they turn as they are: what is turned of Q, and three more of K.
+    in_fp32 = Sizes(batch_size=3, tokens=7, element_bytes=4, attention=Attention.SDPA)
+    assert play(wide, in_fp32)[0].size_bytes(Share.SEQUENCE) == T * 4 * (6 + 4) * 64 + T * 2 * 8
 
 
 def test_what_heads_over_words_make() -> None:
@@ -206,3 +209,34 @@ def test_a_published_encoder() -> None:
         Sizes(batch_size=1, tokens=512, element_bytes=2, attention=Attention.SDPA),
     )
     assert (found.phase, found.total_bytes) == ("mlp", 512 * (2 * (3 * 1024 + 2 * 4096) + 24))
+
+
+# ------------------------------------------------------------------------------------------- images
+
+VIT: Final = {
+    "model_type": "vit", "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 500,
+    "image_size": 64, "patch_size": 8, "num_channels": 3,
+}  # fmt: skip
+
+
+def test_images_have_as_many_tokens_as_patches() -> None:
+    # 8 x 8 patches and a class token; as many pixels in fp32 as given, and in bf16 as read.
+    found = architecture_of(VIT)
+    assert found.longest == 65
+    pixels, tokens = 3 * 3 * 64 * 64, 3 * 65
+    layer = 2 * tokens * (4 * 64 + 2 * 500)  # embeddings, input, sum, normed; before and behind the activation
+    assert activations(found, tokens=65) == (4 + 2) * pixels + layer
+    dinov2 = architecture_of({**VIT, "model_type": "dinov2"})
+    assert activations(dinov2, tokens=65) == 4 * pixels + layer  # where the read ones are gone
+
+
+@pytest.mark.parametrize("context_tokens", [1, 65, 8192])
+def test_the_context_makes_no_difference_to_images(context_tokens: int) -> None:
+    taken = engine.taken(architecture_of(VIT), workload_of(context_tokens, input_tokens=1))
+    assert (taken.context_tokens, taken.input_tokens) == (65, 65)
+
+
+def test_registers_and_teachers_are_tokens_too() -> None:
+    for model_type, more in (("ijepa", 0), ("vit_msn", 1), ("deit", 2), ("dinov2_with_registers", 1 + 4)):
+        found = architecture_of({**VIT, "model_type": model_type, "num_register_tokens": 4})
+        assert found.longest == 64 + more, model_type
