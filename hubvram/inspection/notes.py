@@ -106,13 +106,13 @@ def _beyond(architecture: Architecture, workload: Workload) -> Iterator[str]:
 
 def _encoder_notes(architecture: Architecture, workload: Workload) -> Iterator[str]:
     """What is run, where nothing is generated."""
-    image = architecture.image
+    image, engine = architecture.image, ENGINES[workload.engine]
     if image is not None:
         yield (
             f"an encoder of images: {image.tokens:,} tokens for each of {image.height:,} x {image.width:,} pixels, the "
             "size in config.json, whatever the context asked for; --batch is how many at once"
         )
-    elif architecture.vocab_size and not ENGINES[workload.engine].generates(architecture):
+    elif engine.knows_activations(architecture) and not engine.generates(architecture):
         tokens = f"{workload.context_tokens:,} token{'s' * (workload.context_tokens != 1)}"
         yield f"an encoder: one forward over {tokens} of each sequence, unpadded; it keeps no cache"
 

@@ -65,7 +65,7 @@ def measured_encoder(model: Any, batch_size: int, tokens: int, *, explain: bool 
 
 
 def _allocator_peak(model: Any, batch_size: int, tokens: int) -> int:
-    """By torch's profiler, which sees each allocation of the CPU's allocator; without oneDNN, whose products
+    """By torch's profiler, which sees each allocation of the CPU's allocator; without oneDNN, whose matrix products
     take scratch of their own."""
     given = _given(model.config, batch_size, tokens)
     with (

@@ -38,7 +38,7 @@ class Engine(Protocol):
         """Whether it is known what is alive at the peaks."""
 
     def taken(self, architecture: Architecture, workload: Workload) -> Workload:
-        """What of a workload runs: an encoder reads all of the context, an image has a fixed number of tokens."""
+        """What of a workload runs: encoders read all of the context at once; images have tokens of their own."""
 
     def generates(self, architecture: Architecture) -> bool:
         """Whether it makes token after token, with a cache; else one forward over all of them is the whole of it."""

@@ -1,10 +1,11 @@
 """An encoder, played: one forward over whole sequences, in which every token sees all others, and nothing is cached.
 
 What is given is what a tokenizer makes of sequences of one length: ids, a mask of ones (of which classes make no mask
-that attention sees: masking_utils.py, _ignore_bidirectional_mask_sdpa), types of tokens where it makes them. The base
-of what happens in a layer are the embeddings, which the model's forward holds, and the layer's input; what a layer
-makes lives as long as the variables of its class name it, which EncoderCode says. Measured against small classes on
-the CPU (tests/peaks).
+that attention sees: masking_utils.py, _ignore_bidirectional_mask_sdpa), types of tokens where it makes them; or what an
+image processor makes of images, pixels of fp32. The base of what happens in a layer are the embeddings, which the
+model's forward holds, and the layer's input; what a layer makes lives as long as the variables of its class name it,
+which EncoderCode says. Measured against small classes on the CPU (tests/peaks).
+Not played: how distances are put into buckets before the layers (mpnet), which is less for ten heads or more.
 """
 
 from __future__ import annotations
