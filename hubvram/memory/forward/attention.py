@@ -89,7 +89,7 @@ def _norm(run: Run, mixer: FullAttention) -> None:
         return
     early = 0 if code.norms_projections else run.element_bytes * (mixer.k_size + mixer.v_size)
     rows = 1 if mixer.qk_norm_all_heads else mixer.num_attention_heads
-    copies = code.norm_bytes * mixer.q_size + code.norm_row_bytes * rows
+    copies = run.norm_copy_bytes * mixer.q_size + code.norm_row_bytes * rows
     if copies > early:
         normed = run.features("fp32 copies of Q's norm, less K and V", copies - early, element_bytes=1)
         del normed
@@ -141,7 +141,8 @@ def eager(run: Run, mixer: FullAttention, keys: int) -> Tensor:
     probabilities = run.tensor("probabilities", *rows)
     more = 0 if run.code.softmax_in_fp32 else run.code.score_copies - 2
     others = run.tensor("scores before", more, *rows) if more else None
-    said = run.features("what heads say, in two layouts", 2 * mixer.o_in_features)
+    # Of one token both orders are the same.
+    said = run.features("what heads say, by heads and by tokens", (2 if run.tokens > 1 else 1) * mixer.o_in_features)
     del said, others, repeated, sinks
     return probabilities
 

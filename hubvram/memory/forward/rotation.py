@@ -73,7 +73,8 @@ def repeated_in_fp32(run: Run, widths: Widths) -> None:
 
 def all_in_fp32(run: Run, widths: Widths) -> None:
     """Q and K both turned to fp32 first (modeling_cohere.py, apply_rotary_pos_emb)."""
-    copies = run.features("Q and K in fp32", widths.query + widths.key, element_bytes=_FP32)
+    width = 0 if run.element_bytes == _FP32 else widths.query + widths.key  # which are so already
+    copies = run.features("Q and K in fp32", width, element_bytes=_FP32)
     halves_in_fp32(run, widths)
     del copies
 

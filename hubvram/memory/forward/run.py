@@ -144,10 +144,18 @@ class Run:
         del rows
         return normed
 
+    @property
+    def norm_copy_bytes(self) -> int:
+        """For each feature that is normed; what is fp32 already is not copied."""
+        return max(0, self.code.norm_bytes - (FP32 if self.element_bytes == FP32 else 0))
+
     def norm_copies(self, width: int, *, rows: int = 1) -> None:
         """Beside what a norm of `rows` rows reads, each of `width // rows`."""
         code = self.code
-        if code.norm_bytes or code.norm_row_bytes:
-            copies = self.features("the norm's fp32 copies", width, element_bytes=code.norm_bytes)
+        copies = None
+        if self.norm_copy_bytes:
+            copies = self.features("the norm's fp32 copies", width, element_bytes=self.norm_copy_bytes)
+        if code.norm_row_bytes:
             of_rows = self.features("the norm's rows", rows, element_bytes=code.norm_row_bytes)
-            del copies, of_rows
+            del of_rows
+        del copies
