@@ -87,7 +87,7 @@ def test_options_are_those_of_inspect(hub: LoopbackHub) -> None:
         "precisions": ["int4", "BF16"],
         "context": "1k",
         "batch_size": 3,
-        "kv_cache_dtype": "fp8",
+        "cache": "fp8",
     }
     (found,) = audit(["org/a"], **options)
     assert found.inspection is not None
@@ -113,6 +113,8 @@ def test_a_request_that_one_model_cannot_meet_is_its_result(hub: LoopbackHub) ->
         ({"context": "fit"}, "needs a GPU"),
         ({"batch_size": 0}, "a batch of 0"),
         ({"kv_cache_dtype": "int8"}, "int8"),
+        ({"cache": "int8"}, "no kind of cache"),
+        ({"cache": None}, "None"),
         ({"concurrency": 0}, "0 models at once"),
         ({"timeout_seconds": 0}, "a timeout of 0"),
         ({"headers": "sometimes"}, "sometimes"),

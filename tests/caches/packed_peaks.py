@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any, Final
 
 import torch
 import transformers
-from hqq.core import optimize
 
 from tests.caches.build import values_of
 from tests.caches.kinds import packed_cache
 from tests.caches.packed_records import BATCH, KINDS, MODELS, PROMPT, Row
 from tests.peaks.runs import gathered_experts, model_with
 
-optimize.float32 = torch.float16  # of zeros that it improves
+_OPTIMIZE: Any = import_module("hqq.core.optimize")
+_OPTIMIZE.float32 = torch.float16  # in which it improves zeros
 
 _MARK: Final = "the forward that is measured"
 

@@ -17,8 +17,7 @@ KINDS: Final = ("fp8", "quanto-int4", "quanto-int2", "hqq-int8", "hqq-int4", "hq
 _HEADS: Final = {"num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 64, "max_position_embeddings": 1024}
 _SIZES: Final = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2, **_HEADS}
 MODELS: Final[Mapping[str, Mapping[str, int]]] = {
-    **dict.fromkeys(("llama", "qwen3", "gemma", "gpt_neox"), _SIZES),
-    "opt": {"hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 8, "max_position_embeddings": 1024},
+    **dict.fromkeys(("llama", "qwen3", "gemma", "gpt_neox", "stablelm", "starcoder2"), _SIZES),
     "gpt2": {"n_embd": 256, "n_layer": 2, "n_head": 8, "n_positions": 1024},
     "qwen3_moe": {**_SIZES, "moe_intermediate_size": 128},
 }

@@ -435,6 +435,7 @@ def test_resume_refuses_a_file_of_somebody_else_and_leaves_it(
         ("--context", "512"),
         ("--batch", "2"),
         ("--kv-dtype", "fp8"),
+        ("--cache", "static"),
         ("--attention", "eager"),
         ("--gpu", "h100"),
         ("--max-vram", "1GiB"),

@@ -111,6 +111,28 @@ def test_kv_dtype_and_batch(capsys: Capsys) -> None:
     assert estimate["kv_cache_dtype"] == "fp8"
 
 
+def test_a_packed_cache(capsys: Capsys) -> None:
+    options = ("meta-llama/Llama-3.1-8B", "--cache", "Quanto-int4", "--dtype", "bf16")
+    found = run(capsys, *options, "--json").json
+    assert found["workload"]["cache"] == "quanto-int4"
+    (estimate,) = found["estimates"]
+    (cache,) = (c["bytes"] for c in estimate["components"] if c["name"] == "kv_cache")
+    assert cache == GIB * 9 // 32  # 4 bits of 16, and half a one of scales
+    assert estimate["kv_cache_dtype"] == "int4"
+    assert "quanto-int4 cache" in run(capsys, *options).stdout
+
+
+def test_states_are_in_the_column_of_the_cache_and_apart_in_json(capsys: Capsys) -> None:
+    options = ("state-spaces/mamba-130m-hf", "--batch", "1000", "--dtype", "fp32")
+    components = {c["name"]: c["bytes"] for c in run(capsys, *options, "--json").json["estimates"][0]["components"]}
+    # 24 layers: 1,536 channels of 16 states, and the last 4 of them, all in 4 bytes.
+    assert components["state"] == 1000 * 24 * 1536 * (16 + 4) * 4
+    assert "kv_cache" not in components
+    report = run(capsys, *options).stdout
+    assert "of the KV cache, 2.75 are states" in report
+    assert next(line for line in report.splitlines() if line.startswith("> fp32")).split()[3] == "2.75"
+
+
 def test_eager_attention_costs_what_its_scores_cost(capsys: Capsys) -> None:
     def activations(attention: str) -> int:
         found = run(capsys, "meta-llama/Llama-3.1-8B", "--attention", attention, "--dtype", "bf16", "--json").json

@@ -17,6 +17,7 @@ from hubvram.architecture.reconcile import Status, reconcile
 from hubvram.checkpoint.components import Component
 from hubvram.errors import ConfigError
 from hubvram.memory.kv_cache import knows_cache
+from tests.caches.record import recorded
 from tests.samples import architecture_of, checkpoint_of
 
 _BART: Final[Mapping[str, Any]] = {
@@ -249,3 +250,9 @@ def test_copies_and_sinusoids() -> None:
 def test_refused(config: dict[str, Any], key: str) -> None:
     with pytest.raises(ConfigError, match=key.replace(".", r"\.")):
         architecture_of(config)
+
+
+def test_a_pair_that_hears() -> None:
+    # The parameters of transformers' SpeechEncoderDecoderModel from the same config.
+    (config,) = (record.config for name, record in recorded().items() if name.startswith("speech-encoder-decoder"))
+    assert architecture_of(config).parameters == 223_344
