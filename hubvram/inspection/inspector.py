@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hubvram.errors import UsageError
 from hubvram.hardware.accelerators import ACCELERATORS, Accelerator
 from hubvram.hardware.fit import Fit, fit
-from hubvram.inspection.loading import loadings_of
 from hubvram.inspection.model import Model
 from hubvram.inspection.notes import unknown_precision_note, workload_notes
 from hubvram.inspection.reading import Headers, headers_named, read_model
@@ -18,13 +17,15 @@ from hubvram.inspection.request import Request, request_of
 from hubvram.memory.engines import ENGINES
 from hubvram.memory.estimate import MemoryEstimate
 from hubvram.memory.estimator import estimate_memory
-from hubvram.memory.loading import Loading
 from hubvram.memory.weights import STORED, NoWeights, Weights, deployed_weights
 from hubvram.memory.workload import Attention, Workload
 from hubvram.quantization.precisions import is_gguf
 from hubvram.sources.interface import OnProgress
 from hubvram.sources.network import TIMEOUT_SECONDS, Network
 from hubvram.sources.open import open_source
+
+if TYPE_CHECKING:
+    from hubvram.memory.loading import Loading
 
 DEFAULT_PRECISIONS: Final = (STORED, "fp32", "bf16", "int8", "int4")
 DEFAULT_CONTEXT_TOKENS: Final = 8192
@@ -72,6 +73,8 @@ class Inspection:
     @property
     def loadings(self) -> tuple[Loading, ...]:
         """For each estimate: what it takes to get there."""
+        from hubvram.inspection.loading import loadings_of  # for those who ask
+
         return tuple(loadings_of(self.model, self.workload.engine, self.estimates))
 
     @property

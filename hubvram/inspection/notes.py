@@ -12,8 +12,6 @@ from hubvram.config.reader import ModelConfig
 from hubvram.dtypes import COMPUTE_DTYPES, nominal_weight_bytes
 from hubvram.memory.engines import ENGINES
 from hubvram.memory.kv_cache import lengths
-from hubvram.memory.packings import PACKINGS
-from hubvram.memory.quantized_cache import packs_whole_groups
 from hubvram.memory.weights import stored_compute_dtype
 from hubvram.memory.workload import Attention, Workload
 from hubvram.quantization.precisions import nominal_bits
@@ -141,9 +139,12 @@ def _cache_notes(architecture: Architecture, workload: Workload) -> Iterator[str
             f"transformers keeps K and V as the model computes; {workload.kv_cache_dtype} is what another engine would"
             " keep" + (" (--cache fp8 is what transformers has)" if workload.kv_cache_dtype == "fp8" else "")
         )
-    packing = PACKINGS.get(workload.cache)
-    if packing is not None and not packs_whole_groups(
-        architecture, packing, tokens=workload.input_tokens, batch_size=workload.batch_size
+    if workload.cache in ("dynamic", "static"):
+        return
+    from hubvram.memory.quantized_cache import packs_whole_groups  # for those who ask for one
+
+    if not packs_whole_groups(
+        architecture, workload.cache, tokens=workload.input_tokens, batch_size=workload.batch_size
     ):
         yield f"{workload.cache} packs groups of 64 elements, and refuses an input of {workload.input_tokens:,} tokens"
 

@@ -13,8 +13,10 @@ from typing import Final
 from hubvram.architecture.attention import CrossAttention, FullAttention, LatentAttention, SharedKVAttention
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.parts import Part
+from hubvram.memory.cached import Cached
 from hubvram.memory.kv_cache import features_of, held_tokens, kept_parts, pools_of, window_of
-from hubvram.memory.packings import GROUP_ELEMENTS, Elements, Grouped, Packing
+from hubvram.memory.packings import GROUP_ELEMENTS, PACKINGS, Elements, Grouped, Packing
+from hubvram.memory.workload import Workload
 
 WAITING_TOKENS: Final = 128
 """`residual_length`"""
@@ -49,6 +51,38 @@ def steps(packing: Packing, *, tokens: int, input_tokens: int) -> tuple[Step, ..
         return (last,)
     before = input_tokens + (times - 1) * WAITING_TOKENS
     return last, Step(packed=before, waiting=WAITING_TOKENS - 1, anew=True)
+
+
+def after_prefill(architecture: Architecture, workload: Workload, computed_bytes: int) -> Cached:
+    """Behind the prompt. Only layers of full attention are packed: there are no states."""
+    packing, tokens = PACKINGS[workload.cache], workload.input_tokens
+    sizes = {"batch_size": workload.batch_size, "element_bytes": computed_bytes}
+    return Cached(
+        kv_cache_bytes=quantized_bytes(architecture, packing, Step(packed=tokens), **sizes),
+        state_bytes=0,
+        packed_bytes=layer_bytes(architecture, packing, Step(packed=tokens), **sizes),
+        unpacked_bytes=prompt_bytes(architecture, tokens=tokens, **sizes),
+        update_bytes=first_update_bytes(architecture, packing, tokens=tokens, **sizes),
+    )
+
+
+def while_decoding(architecture: Architecture, workload: Workload, computed_bytes: int) -> tuple[Cached, ...]:
+    """At the steps that can need most, the last one first."""
+    packing = PACKINGS[workload.cache]
+    sizes = {"batch_size": workload.batch_size, "element_bytes": computed_bytes}
+
+    def at(step: Step) -> Cached:
+        # The first layer packs anew before the others do.
+        before, after = (layer_bytes(architecture, packing, moment, **sizes) for moment in (step, step.after))
+        read = unpacked_bytes(architecture, tokens=step.after.tokens, **sizes)
+        return Cached(
+            kv_cache_bytes=quantized_bytes(architecture, packing, step, **sizes),
+            state_bytes=0,
+            unpacked_bytes=read + after - before,
+            update_bytes=next_update_bytes(architecture, packing, step, **sizes),
+        )
+
+    return tuple(map(at, steps(packing, tokens=workload.context_tokens, input_tokens=workload.input_tokens)))
 
 
 def quantized_bytes(
@@ -123,8 +157,9 @@ def has_full_attention_only(architecture: Architecture) -> bool:
     return not has_others and not has_states and all(_is_full(part) for _, part in kept_parts(architecture))
 
 
-def packs_whole_groups(architecture: Architecture, packing: Packing, *, tokens: int, batch_size: int) -> bool:
+def packs_whole_groups(architecture: Architecture, kind: str, *, tokens: int, batch_size: int) -> bool:
     """Whether a prompt can be packed: nothing may be left over, for quanto not even of one sequence."""
+    packing = PACKINGS[kind]
     if not isinstance(packing, Grouped):
         return True
     together = 1 if packing.per_sequence else batch_size

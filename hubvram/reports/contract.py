@@ -18,11 +18,11 @@ from hubvram.hardware.fit import Fit
 from hubvram.inspection import Inspection, Model
 from hubvram.memory.engines import ENGINES
 from hubvram.memory.estimate import MemoryComponent, MemoryEstimate
-from hubvram.memory.loading import Figure, Loading
 from hubvram.reports.failures import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from hubvram.inspection.quantization import QuantizationFacts
+    from hubvram.memory.loading import Figure, Loading
 
 
 def as_json(found: Inspection, *, explain: bool = False) -> dict[str, Any]:
@@ -42,8 +42,8 @@ def as_json(found: Inspection, *, explain: bool = False) -> dict[str, Any]:
         "architecture": _architecture(model.architecture) if model.architecture else None,
         "workload": _workload(found),
         "estimates": [
-            _estimate(estimate, fits, loading, explain=explain)
-            for estimate, fits, loading in zip(found.estimates, found.fits, found.loadings, strict=True)
+            _estimate(estimate, fits, explain=explain) | loading
+            for estimate, fits, loading in zip(found.estimates, found.fits, _loadings(found, explain), strict=True)
         ],
         "notes": list(found.notes),
     }
@@ -234,7 +234,7 @@ def _explanation(component: MemoryComponent) -> dict[str, Any]:
     return {"terms": terms, "source": component.source}
 
 
-def _estimate(estimate: MemoryEstimate, fits: tuple[Fit, ...], loading: Loading, *, explain: bool) -> dict[str, Any]:
+def _estimate(estimate: MemoryEstimate, fits: tuple[Fit, ...], *, explain: bool) -> dict[str, Any]:
     return {
         "precision": estimate.precision,
         "scheme": estimate.scheme,
@@ -273,8 +273,14 @@ def _estimate(estimate: MemoryEstimate, fits: tuple[Fit, ...], loading: Loading,
             }
             for fit in fits
         ],
-        "loading": _loading(loading),
     }
+
+
+def _loadings(found: Inspection, explain: bool) -> list[dict[str, Any]]:
+    """Of each estimate, on request: it takes longer to say than all the rest."""
+    if not explain:
+        return [{} for _ in found.estimates]
+    return [{"loading": _loading(loading)} for loading in found.loadings]
 
 
 def _loading(loading: Loading) -> dict[str, Any]:

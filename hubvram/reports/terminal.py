@@ -9,7 +9,6 @@ from typing import Final
 from hubvram.architecture.reconcile import Status
 from hubvram.hardware.fit import Fit
 from hubvram.inspection import Inspection, Model
-from hubvram.inspection.loading import loadings_of
 from hubvram.memory.engines import ENGINES
 from hubvram.memory.estimate import Basis, MemoryEstimate
 from hubvram.memory.weights import STORED
@@ -208,6 +207,8 @@ _DERIVED: Final = {"kv_cache": "KV cache", "activations": "activations and rest"
 def _loading(found: Inspection, estimate: MemoryEstimate) -> Iterator[str]:
     """Where a model needs more to get there than to run."""
     running_bytes = estimate.total_bytes - estimate.size_of("runtime")
+    from hubvram.inspection.loading import loadings_of
+
     (loading,) = loadings_of(found.model, found.workload.engine, (estimate,))
     direct, *others = loading.ways
     if direct.gpu_peak.high_bytes is None or direct.gpu_peak.high_bytes <= running_bytes:

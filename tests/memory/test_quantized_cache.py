@@ -72,7 +72,7 @@ def test_groups_that_are_left_over_take_a_row() -> None:
 )
 def test_a_prompt_has_to_make_whole_groups(kind: str, tokens: int, batch_size: int, fits: bool) -> None:
     # As the tools refuse it: "Group size (64) must be a divisor of (224)"; "group_size should be divisble".
-    assert packs_whole_groups(small_llama(), PACKINGS[kind], tokens=tokens, batch_size=batch_size) == fits
+    assert packs_whole_groups(small_llama(), kind, tokens=tokens, batch_size=batch_size) == fits
 
 
 def test_which_layers_are_packed() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hubvram.architecture.layers import Architecture
-from hubvram.memory.engines.transformers_code import CODE, play
+from hubvram.memory.engines.transformers_code import play
 from hubvram.memory.engines.transformers_encoders import ENCODERS
 from hubvram.memory.forward.modeling_code import ModelingCode
 from hubvram.memory.forward.run import Sizes
@@ -205,7 +205,7 @@ def said(model_type: str, config: Mapping[str, Any], row: Row) -> Said:
     architecture = architecture_of({**varied(config, row.variant), "model_type": model_type})
     run = Sizes(batch_size=row.batch_size, tokens=row.tokens, element_bytes=2, attention=Attention(row.attention))
     if model_type in ENCODERS:
-        forward = _largest(architecture, run, on_the_cpu(CODE[model_type]))
+        forward = _largest(architecture, run, on_the_cpu(ENCODERS[model_type][0]))
         return Said(
             phase=forward.phase,
             prefill_peak_bytes=forward.total_bytes,

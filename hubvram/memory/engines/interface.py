@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hubvram.architecture.layers import Architecture
 from hubvram.memory.cached import Cached
 from hubvram.memory.estimate import Instant, MemoryComponent, MemoryEstimate
-from hubvram.memory.forward.linears import LinearCode
-from hubvram.memory.loading import Loadable, Loading
 from hubvram.memory.packing import Packing
 from hubvram.memory.workload import Attention, Workload
+
+if TYPE_CHECKING:
+    from hubvram.memory.forward.linears import LinearCode
+    from hubvram.memory.loading import Loadable, Loading
 
 
 class Engine(Protocol):

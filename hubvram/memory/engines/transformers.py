@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hubvram.architecture.layers import Architecture
 from hubvram.errors import UnsupportedOptionError
 from hubvram.memory.cached import Cached
-from hubvram.memory.engines import transformers_code, transformers_linears
+from hubvram.memory.engines import transformers_code
 from hubvram.memory.engines.transformers_attention import SUPPORTED, USUAL
 from hubvram.memory.engines.transformers_buffers import buffers
 from hubvram.memory.engines.transformers_caches import Kept, check_cache
 from hubvram.memory.engines.transformers_positions import shortages
 from hubvram.memory.estimate import Instant, MemoryComponent, MemoryEstimate
-from hubvram.memory.forward.encoder import is_encoder
-from hubvram.memory.forward.linears import LinearCode
 from hubvram.memory.forward.mlp import COPIED_EXPERTS
 from hubvram.memory.forward.run import Sizes
 from hubvram.memory.forward.tape import Held, Peak, Share
 from hubvram.memory.kv_cache import knows_cache
-from hubvram.memory.loading import Loadable, Loading
 from hubvram.memory.packing import Packing
 from hubvram.memory.runtime import runtime_component
 from hubvram.memory.workload import Attention, Workload
+
+if TYPE_CHECKING:
+    from hubvram.memory.forward.linears import LinearCode
+    from hubvram.memory.loading import Loadable, Loading
 
 
 class Transformers:
@@ -58,7 +59,7 @@ class Transformers:
         return replace(workload, context_tokens=tokens, input_tokens=tokens)
 
     def generates(self, architecture: Architecture) -> bool:
-        return not is_encoder(architecture)
+        return not transformers_code.is_encoder(architecture)
 
     def resolve_attention(self, architecture: Architecture, requested: Attention) -> Attention:
         """The attention that runs. Raises UnsupportedOptionError for one that the model class refuses."""
@@ -89,14 +90,22 @@ class Transformers:
         return max(kept.while_decoding(), key=lambda cached: cached.kv_cache_bytes)
 
     def linears(self, packing: Packing, dtype: str) -> LinearCode | None:
+        if not packing.names:
+            return None
+        from hubvram.memory.engines import transformers_linears  # for packed ones
+
         return transformers_linears.code_of(packing, dtype)
 
     def packing_notes(self, architecture: Architecture, packing: Packing, dtype: str) -> tuple[str, ...]:
+        if not packing.names:
+            return ()
+        from hubvram.memory.engines import transformers_linears
+
         if transformers_linears.unpacks(packing):
             return (transformers_linears.unpacking_note(packing),)
         if not self.knows_activations(architecture):
             return ()
-        if packing.names and not transformers_code.plays_linears(architecture):
+        if not transformers_code.plays_linears(architecture):
             return ("what transformers makes beside while it computes with packed weights is not counted",)
         return tuple(transformers_linears.notes_of(packing, dtype))
 

@@ -26,20 +26,11 @@ from hubvram.memory.kv_cache import (
     state_element_bytes,
     state_entries,
 )
-from hubvram.memory.packings import PACKINGS, Packing
-from hubvram.memory.quantized_cache import (
-    Step,
-    first_update_bytes,
-    has_full_attention_only,
-    layer_bytes,
-    next_update_bytes,
-    prompt_bytes,
-    quantized_bytes,
-    steps,
-    unpacked_bytes,
-)
 from hubvram.memory.terms import Term, product
 from hubvram.memory.workload import Workload
+
+_AS_THEY_ARE: Final = frozenset({"dynamic", "static"})
+"""Caches of K and V as the model makes them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +45,10 @@ class Kept:
     def after_prefill(self) -> Cached:
         """Behind the prompt."""
         tokens = self.workload.input_tokens
-        packing = PACKINGS.get(self.workload.cache)
-        if packing is not None:
-            return Cached(
-                kv_cache_bytes=quantized_bytes(self.architecture, packing, Step(packed=tokens), **self._computed),
-                state_bytes=0,
-                packed_bytes=layer_bytes(self.architecture, packing, Step(packed=tokens), **self._computed),
-                unpacked_bytes=prompt_bytes(self.architecture, tokens=tokens, **self._computed),
-                update_bytes=first_update_bytes(self.architecture, packing, tokens=tokens, **self._computed),
-            )
+        if self.workload.cache not in _AS_THEY_ARE:
+            from hubvram.memory import quantized_cache  # for those who ask for one
+
+            return quantized_cache.after_prefill(self.architecture, self.workload, self.computed_bytes)
         if self.workload.cache == "static":
             return self._held(tokens)
         excess = prefill_excess_bytes(
@@ -72,16 +58,11 @@ class Kept:
 
     def while_decoding(self) -> tuple[Cached, ...]:
         """At the steps that can need most, the last one first."""
-        tokens = self.workload.context_tokens
-        packing = PACKINGS.get(self.workload.cache)
-        if packing is None:
-            return (self._held(tokens),)
-        found = steps(packing, tokens=tokens, input_tokens=self.workload.input_tokens)
-        return tuple(self._packed(packing, step) for step in found)
+        if self.workload.cache in _AS_THEY_ARE:
+            return (self._held(self.workload.context_tokens),)
+        from hubvram.memory import quantized_cache
 
-    @property
-    def _computed(self) -> dict[str, int]:
-        return {"batch_size": self.workload.batch_size, "element_bytes": self.computed_bytes}
+        return quantized_cache.while_decoding(self.architecture, self.workload, self.computed_bytes)
 
     def _held(self, tokens: int) -> Cached:
         """As they are, with what that is made of: what `tokens` make, or what there is room for from the start."""
@@ -116,20 +97,6 @@ class Kept:
             state_bytes=sum(term.size_bytes for term in states),
             terms=tuple(terms),
             state_terms=states,
-        )
-
-    def _packed(self, packing: Packing, step: Step) -> Cached:
-        """Only layers of full attention are packed: there are no states."""
-        # The first layer packs anew before the others do.
-        before, after = (
-            layer_bytes(self.architecture, packing, moment, **self._computed) for moment in (step, step.after)
-        )
-        read = unpacked_bytes(self.architecture, tokens=step.after.tokens, **self._computed)
-        return Cached(
-            kv_cache_bytes=quantized_bytes(self.architecture, packing, step, **self._computed),
-            state_bytes=0,
-            unpacked_bytes=read + after - before,
-            update_bytes=next_update_bytes(self.architecture, packing, step, **self._computed),
         )
 
 
@@ -172,6 +139,8 @@ def _refusal(architecture: Architecture, kind: str) -> str:
     if model_type in _OWN:
         return "it keeps tokens in a way of its own"
     if kind != "static":
+        from hubvram.memory.quantized_cache import has_full_attention_only
+
         return (
             ""
             if has_full_attention_only(architecture)

@@ -10,17 +10,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Final
 
-from hubvram.architecture.attention import LatentAttention
+from hubvram.architecture.attention import BidirectionalAttention, LatentAttention
 from hubvram.architecture.layers import Architecture
-from hubvram.memory.engines.transformers_encoders import ENCODERS, is_known_encoder
-from hubvram.memory.forward import classic
-from hubvram.memory.forward.all_experts import play_all_experts
+from hubvram.architecture.mlp import DenseMLP
 from hubvram.memory.forward.decoder import is_playable, play_decoder
-from hubvram.memory.forward.encoder import play_encoder
-from hubvram.memory.forward.falcon import play_falcon
-from hubvram.memory.forward.gemma3n import play_gemma3n
-from hubvram.memory.forward.gemma4 import is_gemma4_playable, play_gemma4, play_gemma4_attention
-from hubvram.memory.forward.indexed import play_handed_on_attention, play_handing_on, play_indexed_attention
+from hubvram.memory.forward.later import later
 from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, Whole
 from hubvram.memory.forward.rotation import (
     all_in_fp32,
@@ -32,6 +26,8 @@ from hubvram.memory.forward.rotation import (
 )
 from hubvram.memory.forward.run import FP32, Run, Sizes
 from hubvram.memory.forward.tape import Peak
+
+_classic, _gemma4, _indexed = (partial(later, module) for module in ("classic", "gemma4", "indexed"))
 
 _GEMMA: Final = replace(LLAMA, norm_row_bytes=4)
 """Its norm keeps no root apart (modeling_gemma.py, GemmaRMSNorm)."""
@@ -45,7 +41,11 @@ _GRANITE: Final = replace(LLAMA, scales_embeddings=True)
 _ERNIE: Final = ModelingCode(rotary_in_fp32=True, rotation=repeated_in_fp32)
 
 _GEMMA4: Final = replace(
-    LLAMA, attention=play_gemma4_attention, rotary_by_heads=True, routing_in_fp32=True, router_logits_in_fp32=True
+    LLAMA,
+    attention=_gemma4("play_gemma4_attention"),
+    rotary_by_heads=True,
+    routing_in_fp32=True,
+    router_logits_in_fp32=True,
 )
 _MAMBA: Final = replace(LLAMA, residual_in_fp32=True, logits_in_fp32=True, counts_positions=False)
 
@@ -102,44 +102,60 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     ),
     # Decoders from before llama.
     "falcon": LAYER_NORM,
-    "gptj": replace(LAYER_NORM, positions=classic.position_ids, attention=classic.play_gptj, keeps_probabilities=True),
+    "gptj": replace(
+        LAYER_NORM,
+        positions=_classic("position_ids"),
+        attention=_classic("play_gptj"),
+        keeps_probabilities=True,
+    ),
     "codegen": replace(
-        LAYER_NORM, positions=classic.position_ids, attention=classic.play_codegen, keeps_probabilities=True
+        LAYER_NORM,
+        positions=_classic("position_ids"),
+        attention=_classic("play_codegen"),
+        keeps_probabilities=True,
     ),
     "gpt_neo": replace(
-        LAYER_NORM, attention=classic.play_gpt_neo, keeps_probabilities=True, keeps_normed=True, hidden_beside_mlp=1
+        LAYER_NORM,
+        attention=_classic("play_gpt_neo"),
+        keeps_probabilities=True,
+        keeps_normed=True,
+        hidden_beside_mlp=1,
     ),
     "bloom": replace(
         LAYER_NORM,
-        positions=classic.bloom_biases,
-        attention=classic.play_bloom,
+        positions=_classic("bloom_biases"),
+        attention=_classic("play_bloom"),
         keeps_probabilities=True,
         activated_copies=4,
     ),
     "mpt": replace(
         LAYER_NORM,
-        positions=classic.mpt_biases,
-        masks=classic.mpt_masks,
-        attention=classic.play_mpt,
+        positions=_classic("mpt_biases"),
+        masks=_classic("mpt_masks"),
+        attention=_classic("play_mpt"),
         keeps_probabilities=True,
         hidden_beside_mlp=1,
     ),
-    "xglm": replace(LAYER_NORM, positions=classic.position_ids, attention=classic.play_xglm),
+    "xglm": replace(LAYER_NORM, positions=_classic("position_ids"), attention=_classic("play_xglm")),
     "gpt_bigcode": replace(LAYER_NORM, hidden_beside_mlp=1, keeps_normed=True),
     "biogpt": replace(LAYER_NORM, softmax_in_fp32=False, hidden_beside_mlp=-1, padding_mask_bytes=FP32),
     "ctrl": replace(
-        LAYER_NORM, positions=classic.ctrl_positions, softmax_in_fp32=False, hidden_beside_mlp=2, keeps_normed=True
+        LAYER_NORM,
+        positions=_classic("ctrl_positions"),
+        softmax_in_fp32=False,
+        hidden_beside_mlp=2,
+        keeps_normed=True,
     ),
     "openai-gpt": replace(
         LAYER_NORM,
-        positions=classic.embedded_positions,
-        masks=classic.no_masks,
-        attention=classic.play_openai_gpt,
+        positions=_classic("embedded_positions"),
+        masks=_classic("no_masks"),
+        attention=_classic("play_openai_gpt"),
         hidden_beside_mlp=1,
         activated_copies=3,
     ),
     "gpt_neox_japanese": replace(
-        LAYER_NORM, attention=classic.play_gpt_neox_japanese, keeps_probabilities=True, hidden_beside_mlp=1
+        LAYER_NORM, attention=_classic("play_gpt_neox_japanese"), keeps_probabilities=True, hidden_beside_mlp=1
     ),
     "modernbert-decoder": replace(
         LAYER_NORM, rotation=halves_through_fp32, rotary_per_sequence=True, hidden_beside_mlp=1
@@ -159,8 +175,8 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     "mimo_v2_flash": replace(
         _SIGMOID, subtracts_largest=True, softmax_in_fp32=False, sink_columns=1, joins_rotated=True
     ),
-    "deepseek_v32": replace(_SIGMOID, latent_attention=play_indexed_attention, always_masks=True),
-    "glm_moe_dsa": replace(_SIGMOID, latent_attention=play_handed_on_attention, always_masks=True),
+    "deepseek_v32": replace(_SIGMOID, latent_attention=_indexed("play_indexed_attention"), always_masks=True),
+    "glm_moe_dsa": replace(_SIGMOID, latent_attention=_indexed("play_handed_on_attention"), always_masks=True),
     **dict.fromkeys(_LIKE_QWEN2_VL, replace(LLAMA, rotary_per_sequence=True)),
     "gemma4_text": _GEMMA4,
     "gemma4_unified_text": _GEMMA4,
@@ -172,7 +188,7 @@ CODE: Final[Mapping[str, ModelingCode]] = {
         rotary_in_fp32=True,
         halves_of_tables=True,
         rotation=pairs_in_fp32,
-        experts=play_all_experts,
+        experts=later("all_experts", "play_all_experts"),
     ),
     **dict.fromkeys(("granite", "granite_docling_text"), _GRANITE),
     "glm4v_moe_text": replace(_SIGMOID, rotary_per_sequence=True),
@@ -210,7 +226,6 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     "nemotron_h": _SIGMOID,
     "falcon_h1": LLAMA,
     "zamba2": replace(LLAMA, copies_embeddings=True),
-    **{model_type: modeling for model_type, (modeling, _) in ENCODERS.items()},
 }
 
 _ID: Final = 8
@@ -247,34 +262,56 @@ class Program:
 
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable, plays_linears=True)
 _PROGRAMS: Final[Mapping[str, Program]] = {
-    "falcon": Program(play=play_falcon, is_playable=is_playable),
-    "gemma3n_text": Program(play=play_gemma3n, is_playable=is_gemma4_playable),
-    "glm_moe_dsa": Program(play=play_handing_on, is_playable=is_playable),
-    **dict.fromkeys(("gemma4_text", "gemma4_unified_text"), Program(play=play_gemma4, is_playable=is_gemma4_playable)),
-    "openai-gpt": Program(play=classic.play_without_cache, is_playable=is_playable),
-    **{
-        model_type: Program(play=partial(play_encoder, code=code), is_playable=partial(is_known_encoder, code=code))
-        for model_type, (_, code) in ENCODERS.items()
-    },
+    "falcon": Program(play=later("falcon", "play_falcon"), is_playable=is_playable),
+    "gemma3n_text": Program(play=later("gemma3n", "play_gemma3n"), is_playable=_gemma4("is_gemma4_playable")),
+    "glm_moe_dsa": Program(play=_indexed("play_handing_on"), is_playable=is_playable),
+    **dict.fromkeys(
+        ("gemma4_text", "gemma4_unified_text"),
+        Program(play=_gemma4("play_gemma4"), is_playable=_gemma4("is_gemma4_playable")),
+    ),
+    "openai-gpt": Program(play=_classic("play_without_cache"), is_playable=is_playable),
 }
 """Model type -> its program, where that is not a decoder's."""
 
 
-def _program(architecture: Architecture) -> Program:
-    return _PROGRAMS.get(architecture.model_type, _DECODER)
+def is_encoder(architecture: Architecture) -> bool:
+    """Whether every layer is attention both ways, then one MLP, and nothing else."""
+    return bool(architecture.layers) and all(
+        type(group.layer.mixer) is BidirectionalAttention
+        and type(group.layer.mlp) is DenseMLP
+        and not group.layer.others
+        for group in architecture.groups()
+    )
+
+
+def _known(architecture: Architecture) -> tuple[ModelingCode, Program] | None:
+    """How a type that is known computes, and its program."""
+    name = architecture.model_type
+    if name in CODE:
+        return CODE[name], _PROGRAMS.get(name, _DECODER)
+    if not is_encoder(architecture):
+        return None
+    from hubvram.memory.engines import transformers_encoders as encoders  # for those who ask for one
+
+    if name not in encoders.ENCODERS:
+        return None
+    code, own = encoders.ENCODERS[name]
+    play = partial(later("encoder", "play_encoder"), code=own)
+    return code, Program(play=play, is_playable=partial(encoders.is_known_encoder, code=own))
 
 
 def knows(architecture: Architecture) -> bool:
     """Whether a program was found to meet the peaks of this model type."""
     is_part = architecture.whole_type is not None and architecture.whole_type not in WHOLES
-    return architecture.model_type in CODE and not is_part and _program(architecture).is_playable(architecture)
+    known = _known(architecture)
+    return known is not None and not is_part and known[1].is_playable(architecture)
 
 
 def plays_linears(architecture: Architecture) -> bool:
     """Whether it is known when each linear runs: where attention and experts are not of a class's own making."""
-    code = CODE.get(architecture.model_type, LLAMA)
+    code, program = _known(architecture) or (LLAMA, _DECODER)
     has_own = code.attention or code.latent_attention or code.experts
-    return _program(architecture).plays_linears and not has_own
+    return program.plays_linears and not has_own
 
 
 def play(
@@ -307,7 +344,8 @@ class _Same:
 def _played(same: _Same, sizes: Sizes, copies_logits: bool, own: ModelingCode | None) -> tuple[Peak, Peak]:
     """Once for all precisions that are computed in the same type."""
     architecture = same.architecture
-    code = own or CODE.get(architecture.model_type, LLAMA)
+    code, program = _known(architecture) or (LLAMA, _DECODER)
+    code = own or code
     if architecture.whole_type is not None:
         code = replace(code, whole=WHOLES.get(architecture.whole_type, Whole()))
     run = Run(
@@ -316,7 +354,7 @@ def _played(same: _Same, sizes: Sizes, copies_logits: bool, own: ModelingCode | 
         rotary_dim=_rotary_dim(architecture) if code.rotates else 0,
         max_positions=architecture.max_position_embeddings,
     )
-    return _program(architecture).play(run, architecture, copies_logits)
+    return program.play(run, architecture, copies_logits)
 
 
 def _rotary_dim(architecture: Architecture) -> int:

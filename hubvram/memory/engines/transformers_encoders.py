@@ -8,7 +8,6 @@ from typing import Final
 
 from hubvram.architecture.layers import Architecture
 from hubvram.memory.forward.disentangled import attend_by_head, attend_joined, distances
-from hubvram.memory.forward.encoder import is_encoder
 from hubvram.memory.forward.encoder_code import EncoderCode, Types, Until
 from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode
 from hubvram.memory.forward.rotation import halves_through_fp32, pairs
@@ -71,4 +70,4 @@ ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
 
 def is_known_encoder(architecture: Architecture, code: EncoderCode) -> bool:
     """Whether its program plays all that an architecture has; attention to distances needs a table of them."""
-    return is_encoder(architecture) and (code.attend is None or distances(architecture) > 0)
+    return code.attend is None or distances(architecture) > 0

@@ -26,15 +26,12 @@ from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Block, Part
 from hubvram.architecture.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, ShortConv
 from hubvram.memory.forward.attention import has_window_mask, keys_of, play_attention
-from hubvram.memory.forward.convolution import play_short_conv
-from hubvram.memory.forward.delta_net import play_delta_net, play_kimi_delta_attention
 from hubvram.memory.forward.latent import play_latent_attention
-from hubvram.memory.forward.lightning import play_lightning_attention
+from hubvram.memory.forward.later import later
 from hubvram.memory.forward.mlp import play_mlp
 from hubvram.memory.forward.modeling_code import Kept
 from hubvram.memory.forward.run import FP32, ID_BYTES, Run
 from hubvram.memory.forward.shared_block import is_shared_block, play_shared_block
-from hubvram.memory.forward.state_space import play_mamba, play_mamba2
 from hubvram.memory.forward.tape import Peak, Tensor
 from hubvram.memory.kv_cache import held_tokens, prompt_bytes, token_bytes
 from hubvram.memory.workload import Attention
@@ -219,13 +216,15 @@ def _mix(run: Run, mixer: Part | None) -> Kept:
 
 
 _STATEFUL: Final[Mapping[type, Callable[..., None]]] = {
-    GatedDeltaNet: play_delta_net,
-    LightningAttention: play_lightning_attention,
-    Mamba: play_mamba,
-    Mamba2: play_mamba2,
-    ShortConv: play_short_conv,
+    GatedDeltaNet: later("delta_net", "play_delta_net"),
+    LightningAttention: later("lightning", "play_lightning_attention"),
+    Mamba: later("state_space", "play_mamba"),
+    Mamba2: later("state_space", "play_mamba2"),
+    ShortConv: later("convolution", "play_short_conv"),
 }
-_BLOCKS: Final[Mapping[str, Callable[[Run, Block], None]]] = {"kimi_delta_attention": play_kimi_delta_attention}
+_BLOCKS: Final[Mapping[str, Callable[[Run, Block], None]]] = {
+    "kimi_delta_attention": later("delta_net", "play_kimi_delta_attention")
+}
 """What keeps a state instead of K and V of tokens -> its program: by its class, or its kind where it is a block."""
 
 

@@ -26,16 +26,6 @@ from hubvram.memory.forward.tape import Peak, Tensor
 from hubvram.memory.workload import Attention
 
 
-def is_encoder(architecture: Architecture) -> bool:
-    """Whether every layer is attention both ways, then one MLP, and nothing else."""
-    return bool(architecture.layers) and all(
-        type(group.layer.mixer) is BidirectionalAttention
-        and type(group.layer.mlp) is DenseMLP
-        and not group.layer.others
-        for group in architecture.groups()
-    )
-
-
 def play_encoder(
     run: Run, architecture: Architecture, copies_logits: bool = False, *, code: EncoderCode
 ) -> tuple[Peak, Peak]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hubvram.architecture.parts import Part
 from hubvram.memory.cached import Cached
-from hubvram.memory.forward.linears import LinearCode, play_linear
 from hubvram.memory.forward.modeling_code import LLAMA, ModelingCode
 from hubvram.memory.forward.tape import Share, Tape, Tensor
 from hubvram.memory.kv_cache import added_bytes
 from hubvram.memory.workload import Attention
+
+if TYPE_CHECKING:
+    from hubvram.memory.forward.linears import LinearCode
 
 ID_BYTES: Final = 8
 """Of a token id or a position: int64."""
@@ -109,7 +111,10 @@ class Run:
         """What a linear makes within itself, if its weights are packed, while `beside` features of each token wait
         that nothing else names; what comes out of it is the caller's to make, afterwards."""
         tokens = self.tokens if tokens is None else tokens
-        play_linear(self, in_features, out_features, tokens=tokens, beside=beside, is_cached=is_cached)
+        if self.linears is not None:
+            from hubvram.memory.forward.linears import play_linear  # for packed ones
+
+            play_linear(self, in_features, out_features, tokens=tokens, beside=beside, is_cached=is_cached)
 
     def output(self, what: str, *sizes: int, element_bytes: int | None = None) -> Tensor:
         """(B, *sizes), for the caller of the forward."""
