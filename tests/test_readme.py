@@ -16,7 +16,9 @@ import pytest
 from hubvram.architecture.families import FAMILIES
 from hubvram.cli.app import COMMANDS, main
 from hubvram.hardware.accelerators import ACCELERATORS
-from hubvram.memory.engines.transformers_code import CODE
+from hubvram.memory.engines.transformers_code import CODE, WHOLES
+from hubvram.memory.engines.transformers_encoders import ENCODERS
+from hubvram.memory.engines.transformers_sides import SIDES
 from hubvram.units import count
 from tests.caches.record import recorded as recorded_caches
 from tests.samples import fixture_model
@@ -49,7 +51,8 @@ def _renewed(text: str) -> str:
     text = BLOCK.sub(block, text)
     text = re.sub(r"\d+( model types <!-- families -->)", rf"{len(FAMILIES)}\g<1>", text)
     text = re.sub(r"(<!-- walk -->\n\|.*\n\|.*\n)(?:\|.*\n)*", lambda match: match[1] + _walk(), text)
-    text = re.sub(r"known for \d+ types of decoders", f"known for {len(CODE)} types of decoders", text)
+    known = len({*CODE, *WHOLES, *ENCODERS, *SIDES})
+    text = re.sub(r"known for \d+ model types", f"known for {known} model types", text)
     text = re.sub(r"has \d+ real forwards", f"has {len(recorded_caches())} real forwards", text)
     gpus = ", ".join(accelerator.label for accelerator in ACCELERATORS.values())
     return re.sub(r"(GPUs: )[^\n]*?(<!-- gpus -->\.)", rf"\g<1>{gpus} \g<2>", text)
@@ -82,7 +85,7 @@ def _a_plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_outputs_and_lists_are_the_programs_own() -> None:
     text = README.read_text(encoding="utf-8")
-    assert len(BLOCK.findall(text)) == 4
+    assert len(BLOCK.findall(text)) == 5
     assert _renewed(text) == text
 
 
