@@ -13,9 +13,9 @@ from typing import Final
 from hubvram.architecture.attention import CrossAttention, FullAttention, LatentAttention, SharedKVAttention
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.parts import Part
+from hubvram.memory.cache_packings import GROUP_ELEMENTS, PACKINGS, Elements, Grouped, Packing
 from hubvram.memory.cached import Cached
 from hubvram.memory.kv_cache import features_of, held_tokens, kept_parts, pools_of, window_of
-from hubvram.memory.packings import GROUP_ELEMENTS, PACKINGS, Elements, Grouped, Packing
 from hubvram.memory.workload import Workload
 
 WAITING_TOKENS: Final = 128

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hubvram.dtypes import CACHES
-from hubvram.memory.packings import PACKINGS
+from hubvram.memory.cache_packings import PACKINGS
 from tests.caches.record import RUNS
 
 FILE: Final = Path(__file__).parents[2] / "fixtures" / "cache_kinds.json"

@@ -8,8 +8,8 @@ import pytest
 
 from hubvram.architecture.layers import Architecture
 from hubvram.errors import UnsupportedOptionError
+from hubvram.memory.cache_packings import PACKINGS
 from hubvram.memory.engines.transformers_caches import Kept, check_cache
-from hubvram.memory.packings import PACKINGS
 from hubvram.memory.quantized_cache import Step, quantized_bytes
 from tests.caches.kind_records import BOTH_STATIC, KINDS, OWN, REFUSED, STATIC, STEPS, kinds_of, recorded
 from tests.caches.record import BATCH, RUNS, TOKENS

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubvram.memory.packings import PACKINGS
+from hubvram.memory.cache_packings import PACKINGS
 from hubvram.memory.quantized_cache import (
     Step,
     has_full_attention_only,

@@ -10,8 +10,8 @@ from hubvram.dtypes import CACHES
 from hubvram.errors import UnsupportedOptionError, UsageError
 from hubvram.inspection import Inspection, inspect_model
 from hubvram.inspection.notes import workload_notes
+from hubvram.memory.cache_packings import PACKINGS
 from hubvram.memory.engines.transformers_caches import check_cache
-from hubvram.memory.packings import PACKINGS
 from tests.samples import architecture_of, fixture_model, small_llama, workload_of
 
 LLAMA = "meta-llama--Llama-3.1-8B"
