@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from hubvram.memory.terms import Term
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cached:
+class Cached(NamedTuple):
     """What a cache is made of at one moment, and what it adds to the activations there."""
 
     kv_cache_bytes: int

@@ -10,8 +10,7 @@ A tower for images beside a text model adds nothing while there is no image.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from hubvram.architecture.attention import (
     BidirectionalAttention,
@@ -139,8 +138,7 @@ class Rule(Protocol):
     def __call__(self, part: Part, tokens: int, *, step: int = 1) -> int: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(NamedTuple):
     """What equal layers keep of tokens: `layers` x `tokens` of each sequence x `token_bytes`."""
 
     kind: str

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packing:
+class Packing(NamedTuple):
     """Of one set of weights. Names are those of schemes (`--dtype`), or of the layouts that the files show."""
 
     linears: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ its "quantized" ones by backend and bits; quanto-int4 is what it takes by itself
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import Final
 
@@ -54,7 +54,7 @@ class Kept:
         excess = prefill_excess_bytes(
             self.architecture, tokens=tokens, batch_size=self.workload.batch_size, element_bytes=self.held_bytes
         )
-        return replace(self._held(tokens), excess_bytes=excess)
+        return self._held(tokens)._replace(excess_bytes=excess)
 
     def while_decoding(self) -> tuple[Cached, ...]:
         """At the steps that can need most, the last one first."""
@@ -77,7 +77,7 @@ class Kept:
             input_tokens=self.workload.input_tokens,
         )
         terms = [
-            _term(f"{entry.kind}: sequences x layers x tokens x bytes of a token", batch_size, *astuple(entry)[1:])
+            _term(f"{entry.kind}: sequences x layers x tokens x bytes of a token", batch_size, *entry[1:])
             for entry in entries
             if entry.sequence_bytes
         ]

@@ -6,9 +6,9 @@ A type stands here once the peaks of its class were measured and met (fixtures/m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from hubvram.architecture.attention import BidirectionalAttention, LatentAttention
 from hubvram.architecture.layers import Architecture
@@ -248,8 +248,7 @@ WHOLES: Final[Mapping[str, Whole]] = {
 were measured and met."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
+class Program(NamedTuple):
     """How the classes of some model types are played."""
 
     play: Callable[[Run, Architecture, bool], tuple[Peak, Peak]]

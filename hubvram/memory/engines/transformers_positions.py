@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from hubvram.architecture.layers import Architecture, Stack
 from hubvram.memory.kv_cache import lengths
@@ -16,8 +15,7 @@ _CUT_OFF: Final = frozenset({"prophetnet"})
 """Tokens beyond the table all have its last position (modeling_prophetnet.py)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shortage:
+class Shortage(NamedTuple):
     """A side that is given more tokens than it has positions."""
 
     whose: str

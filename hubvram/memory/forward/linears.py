@@ -5,8 +5,7 @@ A linear of weights that are as they compute makes its output and nothing else; 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from hubvram.memory.forward.run import Run
@@ -15,8 +14,7 @@ _BLOCK: Final = 64
 """Weights that share a scale, in bitsandbytes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class Moment(NamedTuple):
     """What is alive at one moment within a linear, its output included where that is made already."""
 
     what: str
@@ -34,8 +32,7 @@ class Moment:
     """For each 64 weights beside."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinearCode:
+class LinearCode(NamedTuple):
     """How a packed linear is computed: its moments, one after the other."""
 
     moments: tuple[Moment, ...] = ()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.layers import Architecture
@@ -25,8 +25,7 @@ Kept = object
 """What a layer keeps of its attention until it is done: tensors, such as the probabilities, or None."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Whole:
+class Whole(NamedTuple):
     """What the class around a text model holds beside it while that runs on text alone.
 
     Mostly nothing: it makes the embeddings, which the text model holds too.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from hubvram.memory.forward.run import Run
@@ -13,8 +12,7 @@ _TURNED: Final = "by cos, turned, and by sin"
 _FP32: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Widths:
+class Widths(NamedTuple):
     """Features of Q and K of one token, and how many of them rotate."""
 
     query: int

@@ -7,9 +7,9 @@ its peak is a list that a reader can check.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import prod
+from typing import NamedTuple
 from weakref import ReferenceType, ref
 
 
@@ -29,8 +29,7 @@ class Share(StrEnum):
 _PER_SEQUENCE = (Share.SEQUENCE, Share.OUTPUT)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class Held(NamedTuple):
     """One tensor that is alive: what it is, and its sizes, of which the last is that of an element in bytes."""
 
     what: str
@@ -48,8 +47,7 @@ class Tensor:
     __slots__ = ("__weakref__",)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peak:
+class Peak(NamedTuple):
     """A moment of a forward pass, and all that is alive in it."""
 
     phase: str
@@ -122,4 +120,4 @@ class Tape:
         """The same, and then the moments before or behind it at which more was shared."""
         moments, unpacking = [peak for _, _, peak in self._highest], self._unpacking
         self._highest, self._most_unpacking, self._unpacking = [], 0, ()
-        return tuple([replace(peak, unpacking=unpacking) for peak in moments] if unpacking else moments)
+        return tuple([peak._replace(unpacking=unpacking) for peak in moments] if unpacking else moments)
