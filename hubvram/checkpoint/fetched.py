@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from hubvram.checkpoint.files import INDEX_FILE, SINGLE_FILE, file_bytes
 from hubvram.sources.interface import CONFIG_FILE, ModelSource
@@ -23,8 +22,7 @@ _BESIDE: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
+class Fetched(NamedTuple):
     """What is downloaded for a model."""
 
     is_here: bool

@@ -8,7 +8,6 @@ from typing import Final
 import typer
 
 from hubvram.cli import audit_options, options
-from hubvram.cli.audit_list import Wanted, gather
 from hubvram.cli.audit_options import RESUMABLE, RowFormat
 from hubvram.errors import UsageError
 from hubvram.sources.network import TIMEOUT_SECONDS
@@ -61,6 +60,7 @@ def audit(
     from hubvram.auditing import Reading, patient
     from hubvram.cli.allocator import share_arenas
     from hubvram.cli.asked import request_of
+    from hubvram.cli.audit_list import Wanted, gather
     from hubvram.cli.audit_run import Job, run
     from hubvram.cli.progress import Progress
     from hubvram.inspection import Headers

@@ -130,7 +130,8 @@ def test_states_are_in_the_column_of_the_cache_and_apart_in_json(capsys: Capsys)
     assert "kv_cache" not in components
     report = run(capsys, *options).stdout
     assert "of the KV cache, 2.75 are states" in report
-    assert next(line for line in report.splitlines() if line.startswith("> fp32")).split()[3] == "2.75"
+    # Beside the activations of 1,000 sequences there is room for one decimal.
+    assert next(line for line in report.splitlines() if line.startswith("> fp32")).split()[3] == "2.7"
 
 
 def test_eager_attention_costs_what_its_scores_cost(capsys: Capsys) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -228,7 +228,7 @@ def said(model_type: str, config: Mapping[str, Any], row: Row) -> Said:
 
 def on_the_cpu(code: ModelingCode) -> ModelingCode:
     """There a LayerNorm keeps mean and root of a row in the model's own type, on a GPU in fp32."""
-    return code if code.norm_bytes else replace(code, norm_row_bytes=4)
+    return code if code.norm_bytes else code._replace(norm_row_bytes=4)
 
 
 def _largest(architecture: Architecture, sizes: Sizes, code: ModelingCode | None = None) -> Peak:

@@ -33,4 +33,5 @@ def test_json_has_the_terms_on_request() -> None:
     assert [component.pop("source") for component in components].count("") == 0
     terms = [component.pop("terms") for component in components]
     assert [sum(term["bytes"] for term in each) for each in terms] == [one["bytes"] for one in components]
+    assert explained["estimates"][0].pop("loading")["disk"]["low_bytes"] > 0
     assert explained == plain

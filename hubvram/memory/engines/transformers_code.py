@@ -6,7 +6,6 @@ A type stands here once the peaks of its class were measured and met (fixtures/m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
@@ -15,7 +14,7 @@ from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.memory.forward.decoder import is_playable, play_decoder
 from hubvram.memory.forward.later import later
-from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, Whole
+from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, Whole, with_traits
 from hubvram.memory.forward.rotation import (
     all_in_fp32,
     halves_in_fp32,
@@ -29,25 +28,25 @@ from hubvram.memory.forward.tape import Peak
 
 _classic, _gemma4, _indexed = (partial(later, module) for module in ("classic", "gemma4", "indexed"))
 
-_GEMMA: Final = replace(LLAMA, norm_row_bytes=4)
+_GEMMA: Final = with_traits(LLAMA, norm_row_bytes=4)
 """Its norm keeps no root apart (modeling_gemma.py, GemmaRMSNorm)."""
 _OLMO: Final = ModelingCode(rotary_in_fp32=True, rotation=halves_in_fp32)
-_COHERE: Final = replace(LLAMA, norm_bytes=12, rotation=all_in_fp32)
+_COHERE: Final = with_traits(LLAMA, norm_bytes=12, rotation=all_in_fp32)
 """Its norm takes the mean off in fp32 (modeling_cohere.py, CohereLayerNorm)."""
-_SIGMOID: Final = replace(LLAMA, routing_in_fp32=True, router_logits_in_fp32=True)
+_SIGMOID: Final = with_traits(LLAMA, routing_in_fp32=True, router_logits_in_fp32=True)
 """Routers of DeepSeek-V3's kind: logits, and the weights of chosen experts (modeling_deepseek_v3.py, TopkRouter)."""
 
-_GRANITE: Final = replace(LLAMA, scales_embeddings=True)
+_GRANITE: Final = with_traits(LLAMA, scales_embeddings=True)
 _ERNIE: Final = ModelingCode(rotary_in_fp32=True, rotation=repeated_in_fp32)
 
-_GEMMA4: Final = replace(
+_GEMMA4: Final = with_traits(
     LLAMA,
     attention=_gemma4("play_gemma4_attention"),
     rotary_by_heads=True,
     routing_in_fp32=True,
     router_logits_in_fp32=True,
 )
-_MAMBA: Final = replace(LLAMA, residual_in_fp32=True, logits_in_fp32=True, counts_positions=False)
+_MAMBA: Final = with_traits(LLAMA, residual_in_fp32=True, logits_in_fp32=True, counts_positions=False)
 
 _LIKE_LLAMA: Final = (
     *("llama", "mistral", "qwen2", "qwen3", "smollm3", "exaone4", "seed_oss", "ministral3", "internlm3"),
@@ -72,63 +71,63 @@ _HOLD_NOTHING: Final = (
 CODE: Final[Mapping[str, ModelingCode]] = {
     **dict.fromkeys(_LIKE_LLAMA, LLAMA),
     **dict.fromkeys(("gemma", "gemma2", "vaultgemma"), _GEMMA),
-    **dict.fromkeys(("glm", "glm4"), replace(LLAMA, rotation=halves_then_rest)),
+    **dict.fromkeys(("glm", "glm4"), with_traits(LLAMA, rotation=halves_then_rest)),
     **dict.fromkeys(("cohere", "cohere2"), _COHERE),
     **dict.fromkeys(("olmo2", "olmo3", "flex_olmo"), _OLMO),
     **dict.fromkeys(("starcoder2", "gpt_neox", "nemotron", "jais2"), LAYER_NORM),
-    **dict.fromkeys(("granitemoe", "granitemoeshared"), replace(_GRANITE, router_logits_in_fp32=True)),
-    **dict.fromkeys(("mixtral", "minimax_m2"), replace(LLAMA, routing_in_fp32=True)),
+    **dict.fromkeys(("granitemoe", "granitemoeshared"), with_traits(_GRANITE, router_logits_in_fp32=True)),
+    **dict.fromkeys(("mixtral", "minimax_m2"), with_traits(LLAMA, routing_in_fp32=True)),
     **dict.fromkeys(("dots1", "solar_open", "exaone_moe"), _SIGMOID),
-    "gemma3_text": replace(_GEMMA, norms_projections=True),
-    "olmo": replace(_OLMO, norm_row_bytes=0),
-    "phi3": replace(LLAMA, joins_rotated=True),
-    "gpt2": replace(LAYER_NORM, softmax_in_fp32=False, hidden_beside_mlp=1, keeps_normed=True),
-    "helium": replace(LLAMA, norm_bytes=10, norm_row_bytes=4),
-    "hunyuan_v1_dense": replace(LLAMA, norms_projections=True),
-    "hunyuan_v1_moe": replace(LLAMA, norms_projections=True, shared_expert_first=True, routing_in_fp32=True),
+    "gemma3_text": with_traits(_GEMMA, norms_projections=True),
+    "olmo": with_traits(_OLMO, norm_row_bytes=0),
+    "phi3": with_traits(LLAMA, joins_rotated=True),
+    "gpt2": with_traits(LAYER_NORM, softmax_in_fp32=False, hidden_beside_mlp=1, keeps_normed=True),
+    "helium": with_traits(LLAMA, norm_bytes=10, norm_row_bytes=4),
+    "hunyuan_v1_dense": with_traits(LLAMA, norms_projections=True),
+    "hunyuan_v1_moe": with_traits(LLAMA, norms_projections=True, shared_expert_first=True, routing_in_fp32=True),
     "iquestcoder": LLAMA,
     "hyperclovax": _GRANITE,
     "youtu": LLAMA,
     "minicpm3": LLAMA,
-    "opt": replace(LAYER_NORM, positions_per_sequence=True, hidden_beside_mlp=-1),
-    "stablelm": replace(LAYER_NORM, keeps_unrotated=True, hidden_beside_mlp=2),
-    "phi": replace(LAYER_NORM, keeps_unrotated=True),
+    "opt": with_traits(LAYER_NORM, positions_per_sequence=True, hidden_beside_mlp=-1),
+    "stablelm": with_traits(LAYER_NORM, keeps_unrotated=True, hidden_beside_mlp=2),
+    "phi": with_traits(LAYER_NORM, keeps_unrotated=True),
     **dict.fromkeys(("deepseek_v3", "deepseek_v2", "glm4_moe_lite"), _SIGMOID),
-    "qwen2_moe": replace(LLAMA, shared_expert_first=True, makes_window_mask=True),
-    "hy_v3": replace(_SIGMOID, norms_projections=True),
-    "glm4_moe": replace(_SIGMOID, rotation=halves_then_rest),
-    "gpt_oss": replace(
+    "qwen2_moe": with_traits(LLAMA, shared_expert_first=True, makes_window_mask=True),
+    "hy_v3": with_traits(_SIGMOID, norms_projections=True),
+    "glm4_moe": with_traits(_SIGMOID, rotation=halves_then_rest),
+    "gpt_oss": with_traits(
         LLAMA, softmax_in_fp32=False, score_copies=3, sink_columns=1, gate_copies=5, halves_of_tables=True
     ),
     # Decoders from before llama.
     "falcon": LAYER_NORM,
-    "gptj": replace(
+    "gptj": with_traits(
         LAYER_NORM,
         positions=_classic("position_ids"),
         attention=_classic("play_gptj"),
         keeps_probabilities=True,
     ),
-    "codegen": replace(
+    "codegen": with_traits(
         LAYER_NORM,
         positions=_classic("position_ids"),
         attention=_classic("play_codegen"),
         keeps_probabilities=True,
     ),
-    "gpt_neo": replace(
+    "gpt_neo": with_traits(
         LAYER_NORM,
         attention=_classic("play_gpt_neo"),
         keeps_probabilities=True,
         keeps_normed=True,
         hidden_beside_mlp=1,
     ),
-    "bloom": replace(
+    "bloom": with_traits(
         LAYER_NORM,
         positions=_classic("bloom_biases"),
         attention=_classic("play_bloom"),
         keeps_probabilities=True,
         activated_copies=4,
     ),
-    "mpt": replace(
+    "mpt": with_traits(
         LAYER_NORM,
         positions=_classic("mpt_biases"),
         masks=_classic("mpt_masks"),
@@ -136,17 +135,17 @@ CODE: Final[Mapping[str, ModelingCode]] = {
         keeps_probabilities=True,
         hidden_beside_mlp=1,
     ),
-    "xglm": replace(LAYER_NORM, positions=_classic("position_ids"), attention=_classic("play_xglm")),
-    "gpt_bigcode": replace(LAYER_NORM, hidden_beside_mlp=1, keeps_normed=True),
-    "biogpt": replace(LAYER_NORM, softmax_in_fp32=False, hidden_beside_mlp=-1, padding_mask_bytes=FP32),
-    "ctrl": replace(
+    "xglm": with_traits(LAYER_NORM, positions=_classic("position_ids"), attention=_classic("play_xglm")),
+    "gpt_bigcode": with_traits(LAYER_NORM, hidden_beside_mlp=1, keeps_normed=True),
+    "biogpt": with_traits(LAYER_NORM, softmax_in_fp32=False, hidden_beside_mlp=-1, padding_mask_bytes=FP32),
+    "ctrl": with_traits(
         LAYER_NORM,
         positions=_classic("ctrl_positions"),
         softmax_in_fp32=False,
         hidden_beside_mlp=2,
         keeps_normed=True,
     ),
-    "openai-gpt": replace(
+    "openai-gpt": with_traits(
         LAYER_NORM,
         positions=_classic("embedded_positions"),
         masks=_classic("no_masks"),
@@ -154,33 +153,33 @@ CODE: Final[Mapping[str, ModelingCode]] = {
         hidden_beside_mlp=1,
         activated_copies=3,
     ),
-    "gpt_neox_japanese": replace(
+    "gpt_neox_japanese": with_traits(
         LAYER_NORM, attention=_classic("play_gpt_neox_japanese"), keeps_probabilities=True, hidden_beside_mlp=1
     ),
-    "modernbert-decoder": replace(
+    "modernbert-decoder": with_traits(
         LAYER_NORM, rotation=halves_through_fp32, rotary_per_sequence=True, hidden_beside_mlp=1
     ),
-    "persimmon": replace(LAYER_NORM, keeps_unrotated=True),
-    "bitnet": replace(LLAMA, norms_inside=True),
+    "persimmon": with_traits(LAYER_NORM, keeps_unrotated=True),
+    "bitnet": with_traits(LLAMA, norms_inside=True),
     # Decoders since llama.
-    "ministral": replace(LLAMA, makes_full_mask=True),
+    "ministral": with_traits(LLAMA, makes_full_mask=True),
     "ernie4_5": _ERNIE,
-    "ernie4_5_moe": replace(_ERNIE, shared_expert_first=True, router_logits_in_fp32=True),
-    "nanochat": replace(LLAMA, norm_row_bytes=4, norms_projections=True, norms_without_weight=True),
-    "apertus": replace(LLAMA, norms_projections=True),
-    "afmoe": replace(_SIGMOID, shared_expert_first=True, norm_bytes=10, norm_row_bytes=4, norms_projections=True),
+    "ernie4_5_moe": with_traits(_ERNIE, shared_expert_first=True, router_logits_in_fp32=True),
+    "nanochat": with_traits(LLAMA, norm_row_bytes=4, norms_projections=True, norms_without_weight=True),
+    "apertus": with_traits(LLAMA, norms_projections=True),
+    "afmoe": with_traits(_SIGMOID, shared_expert_first=True, norm_bytes=10, norm_row_bytes=4, norms_projections=True),
     **dict.fromkeys(("mistral4", "emu3_text_model", "phi4_multimodal"), LLAMA),
     "axk1": _SIGMOID,
     "gemma3n_text": LLAMA,
-    "mimo_v2_flash": replace(
+    "mimo_v2_flash": with_traits(
         _SIGMOID, subtracts_largest=True, softmax_in_fp32=False, sink_columns=1, joins_rotated=True
     ),
-    "deepseek_v32": replace(_SIGMOID, latent_attention=_indexed("play_indexed_attention"), always_masks=True),
-    "glm_moe_dsa": replace(_SIGMOID, latent_attention=_indexed("play_handed_on_attention"), always_masks=True),
-    **dict.fromkeys(_LIKE_QWEN2_VL, replace(LLAMA, rotary_per_sequence=True)),
+    "deepseek_v32": with_traits(_SIGMOID, latent_attention=_indexed("play_indexed_attention"), always_masks=True),
+    "glm_moe_dsa": with_traits(_SIGMOID, latent_attention=_indexed("play_handed_on_attention"), always_masks=True),
+    **dict.fromkeys(_LIKE_QWEN2_VL, with_traits(LLAMA, rotary_per_sequence=True)),
     "gemma4_text": _GEMMA4,
     "gemma4_unified_text": _GEMMA4,
-    "llama4_text": replace(
+    "llama4_text": with_traits(
         LLAMA,
         softmax_in_fp32=False,
         norm_row_bytes=4,
@@ -191,12 +190,12 @@ CODE: Final[Mapping[str, ModelingCode]] = {
         experts=later("all_experts", "play_all_experts"),
     ),
     **dict.fromkeys(("granite", "granite_docling_text"), _GRANITE),
-    "glm4v_moe_text": replace(_SIGMOID, rotary_per_sequence=True),
-    "molmo2_text": replace(LLAMA, norms_projections=True),
-    "granite_swa": replace(_GRANITE, weighs_by_sinks=True),
-    "granitemoe_swa": replace(_GRANITE, weighs_by_sinks=True, router_logits_in_fp32=True),
-    "kolibri1": replace(_SIGMOID, norms_projections=True),
-    "laguna": replace(
+    "glm4v_moe_text": with_traits(_SIGMOID, rotary_per_sequence=True),
+    "molmo2_text": with_traits(LLAMA, norms_projections=True),
+    "granite_swa": with_traits(_GRANITE, weighs_by_sinks=True),
+    "granitemoe_swa": with_traits(_GRANITE, weighs_by_sinks=True, router_logits_in_fp32=True),
+    "kolibri1": with_traits(_SIGMOID, norms_projections=True),
+    "laguna": with_traits(
         LLAMA,
         shared_expert_first=True,
         router_logits_in_fp32=True,
@@ -207,25 +206,25 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     "aria_text": LLAMA,
     "cohere2_moe": _COHERE,
     # Delta nets between attention whose output is gated.
-    "qwen3_next": replace(_GEMMA, joins_gate_to_qkv=True, shared_expert_first=True),
-    "qwen3_5_text": replace(_GEMMA, rotary_per_sequence=True),
-    "qwen3_5_moe_text": replace(_GEMMA, rotary_per_sequence=True, shared_expert_first=True),
-    "olmo_hybrid": replace(_OLMO, gates_behind_scan=True),
-    "kimi_linear": replace(_SIGMOID, rotates=False),
-    "minimax": replace(LLAMA, routing_in_fp32=True, hidden_beside_mlp=-1),
+    "qwen3_next": with_traits(_GEMMA, joins_gate_to_qkv=True, shared_expert_first=True),
+    "qwen3_5_text": with_traits(_GEMMA, rotary_per_sequence=True),
+    "qwen3_5_moe_text": with_traits(_GEMMA, rotary_per_sequence=True, shared_expert_first=True),
+    "olmo_hybrid": with_traits(_OLMO, gates_behind_scan=True),
+    "kimi_linear": with_traits(_SIGMOID, rotates=False),
+    "minimax": with_traits(LLAMA, routing_in_fp32=True, hidden_beside_mlp=-1),
     # Short convolutions.
     "lfm2": LLAMA,
     "lfm2_moe": LLAMA,
-    "lfm3": replace(_OLMO, gates_behind=True),
+    "lfm3": with_traits(_OLMO, gates_behind=True),
     # State spaces, alone and between attention.
     **dict.fromkeys(("mamba", "mamba2"), _MAMBA),
-    "falcon_mamba": replace(_MAMBA, norms_time_step=True),
-    "bamba": replace(LLAMA, keeps_probabilities=True),
-    "granitemoehybrid": replace(LLAMA, router_logits_in_fp32=True),
-    "jamba": replace(LLAMA, norms_time_step=True),
+    "falcon_mamba": with_traits(_MAMBA, norms_time_step=True),
+    "bamba": with_traits(LLAMA, keeps_probabilities=True),
+    "granitemoehybrid": with_traits(LLAMA, router_logits_in_fp32=True),
+    "jamba": with_traits(LLAMA, norms_time_step=True),
     "nemotron_h": _SIGMOID,
     "falcon_h1": LLAMA,
-    "zamba2": replace(LLAMA, copies_embeddings=True),
+    "zamba2": with_traits(LLAMA, copies_embeddings=True),
 }
 
 _ID: Final = 8
@@ -346,7 +345,7 @@ def _played(same: _Same, sizes: Sizes, copies_logits: bool, own: ModelingCode | 
     code, program = _known(architecture) or (LLAMA, _DECODER)
     code = own or code
     if architecture.whole_type is not None:
-        code = replace(code, whole=WHOLES.get(architecture.whole_type, Whole()))
+        code = with_traits(code, whole=WHOLES.get(architecture.whole_type, Whole()))
     run = Run(
         sizes,
         code,

@@ -9,13 +9,13 @@ from typing import Final
 from hubvram.architecture.layers import Architecture
 from hubvram.memory.forward.disentangled import attend_by_head, attend_joined, distances
 from hubvram.memory.forward.encoder_code import EncoderCode, Types, Until
-from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode
+from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, with_traits
 from hubvram.memory.forward.rotation import halves_through_fp32, pairs
 
-_OWN_TYPE: Final = replace(LAYER_NORM, softmax_in_fp32=False)
+_OWN_TYPE: Final = with_traits(LAYER_NORM, softmax_in_fp32=False)
 """Softmax in the model's own type (modeling_bert.py, eager_attention_forward)."""
-_ROBERTA: Final = replace(_OWN_TYPE, positions_per_sequence=True)
-_THROUGH_FP32: Final = replace(LAYER_NORM, rotation=halves_through_fp32)
+_ROBERTA: Final = with_traits(_OWN_TYPE, positions_per_sequence=True)
+_THROUGH_FP32: Final = with_traits(LAYER_NORM, rotation=halves_through_fp32)
 
 _BERT: Final = EncoderCode(types=Types.TOKENIZER)
 _RESIDUAL: Final = EncoderCode(qkv=Until.PROJECTED, said=Until.PROJECTED, projected=Until.LAYER, inner=Until.PROJECTED)
@@ -40,13 +40,13 @@ ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
         replace(_TUPLES, types=Types.MODEL, adds_in_place=True, keeps_narrow_embedding=True),
     ),
     "roformer": (
-        replace(_OWN_TYPE, rotation=pairs, halves_of_tables=True),
+        with_traits(_OWN_TYPE, rotation=pairs, halves_of_tables=True),
         replace(_TUPLES, types=Types.MODEL, keeps_positions=False),
     ),
     "roberta-prelayernorm": (_ROBERTA, EncoderCode(mlp_normed=Until.READ)),
     "xlm-roberta-xl": (_ROBERTA, EncoderCode(mlp_normed=Until.SAID)),
     "esm": (
-        replace(_THROUGH_FP32, softmax_in_fp32=False, positions_per_sequence=True),
+        with_traits(_THROUGH_FP32, softmax_in_fp32=False, positions_per_sequence=True),
         EncoderCode(probabilities=Until.NORMED, logit_copies=2),
     ),
     "mpnet": (
@@ -55,7 +55,7 @@ ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
     ),
     "deberta-v2": (_OWN_TYPE, _DEBERTA),
     "deberta": (
-        replace(_OWN_TYPE, norm_bytes=12, norm_row_bytes=12),
+        with_traits(_OWN_TYPE, norm_bytes=12, norm_row_bytes=12),
         replace(_DEBERTA, attend=attend_joined),
     ),
     "modernbert": (_THROUGH_FP32, _PRE_NORM),

@@ -22,7 +22,7 @@ from hubvram.memory.forward.encoder_decoder import (
     play_encoder,
     play_step,
 )
-from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA
+from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, with_traits
 from hubvram.memory.forward.run import Run, Sizes
 from hubvram.memory.forward.sound import SPEECH_TO_TEXT, WHISPER
 from hubvram.memory.forward.tape import Peak, Share
@@ -30,12 +30,12 @@ from hubvram.memory.kv_cache import lengths
 from hubvram.memory.workload import Workload
 
 _BART: Final = BothSides(
-    code=replace(LAYER_NORM, softmax_in_fp32=False, norm_row_bytes=0),
+    code=with_traits(LAYER_NORM, softmax_in_fp32=False, norm_row_bytes=0),
     encoder=Positions(rows=Share.SEQUENCE),
     decoder=Positions(rows=Share.ALL, ids=Share.ALL),
     adds_logits_bias=True,
 )
-_T5: Final = BothSides(code=replace(LLAMA, softmax_in_fp32=False), relative=Relative.FIRST, widens_in_fp16=True)
+_T5: Final = BothSides(code=with_traits(LLAMA, softmax_in_fp32=False), relative=Relative.FIRST, widens_in_fp16=True)
 
 _MVP: Final = replace(_BART, orders_heads=True, keeps_probabilities=False)
 _M2M: Final = replace(_BART, adds_logits_bias=False, decoder=Positions(rows=Share.SEQUENCE), grows_table=True)

@@ -9,13 +9,11 @@ on any device.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.layers import Architecture
 from hubvram.memory.forward.attention import cache, multiply_expanded
 from hubvram.memory.forward.decoder import play_decoder, usual_masks
-from hubvram.memory.forward.modeling_code import LAYER_NORM
+from hubvram.memory.forward.modeling_code import LAYER_NORM, with_traits
 from hubvram.memory.forward.rotation import Widths, halves
 from hubvram.memory.forward.run import FP32, ID_BYTES, Run
 from hubvram.memory.forward.tape import Peak, Tensor
@@ -27,7 +25,7 @@ def play_falcon(run: Run, architecture: Architecture, copies_logits: bool) -> tu
     layer = architecture.layers[0]
     norms_twice = layer.norms.count > 1
     is_new = isinstance(layer.mixer, FullAttention) and _repeats(layer.mixer)
-    run.code = replace(
+    run.code = with_traits(
         LAYER_NORM,
         positions=_positions,
         masks=_masks,

@@ -6,8 +6,7 @@ Lines of transformers 5.23 are named by file and function. Widths are features o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.layers import Architecture
@@ -42,8 +41,7 @@ class Whole(NamedTuple):
     """Whether what tokens are for each layer, and embeddings without images', stay as they were (gemma4)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelingCode:
+class ModelingCode(NamedTuple):
     """One model type's. The defaults are llama's."""
 
     softmax_in_fp32: bool = True
@@ -158,6 +156,11 @@ class ModelingCode:
         (sdpa_attention.py, sdpa_attention_forward: transpose(1, 2).contiguous()).
         """
         return self.joins_rotated or 0 < rotary_dim < mixer.head_dim
+
+
+def with_traits(code: ModelingCode, **traits: Any) -> ModelingCode:
+    """The same code with other traits."""
+    return code._replace(**traits)
 
 
 LLAMA: Final = ModelingCode()

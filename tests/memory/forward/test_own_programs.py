@@ -64,9 +64,9 @@ def test_norms_that_learn_nothing() -> None:
 def test_gates_of_what_heads_say() -> None:
     # As wide as Q: Q, the gate; what heads say, the gate in (0, 1), their product.
     gated = replace(MIXER, gate_size=128)
-    assert attention(gated, replace(LLAMA)) == 2 * 7 * 5 * 128
+    assert attention(gated, LLAMA) == 2 * 7 * 5 * 128
     # Made behind attention: Q, what heads say, and the gate twice in fp32.
-    assert attention(gated, replace(LLAMA, gates_behind=True)) == 7 * (2 * 2 * 128 + 8 * 128)
+    assert attention(gated, LLAMA._replace(gates_behind=True)) == 7 * (2 * 2 * 128 + 8 * 128)
 
 
 def test_sinks_that_weigh_what_heads_say() -> None:
