@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PRECISIONS: Final = (STORED, "fp32", "bf16", "int8", "int4")
 DEFAULT_CONTEXT_TOKENS: Final = 8192
+LONGEST_TOKENS: Final = 2**24
+"""How far `fit` looks where no config says how long a context may be."""
 
 _AllWeights = Mapping[str, Weights | NoWeights]
 """Precision -> weights."""
@@ -227,8 +229,9 @@ def _context_tokens(model: Model, request: Request, weights: _AllWeights) -> int
 def _longest_fit(model: Model, request: Request, weights: _AllWeights, shortest: int, largest: int | None) -> int:
     """The longest context that fits, by bisection: memory never shrinks as a context grows."""
     engine = ENGINES[request.engine]
-    if largest is None or model.architecture is None or not engine.knows_cache(model.architecture):
+    if model.architecture is None or not engine.knows_cache(model.architecture):
         return shortest  # Nothing can be said to fit, and the report says so.
+    largest = largest or LONGEST_TOKENS
 
     def fits(tokens: int) -> bool:
         workload = request.workload_of(tokens)

@@ -96,6 +96,13 @@ class Instant:
         return max(0, sum(held.size_bytes for held in self.unpacking if held.share is not Share.ALL) - self._held_bytes)
 
     @property
+    def unpacking_bytes(self) -> int:
+        """All that is alive beside the weights while a matrix is unpacked; 0 where none is."""
+        if not self.unpacking:
+            return 0
+        return self.kv_cache_bytes + self.state_bytes + sum(held.size_bytes for held in self.unpacking)
+
+    @property
     def _held_bytes(self) -> int:
         return self.activations_bytes + self.outputs_bytes
 

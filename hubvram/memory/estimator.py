@@ -42,7 +42,9 @@ def estimate_memory(
             "cache_element_bytes": KV_CACHE_BYTES.get(cache_dtype, element_bytes),
         }
         notes = engine.packing_notes(architecture, weights.packing, weights.compute_dtype)
-        if engine.knows_activations(architecture) and workload.cache != "static":
+        if engine.knows_activations(architecture) and (
+            workload.cache != "static" or not engine.generates(architecture)
+        ):
             linears = engine.linears(weights.packing, weights.compute_dtype)
             in_fp16 = weights.compute_dtype == "fp16"
             moments = engine.instants(architecture, workload, in_fp16=in_fp16, linears=linears, **sizes)
@@ -60,7 +62,7 @@ def estimate_memory(
         components=tuple(component for component in components if component.high_bytes),
         is_grounded=is_grounded,
         instants=moments,
-        peak=peak_of(moments).name if moments else None,
+        peak=largest_of(moments).name if moments else None,
         notes=notes,
     )
 
@@ -77,6 +79,11 @@ def _loaded(weights: Weights, architecture: Architecture | None, engine: Engine)
     return exact(component.name, size_bytes, component.basis, note, terms=terms, source=component.source)
 
 
+def largest_of(moments: tuple[Instant, ...]) -> Instant:
+    """The moment at which most is alive, with what all sequences share."""
+    return max(moments, key=lambda instant: instant.total_bytes + instant.buffers_bytes)
+
+
 def peak_of(moments: tuple[Instant, ...]) -> Instant:
     """The moment at which sequences hold most. All of it is linear in the batch, so the batch does not move it."""
     return max(moments, key=lambda instant: instant.total_bytes)
@@ -91,41 +98,50 @@ def _cached(engine: Engine, cached: Cached) -> Iterator[MemoryComponent]:
 
 
 def _sequences(engine: Engine, moments: tuple[Instant, ...], linears: str) -> Iterator[MemoryComponent]:
-    """At the peak; buffers are those of the moment that has most of them, so that a longer context never has less.
+    """What sequences hold at their own peak; and what the largest moment has beyond that.
 
     `linears`: whose code computes with packed weights.
     """
     peak = peak_of(moments)
     packed_source = f"{engine.source}; {linears}" if linears else engine.source
-    shared = max(moments, key=lambda moment: moment.buffers_bytes)
     yield from _cached(engine, peak.cached)
     made = ", ".join(dict.fromkeys(held.what for held in peak.held if held.share is Share.OUTPUT))
-    for name, share, moment, note in (
-        ("activations", Share.SEQUENCE, peak, peak.explanation),
-        ("outputs", Share.OUTPUT, peak, made),
-        ("buffers", Share.ALL, shared, "position ids, rotary tables, shared masks"),
-    ):
-        terms = tuple(_terms(moment.held, share))
-        size_bytes = sum(term.size_bytes for term in terms)
+    for name, share, note in (("activations", Share.SEQUENCE, peak.explanation), ("outputs", Share.OUTPUT, made)):
+        terms = tuple(_terms(peak.held, share))
         source = packed_source if share is Share.SEQUENCE else engine.source
-        yield exact(name, size_bytes, Basis.DERIVED, note, terms=terms, source=source)
-    yield from _unpacked(peak, max(moments, key=lambda moment: moment.total_bytes + moment.unpacked_bytes), linears)
+        yield exact(name, sum(term.size_bytes for term in terms), Basis.DERIVED, note, terms=terms, source=source)
+    yield _buffers(engine, peak, largest_of(moments))
+    yield from _unpacked(largest_of(moments), max(moments, key=lambda moment: moment.unpacking_bytes), linears)
 
 
-def _unpacked(peak: Instant, unpacking: Instant, source: str) -> Iterator[MemoryComponent]:
-    """By how much sequences and unpacked matrices together exceed what sequences hold at their own peak.
+def _buffers(engine: Engine, peak: Instant, largest: Instant) -> MemoryComponent:
+    """What all sequences share at the largest moment; less of what they hold then, where another is their own peak.
+
+    So the total is that of one moment, and what is linear in the batch stays so.
+    """
+    terms = list(_terms(largest.held, Share.ALL))
+    less_bytes = largest.total_bytes - peak.total_bytes
+    if less_bytes:
+        terms.append(Term("less of what sequences hold then", "below their own peak", less_bytes))
+    note = "position ids, rotary tables, shared masks"
+    size_bytes = sum(term.size_bytes for term in terms)
+    return exact("buffers", size_bytes, Basis.DERIVED, note, terms=terms, source=engine.source)
+
+
+def _unpacked(largest: Instant, unpacking: Instant, source: str) -> Iterator[MemoryComponent]:
+    """By how much all that is alive while a matrix is unpacked exceeds the largest moment otherwise.
 
     So the total is exact, and what is linear in the batch stays so: a matrix is unpacked once for all, and the longer
     or the more the sequences are, the less it is unpacked at their peak.
     """
-    more_bytes = unpacking.total_bytes + unpacking.unpacked_bytes - peak.total_bytes
+    more_bytes = unpacking.unpacking_bytes - largest.total_bytes - largest.buffers_bytes
     if more_bytes <= 0:
         return
     terms = list(_terms(unpacking.unpacking, Share.UNPACKED))
     less_bytes = more_bytes - sum(term.size_bytes for term in terms)
     if less_bytes:
-        terms.append(Term("less of what sequences hold then", "below their own peak", less_bytes))
-    note = "a packed matrix in the type that is computed in, beyond the peak of what sequences hold"
+        terms.append(Term("less of all else that is alive then", "below the largest moment", less_bytes))
+    note = "a packed matrix in the type that is computed in, beyond the largest moment without one"
     yield exact("unpacked", more_bytes, Basis.DERIVED, note, terms=terms, source=source)
 
 

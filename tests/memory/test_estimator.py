@@ -120,7 +120,6 @@ def test_grounds() -> None:
         "kv_cache": Basis.DERIVED,
         "activations": Basis.DERIVED,
         "outputs": Basis.DERIVED,
-        "buffers": Basis.DERIVED,
         "runtime": Basis.ASSUMED,
     }
 
@@ -151,10 +150,11 @@ def test_the_components_are_those_of_the_largest_moment(
     assume(found.is_complete)
     sequences = sum(found.size_of(part) for part in PER_SEQUENCE)
     assert sequences == max(instant.total_bytes for instant in found.instants)
+    # With what all of them share, the total is that of the moment that is named.
     (peak,) = (instant for instant in found.instants if instant.name == found.peak)
-    assert (peak.kv_cache_bytes, peak.state_bytes, peak.activations_bytes, peak.outputs_bytes) == tuple(
-        found.size_of(part) for part in PER_SEQUENCE
-    )
+    most = peak.total_bytes + peak.buffers_bytes
+    assert most == max(instant.total_bytes + instant.buffers_bytes for instant in found.instants)
+    assert sequences + found.size_of("buffers") == most
 
 
 @given(
@@ -176,11 +176,11 @@ def test_doubling_the_batch_doubles_what_is_per_sequence(
         )
         for number in (batch_size, 2 * batch_size)
     )
-    assert once.peak == twice.peak
     for part in PER_SEQUENCE:
         assert twice.size_of(part) == 2 * once.size_of(part)
-    for part in SHARED:
-        assert twice.size_of(part) == once.size_of(part)
+    # What all share is hidden behind what more sequences hold elsewhere.
+    assert twice.size_of("buffers") <= once.size_of("buffers")
+    assert twice.size_of("runtime") == once.size_of("runtime")
 
 
 @given(

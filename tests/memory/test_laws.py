@@ -97,8 +97,9 @@ def test_what_sequences_hold_is_exactly_linear_in_the_batch(
     )
     for name in ("kv_cache", "state", "activations", "outputs"):
         assert many.size_of(name) == times * one.size_of(name)
-    for name in ("buffers", "runtime"):
-        assert many.size_of(name) == one.size_of(name)
+    # What all share is hidden behind what sequences hold elsewhere, the more of them there are.
+    assert many.size_of("buffers") <= one.size_of("buffers")
+    assert many.size_of("runtime") == one.size_of("runtime")
 
 
 @given(model_type=each_type, tokens=tokens_, batch=batch_)
@@ -107,10 +108,14 @@ def test_a_wider_type_never_takes_less(model_type: str, tokens: int, batch: int)
         estimate_of(model_type, context=tokens, input_tokens=tokens, batch=batch, dtype=dtype)
         for dtype in ("bf16", "fp32")
     )
-    # In eager attention 16-bit scores have a 32-bit copy, which 32-bit ones need not: 10 bytes to 8. Pixels come in 32
-    # bits, and are copied where they are to be 16.
+    # In eager attention 16-bit scores have a 32-bit copy, which 32-bit ones need not: 10 bytes to 8. Pixels and
+    # sound come in 32 bits, and are copied where they are to be 16.
     engine, architecture = ENGINES["transformers"], ARCHITECTURES[model_type]
-    if engine.resolve_attention(architecture, Attention.AUTO) is Attention.EAGER or architecture.image:
+    if (
+        engine.resolve_attention(architecture, Attention.AUTO) is Attention.EAGER
+        or architecture.image
+        or architecture.encoder
+    ):
         assert thirty_two.size_of("kv_cache") >= sixteen.size_of("kv_cache")
     else:
         assert_not_less(thirty_two, sixteen)

@@ -133,7 +133,7 @@ class Run:
             tokens=self.tokens,
             past_tokens=self.past_tokens,
         )
-        return self.tensor("K and V that are not cached yet", -added, element_bytes=1) if added else None
+        return self.tensor("less K and V, which are not cached yet", -added, element_bytes=1) if added else None
 
     def norm(self, width: int, what: str = "normed") -> Tensor:
         """(B, S, width) from as many. An RMSNorm makes an fp32 copy first, and its product with the scale.

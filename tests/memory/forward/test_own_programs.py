@@ -132,7 +132,7 @@ def test_embeddings_for_layers_are_made_before_anything_is_cached() -> None:
     # layers with 2 heads of 16 and one with 2 of 32 are missing.
     cached = 2 * 2 * (5 * 32 + 64)
     assert peak.size_bytes(Share.SEQUENCE) == 21 * (8 + 2 * 64 + 12 * 384 + 8 * 6 - cached)
-    assert held(peak, "K and V that are not cached yet") == -21 * cached
+    assert held(peak, "less K and V, which are not cached yet") == -21 * cached
 
 
 def test_layers_that_share_k_and_v_see_the_last_token_of_a_prompt() -> None:
@@ -186,7 +186,7 @@ def test_what_later_layers_have_not_cached_yet() -> None:
     model = architecture_of(SMALL_LLAMA)
     first, last = (replace(model.layers[0], mixer=mixer) for mixer in (sliding, MIXER))
     mixed = replace(model, layers=(first, last))
-    assert held(play(mixed, sizes(7))[0], "K and V that are not cached yet") == 0, "the last layer is as large"
+    assert held(play(mixed, sizes(7))[0], "less K and V, which are not cached yet") == 0, "the last layer is as large"
     wide = replace(first, mlp=DenseMLP(hidden_size=64, intermediate_size=999, hidden_act="silu"))
     found = play(replace(model, layers=(wide, last)), sizes(7, 3))[0]
-    assert held(found, "K and V that are not cached yet") == -21 * 2 * 2 * 64
+    assert held(found, "less K and V, which are not cached yet") == -21 * 2 * 2 * 64
