@@ -58,9 +58,8 @@ def audit(
     or not well enough to say whether they fit.
     """
     from hubvram.auditing import Reading, patient
-    from hubvram.cli.allocator import share_arenas
+    from hubvram.cli import allocator, audit_list
     from hubvram.cli.asked import request_of
-    from hubvram.cli.audit_list import Wanted, gather
     from hubvram.cli.audit_run import Job, run
     from hubvram.cli.progress import Progress
     from hubvram.inspection import Headers
@@ -75,11 +74,11 @@ def audit(
     )
     request = request_of(dtype, context, input_tokens, batch, kv_dtype, cache, attention, engine, gpu, max_vram)
     chosen = _row_format(format, as_json, output, resume)
-    wanted = Wanted(
+    wanted = audit_list.Wanted(
         models=models or (), file=file, author=author, search=search, collection=collection, limit=limit, cached=cached
     )
-    share_arenas()
-    names = gather(wanted, reading.network)
+    allocator.share_arenas()
+    names = audit_list.gather(wanted, reading.network)
     job = Job(names=names, request=request, reading=reading, format=chosen, output=output, resume=resume)
     raise typer.Exit(run(job, progress, call.obj or (), dry=dry_run))
 
