@@ -1,4 +1,4 @@
-"""The answer: named components, each with its ground, that are alive together at one instant."""
+"""The answer: named components, each with its ground, that add up to what is alive at the largest instant."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class MemoryEstimate:
     """Whether the files agree with the architecture that caches and activations come from."""
     instants: tuple[Instant, ...] = ()
     peak: str | None = None
-    """Name of the instant that the components describe."""
+    """Name of the instant at which most is alive: what the components add up to."""
     notes: tuple[str, ...] = ()
     """What is not in the figures, in words."""
 

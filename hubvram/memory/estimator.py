@@ -85,7 +85,7 @@ def largest_of(moments: tuple[Instant, ...]) -> Instant:
 
 
 def peak_of(moments: tuple[Instant, ...]) -> Instant:
-    """The moment at which sequences hold most. All of it is linear in the batch, so the batch does not move it."""
+    """The moment at which sequences hold most: their own peak, whatever all of them share."""
     return max(moments, key=lambda instant: instant.total_bytes)
 
 
@@ -110,8 +110,9 @@ def _sequences(engine: Engine, moments: tuple[Instant, ...], linears: str) -> It
         terms = tuple(_terms(peak.held, share))
         source = packed_source if share is Share.SEQUENCE else engine.source
         yield exact(name, sum(term.size_bytes for term in terms), Basis.DERIVED, note, terms=terms, source=source)
-    yield _buffers(engine, peak, largest_of(moments))
-    yield from _unpacked(largest_of(moments), max(moments, key=lambda moment: moment.unpacking_bytes), linears)
+    largest = largest_of(moments)
+    yield _buffers(engine, peak, largest)
+    yield from _unpacked(largest, max(moments, key=lambda moment: moment.unpacking_bytes), linears)
 
 
 def _buffers(engine: Engine, peak: Instant, largest: Instant) -> MemoryComponent:

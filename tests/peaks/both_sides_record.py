@@ -6,7 +6,6 @@ with small numbers, in VARIANTS that make one phase or another the widest.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from hubvram.memory.forward.run import Sizes
 from hubvram.memory.forward.tape import Peak
 from hubvram.memory.kv_cache import lengths
 from hubvram.memory.workload import Attention
+from tests.peaks.files import read_all, write_one
 from tests.samples import architecture_of
 
 FOLDER: Final = Path(__file__).parents[2] / "fixtures" / "measurements" / "transformers-5.23-small-encoder-decoders"
@@ -75,13 +75,10 @@ def varied(config: Mapping[str, Any], variant: str) -> dict[str, Any]:
 
 def recorded() -> dict[str, Record]:
     """Model type -> its record."""
-    names = tuple(Row.__dataclass_fields__)
-    found = {}
-    for file in sorted(FOLDER.glob("*.json")):
-        content = json.loads(file.read_text(encoding="utf-8"))
-        rows = tuple(Row(**dict(zip(names, row, strict=True))) for row in content["rows"])
-        found[file.stem] = Record(config=content["config"], rows=rows)
-    return found
+    return {
+        model_type: Record(config=config, rows=tuple(Row(**row) for row in rows))
+        for model_type, config, rows in read_all(FOLDER)
+    }
 
 
 def write(model_type: str, record: Record, versions: Mapping[str, str]) -> None:
@@ -90,12 +87,8 @@ def write(model_type: str, record: Record, versions: Mapping[str, str]) -> None:
         **versions,
         "measured": "storages alive at the peak of a forward of the encoder, and of two of the decoder, on the CPU "
         "(tests/peaks/both_sides.py), beside weights and cache",
-        "columns": list(Row.__dataclass_fields__),
     }
-    rows = ",\n  ".join(json.dumps(list(asdict(row).values())) for row in record.rows)
-    text = f'{{"about": {json.dumps(about)},\n"config": {json.dumps(record.config)},\n"rows": [\n  {rows}]}}\n'
-    FOLDER.mkdir(exist_ok=True)
-    (FOLDER / f"{model_type}.json").write_text(text, encoding="utf-8")
+    write_one(FOLDER / f"{model_type}.json", about, record.config, [asdict(row) for row in record.rows])
 
 
 def said(model_type: str, config: Mapping[str, Any], row: Row) -> tuple[Peak, Peak, Peak]:

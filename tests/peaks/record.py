@@ -5,7 +5,6 @@ Each model type is its default config with small numbers, in VARIANTS that make 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from hubvram.memory.forward.run import Sizes
 from hubvram.memory.forward.tape import Peak
 from hubvram.memory.workload import Attention
 from tests.peaks.alone import spared_bytes, step_of
+from tests.peaks.files import read_all, write_one
 from tests.samples import architecture_of
 
 FOLDER: Final = Path(__file__).parents[2] / "fixtures" / "measurements" / "transformers-5.23-small-models"
@@ -163,13 +163,10 @@ def type_of(name: str) -> str:
 
 def recorded() -> dict[str, Record]:
     """Model type, or TYPE+NAME -> its record."""
-    names = tuple(Row.__dataclass_fields__)
-    found = {}
-    for file in sorted(FOLDER.glob("*.json")):
-        content = json.loads(file.read_text(encoding="utf-8"))
-        rows = tuple(Row(**dict(zip(names, row, strict=True))) for row in content["rows"])
-        found[file.stem] = Record(config=content["config"], rows=rows)
-    return found
+    return {
+        model_type: Record(config=config, rows=tuple(Row(**row) for row in rows))
+        for model_type, config, rows in read_all(FOLDER)
+    }
 
 
 def write(model_type: str, record: Record, versions: Mapping[str, str]) -> None:
@@ -179,17 +176,13 @@ def write(model_type: str, record: Record, versions: Mapping[str, str]) -> None:
         "measured": "storages alive at the peak of one forward of the class on the CPU (tests/peaks), "
         "beside weights and cache",
         "dtype": "bf16",
-        "columns": list(Row.__dataclass_fields__),
     }
-    rows = ",\n  ".join(json.dumps(list(asdict(row).values())) for row in record.rows)
-    text = f'{{"about": {json.dumps(about)},\n"config": {json.dumps(record.config)},\n"rows": [\n  {rows}]}}\n'
-    FOLDER.mkdir(exist_ok=True)
-    (FOLDER / f"{model_type}.json").write_text(text, encoding="utf-8")
+    write_one(FOLDER / f"{model_type}.json", about, record.config, [asdict(row) for row in record.rows])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What the closed forms say of one run."""
+    """What the programs say of one run."""
 
     phase: str
     prefill_peak_bytes: int

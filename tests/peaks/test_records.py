@@ -1,4 +1,4 @@
-"""The closed forms meet the peaks of real classes: each type in a wide, a narrow and a wide-headed variant.
+"""The programs meet the peaks of real classes: each type in a wide, a narrow and a wide-headed variant.
 
 The record is committed (`python -m tests.peaks --run` makes it), so that neither torch nor transformers is needed.
 """

@@ -129,10 +129,10 @@ class Transformers:
         Of an encoder alone, one forward over the whole sequence, and what its head says.
         """
         attention = self.resolve_attention(architecture, workload.attention)
+        kept = _kept(architecture, workload, element_bytes, cache_element_bytes)
         if architecture.encoder is not None:
             from hubvram.memory.engines import transformers_sides
 
-            kept = _kept(architecture, workload, element_bytes, cache_element_bytes)
             resolved = replace(workload, attention=attention)
             return transformers_sides.instants(
                 architecture, resolved, kept, element_bytes=element_bytes, in_fp16=in_fp16
@@ -149,7 +149,6 @@ class Transformers:
             cache_element_bytes=cache_element_bytes,
         )
         step = replace(prompt, tokens=1, past_tokens=workload.context_tokens - 1, decodes=True)
-        kept = _kept(architecture, workload, element_bytes, cache_element_bytes)
         around = buffers(architecture, element_bytes)
         steps = (_decode(architecture, step, cached, around) for cached in kept.while_decoding())
         return (
@@ -222,7 +221,6 @@ _KERNELS: Final[Mapping[str, str]] = {"state space": "mamba-ssm", "linear attent
 """Phase -> the package whose kernels transformers takes for it by itself, where it is installed
 (integrations/hub_kernels.py, use_kernel_func_from_hub_with_fallback). transformers requires none of them."""
 
-
 _NOTHING: Final = Cached(kv_cache_bytes=0, state_bytes=0)
 
 
@@ -234,15 +232,15 @@ def _forward(
     )
     layers, head = transformers_code.play(architecture, sequence)
     all_tokens = f"over all {_tokens(sequence.tokens)}"
-    where = "before the layers, where tokens are embedded" if layers.phase == "embeddings" else _in_layer(layers)
+    where = (
+        "before the layers, where tokens are embedded"
+        if layers.phase == "embeddings"
+        else f"in the {layers.phase} of a layer"
+    )
     forward = _instant("forward", _NOTHING, layers, f"{where}, {all_tokens}", ())
     if architecture.head is None:
         return (forward,)
     return forward, _instant("forward-logits", _NOTHING, head, f"at what the head says, {all_tokens}", ())
-
-
-def _in_layer(peak: Peak) -> str:
-    return f"in the {peak.phase} of a layer"
 
 
 def _without_kernels(peak: Peak) -> str:

@@ -65,7 +65,7 @@ def decode_peak_bytes(architecture: Architecture, run: Sizes) -> int:
 
 
 def not_modelled(architecture: Architecture, run: Sizes, phase: str) -> int:
-    """What a run holds at its peak and the closed forms leave out: all of it is written here, to the byte."""
+    """What a run holds at its peak and the programs leave out: all of it is written here, to the byte."""
     mlp = architecture.layers[-1].mlp
     if phase == "mlp" and isinstance(mlp, MoEMLP):
         return 8 * mlp.num_experts  # two 32-bit counts per expert, which do not grow with the batch
@@ -163,13 +163,13 @@ def test_decode_peak_of_a_run(row: Row) -> None:
 def test_the_engine_puts_the_same_figures_together(row: Row) -> None:
     architecture = architecture_in(row)
     if not engine.knows_activations(architecture):
-        pytest.skip(f"{architecture.model_type}: the closed forms do not claim to meet its peaks")
+        pytest.skip(f"{architecture.model_type}: the programs do not claim to meet its peaks")
     run = run_of(row)
     workload = workload_of(row["tokens"], batch_size=row["batch_size"], attention=run.attention)
     prefill = engine.instants(architecture, workload, element_bytes=2, cache_element_bytes=2)[0]
     phase = prefill_peak(architecture, run).phase
     assert phase != "logits"
-    # The counters of sliding layers, 8 bytes each, and what the closed forms leave out.
+    # The counters of sliding layers, 8 bytes each, and what the programs leave out.
     left_out = 8 * sliding_layers(architecture) + not_modelled(architecture, run, phase)
     total = row["held_after_prefill_bytes"] + row["prefill_peak_bytes"]
     assert prefill.total_bytes + prefill.buffers_bytes + left_out == total
