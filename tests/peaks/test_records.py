@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from hubvram.memory.engines.transformers_code import CODE, WHOLES, knows
+from hubvram.memory.engines.transformers_code import CODE, ELSEWHERE, WHOLES, knows
 from hubvram.memory.engines.transformers_encoders import ENCODERS
 from tests.peaks.record import Row, Said, compared, recorded, type_of, varied
 from tests.samples import architecture_of
@@ -34,7 +34,7 @@ def is_within(said_bytes: int, measured_bytes: int, spared_bytes: int, tolerance
     return (1 - tolerance) * measured_bytes <= said_bytes <= (1 + tolerance) * measured_bytes + spared_bytes
 
 
-@pytest.mark.parametrize("model_type", sorted((*CODE, *ENCODERS, *WHOLES)))
+@pytest.mark.parametrize("model_type", sorted((*CODE, *ELSEWHERE, *ENCODERS, *WHOLES)))
 def test_every_type_that_is_shown_was_run(model_type: str) -> None:
     """By itself; or, where it has no class of its own, as the text model of a whole."""
     named = {name for name in RECORDS if type_of(name) == model_type}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
+from importlib import import_module
 from typing import Final, NamedTuple
 
 from hubvram.architecture.attention import BidirectionalAttention, LatentAttention
@@ -271,6 +272,9 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 }
 """Model type -> its program, where that is not a decoder's."""
 
+ELSEWHERE: Final[Mapping[str, str]] = {}
+"""Model type -> the file in this folder whose `KNOWN` has its code and its program: types that few ask for."""
+
 
 def is_encoder(architecture: Architecture) -> bool:
     """Whether every layer is attention both ways, then one MLP, and nothing else."""
@@ -287,6 +291,9 @@ def _known(architecture: Architecture) -> tuple[ModelingCode, Program] | None:
     name = architecture.model_type
     if name in CODE:
         return CODE[name], _PROGRAMS.get(name, _DECODER)
+    if name in ELSEWHERE:
+        known: tuple[ModelingCode, Program] = import_module(f"{__package__}.{ELSEWHERE[name]}").KNOWN[name]
+        return known
     if not is_encoder(architecture):
         return None
     from hubvram.memory.engines import transformers_encoders as encoders  # for those who ask for one
