@@ -33,6 +33,8 @@ class Workload:
     cache: str = "dynamic"
     """Its kind, as CACHES has them."""
     attention: Attention = Attention.AUTO
+    padded: bool = False
+    """Whether the sequences differ in length, so that all but the longest are padded."""
     engine: str = "transformers"
     """Name of who runs it (hubvram.memory.engines.ENGINES)."""
 

@@ -31,6 +31,10 @@ from tests.samples import fixture_model, small_llama, workload_of
 LLAMA = "meta-llama--Llama-3.1-8B"
 H, N = 4096, 14_336
 """Its hidden size and that of its MLP."""
+TOKEN = 3 * 8 + 8 + 2 * 2 * 128
+"""Of each: its id twice, its place in the mask, its position; cos and sin."""
+LOGITS = 4 * 128_256
+"""In fp32, of the token before."""
 
 
 def estimate(name: str, precision: str, tokens: int, batch_size: int = 1) -> MemoryEstimate:
@@ -44,7 +48,7 @@ def test_an_unpacked_matrix_counts_where_it_exceeds_the_peak() -> None:
     # The peak of a prompt is act(gate), up and their product, 6 N a token; when up runs, its matrix of 2 H N bytes is
     # unpacked beside act(gate) and what it makes, 4 N a token: more, as long as there are fewer than H tokens.
     plain, packed = (estimate(LLAMA, precision, 1000) for precision in ("bf16", "nf4"))
-    assert packed.size_of("activations") == plain.size_of("activations") == 1000 * (8 * H + 6 * N + 8)
+    assert packed.size_of("activations") == plain.size_of("activations") == 1000 * (8 * H + 6 * N + TOKEN)
     assert packed.size_of("unpacked") == 2 * N * (H - 1000)
     assert estimate(LLAMA, "nf4", H).size_of("unpacked") == estimate(LLAMA, "nf4", 8192).size_of("unpacked") == 0
     # Twice the sequences are as twice the tokens.
@@ -54,10 +58,6 @@ def test_an_unpacked_matrix_counts_where_it_exceeds_the_peak() -> None:
 def test_nested_scales_are_unpacked_twice_in_fp32() -> None:
     # 8 bytes more for each 64 weights.
     assert estimate(LLAMA, "nf4-dq", 1000).size_of("unpacked") == 2 * N * (H - 1000) + H * N // 8
-
-
-POSITION = 8 + 2 * 2 * 128
-"""Bytes of a position's id, and of its cos and sin, which all sequences share."""
 
 
 def beside_weights(found: MemoryEstimate) -> int:
@@ -70,7 +70,7 @@ def test_four_tokens_are_computed_without_unpacking() -> None:
     # Five: the matrix beside what waits, act(gate) and what it makes; then sequences hold less than at their logits.
     found = estimate(LLAMA, "nf4", 1, 5)
     cache = 2 * 32 * 1024 * 2
-    assert beside_weights(found) == 2 * H * N + 5 * (cache + 4 * 2 * H + 4 * N + 8) + POSITION
+    assert beside_weights(found) == 2 * H * N + 5 * (cache + 4 * 2 * H + 4 * N + TOKEN + LOGITS)
 
 
 def test_the_terms_of_what_is_unpacked_add_up() -> None:
@@ -86,13 +86,13 @@ def test_hqq_unpacks_in_three_steps() -> None:
     # Even for one token: 6 bytes a weight, beside embeddings, input, residual, normed, act(gate) and the token's id.
     found = estimate(LLAMA, "hqq4", 1)
     cache = 2 * 32 * 1024 * 2
-    assert beside_weights(found) == cache + 6 * H * N + 4 * 2 * H + 2 * N + 8 + POSITION
+    assert beside_weights(found) == cache + 6 * H * N + 4 * 2 * H + 2 * N + TOKEN + LOGITS
 
 
 def test_int8_holds_sums_of_32_bit() -> None:
     # When up runs: what waits, 8 H and act(gate), 2 N; the token in int8, H and a scale; sums, fp16 and bf16, 8 N.
     found = estimate(LLAMA, "int8-bnb", 8192)
-    assert found.size_of("activations") == 8192 * (8 * H + 2 * N + H + 4 + 8 * N + 8)
+    assert found.size_of("activations") == 8192 * (8 * H + 2 * N + H + 4 + 8 * N + TOKEN)
     assert not found.size_of("unpacked")
 
 

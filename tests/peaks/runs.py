@@ -45,7 +45,7 @@ def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, **option
 
 
 @contextmanager
-def _as_on_a_gpu() -> Iterator[None]:
+def as_on_a_gpu() -> Iterator[None]:
     functional.scaled_dot_product_attention = _attention
     try:
         yield
@@ -101,7 +101,7 @@ def measured(model: Any, batch_size: int, tokens: int, *, explain: bool = False)
     one = ids[:, :1].clone()
     known = [*model.parameters(), *model.buffers(), ids, one]
     prefill, decode = Live(known, explain=explain), Live(known, explain=explain)
-    with torch.no_grad(), _as_on_a_gpu():
+    with torch.no_grad(), as_on_a_gpu():
         with prefill:
             cache = _passed(model, ids)
         if cache is None:

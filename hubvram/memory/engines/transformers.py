@@ -142,6 +142,8 @@ class Transformers:
         prompt = Sizes(
             batch_size=workload.batch_size,
             tokens=workload.input_tokens,
+            prompt_tokens=workload.input_tokens,
+            padded=workload.padded,
             element_bytes=element_bytes,
             attention=attention,
             in_fp16=in_fp16,

@@ -60,13 +60,12 @@ _LIKE_QWEN2_VL: Final = (
 )
 
 _HOLD_NOTHING: Final = (
-    *("llava", "llava_next", "llava_next_video", "llava_onevision", "qwen2_vl", "qwen2_5_vl", "qwen3_vl"),
-    *("qwen3_vl_moe", "mistral3", "internvl", "idefics2", "idefics3", "smolvlm", "aya_vision", "cohere2_vision"),
-    *("glm4v", "glm46v", "glm4v_moe", "glm_ocr", "voxtral", "llama4", "aria", "audioflamingo3"),
-    *("deepseek_vl", "glmasr", "glmga", "got_ocr2", "exaone4_5", "lighton_ocr", "moss_transcribe_diarize"),
-    *("musicflamingo", "ovis2", "paddleocr_vl", "pp_chart2table", "qianfan_ocr", "qwen3_asr"),
-    *("video_llava", "vipllava", "janus"),
-    *("granite_docling", "hyperclovax_vision_v2", "molmo2", "emu3", "gemma3", "shieldgemma2", "paligemma"),
+    *("llava", "llava_next", "llava_next_video", "llava_onevision", "video_llava", "vipllava", "janus"),
+    *("mistral3", "internvl", "idefics2", "idefics3", "smolvlm", "aya_vision", "cohere2_vision"),
+    *("voxtral", "llama4", "aria", "audioflamingo3"),
+    *("deepseek_vl", "glmasr", "got_ocr2", "lighton_ocr"),
+    *("musicflamingo", "ovis2", "pp_chart2table", "qianfan_ocr", "qwen3_asr"),
+    *("granite_docling", "molmo2", "emu3", "gemma3", "shieldgemma2", "paligemma"),
 )
 
 CODE: Final[Mapping[str, ModelingCode]] = {
@@ -232,15 +231,24 @@ _ID: Final = 8
 _PLACE: Final = 1
 """Whether an image stands there."""
 
+_AXES: Final = 4
+"""Positions of a token: in the text, and in time, height and width of what is seen."""
+_PLACE_BY_AXES: Final = (
+    *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "paddleocr_vl"),
+    *("glm4v", "glm46v", "glm4v_moe", "glm_ocr", "glmga"),
+)
+
 WHOLES: Final[Mapping[str, Whole]] = {
     **dict.fromkeys(_HOLD_NOTHING, Whole()),
+    **dict.fromkeys(_PLACE_BY_AXES, Whole(position_rows=_AXES)),
+    **dict.fromkeys(("exaone4_5", "hyperclovax_vision_v2"), Whole(position_rows=0, drops_positions=True)),
+    "moss_transcribe_diarize": Whole(position_rows=0),
     **dict.fromkeys(
         ("kimi_k25", "granite_speech", "granite_speech_plus"),
         Whole(token_bytes=_ID + _PLACE),
     ),
-    **dict.fromkeys(
-        ("qwen2_audio", "qwen2_5_omni_thinker", "qwen3_omni_moe_thinker", "video_llama_3"), Whole(all_logits=True)
-    ),
+    **dict.fromkeys(("qwen2_audio", "video_llama_3"), Whole(all_logits=True)),
+    **dict.fromkeys(("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker"), Whole(all_logits=True, position_rows=_AXES)),
     "gemma4": Whole(token_bytes=_ID + 4 * _PLACE, keeps_layer_inputs=True),
     "gemma3n": Whole(token_bytes=2 * (_ID + _PLACE), embeddings=1, keeps_layer_inputs=True),
 }

@@ -180,18 +180,36 @@ def play_scores(run: Run, num_attention_heads: int, keys: int, sink_columns: int
 
 
 def _fused(run: Run, mixer: FullAttention) -> None:
-    """One kernel for scores, softmax and V; with a mask, sdpa repeats K and V, and makes the mask an additive one."""
-    if run.attention is Attention.SDPA and has_window_mask(mixer, run.tokens):
-        mask = run.tensor("additive mask of the window", run.tokens, run.tokens)
-        repeated = repeated_for_heads(run, mixer, run.tokens)
+    """One kernel for scores, softmax and V; with a mask, sdpa repeats K and V, and makes the mask an additive one.
+
+    Flash attention takes the padding out of Q, K and V, and puts it back into what heads say.
+    """
+    is_masked = run.attention is Attention.SDPA and (run.sizes.padded or has_window_mask(mixer, run.tokens))
+    repeated = None
+    if is_masked:
+        keys = keys_of(run, mixer)
+        mask = run.tensor("additive mask", run.tokens, keys)
+        # One token's heads of Q are put together instead (sdpa_attention.py, pack_gqa).
+        repeated = repeated_for_heads(run, mixer, keys) if run.tokens > 1 else None
         said = run.features("what heads say", mixer.o_in_features)
-        del mask, repeated, said
-        return
+        del mask, said
+    elif run.sizes.padded:
+        _unpadded(run, mixer)
     said = run.features("what heads say", mixer.o_in_features)
     # The kernel's output copied into the order of tokens, or what O makes of it.
-    behind = mixer.o_in_features if run.code.copies_output(mixer, run.rotary_dim) else 0
-    after = run.features("the same in the order of tokens, or O", max(behind, mixer.o_size))
-    del said, after
+    copies = run.code.copies_output(mixer, run.rotary_dim)
+    copied = run.features("the same in the order of tokens", mixer.o_in_features) if copies else None
+    del copied, repeated
+    projected = run.features("O", mixer.o_size)
+    del said, projected
+
+
+def _unpadded(run: Run, mixer: FullAttention) -> None:
+    """All tokens but those of the padding, which may be few (modeling_flash_attention_utils.py, _upad_input)."""
+    query = run.features("Q without padding", mixer.q_size) if run.tokens > 1 else None
+    copied = run.tensor("K and V without padding", keys_of(run, mixer), mixer.k_size + mixer.v_size)
+    said = run.features("what heads say, without padding and with it", 2 * mixer.o_in_features)
+    del query, copied, said
 
 
 def has_window_mask(mixer: object, tokens: int) -> bool:

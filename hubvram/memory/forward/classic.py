@@ -20,7 +20,7 @@ from hubvram.memory.forward.tape import Peak, Tensor
 
 def position_ids(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     """Alone: what Q and K are rotated by, each layer makes itself."""
-    return (run.shared("position ids", run.tokens, element_bytes=ID_BYTES),)
+    return (run.position_ids(),)
 
 
 def _scores(run: Run, mixer: FullAttention, bytes_each: int) -> Tensor:
@@ -51,8 +51,8 @@ def play_gptj(run: Run, mixer: FullAttention) -> Tensor:
     """
     query = run.features("Q as made", mixer.q_size)
     tables = (
-        run.shared("table of sines", run.max_positions, run.rotary_dim, element_bytes=FP32),
-        run.shared("sines, and places", run.tokens, run.rotary_dim, element_bytes=run.element_bytes + ID_BYTES),
+        run.along("table of sines", run.rotary_dim, rows=run.max_positions, element_bytes=FP32),
+        run.along("sines, and places", run.rotary_dim, element_bytes=run.element_bytes + ID_BYTES),
     )
     rotated = _rotate_pairs(run, mixer, run.element_bytes)
     key = run.features("K as made", mixer.k_size)
@@ -73,7 +73,7 @@ def play_codegen(run: Run, mixer: FullAttention) -> Tensor:
     """
     copies = mixer.num_attention_heads > _PARTS
     fused = run.features("Q, or copies of Q, V and K", mixer.q_size * (4 if copies else 1))
-    sines = run.shared("sines", run.tokens, run.rotary_dim, element_bytes=FP32)
+    sines = run.along("sines", run.rotary_dim, element_bytes=FP32)
     rotated = _rotate_pairs(run, mixer, FP32)
     del fused
     fused = run.features("Q, V and K, and copies of Q and K", mixer.q_size * (5 if copies else 3))
@@ -105,7 +105,7 @@ def _rotate_pairs(run: Run, mixer: FullAttention, element_bytes: int) -> Tensor:
     """Each feature with its neighbour, by sines that are repeated for both: three more of what rotates of K, then of Q
     beside K. Then each is joined to its rest; what is left of K is cached (apply_rotary_pos_emb)."""
     query, key = (run.rotary_dim * heads for heads in (mixer.num_attention_heads, mixer.num_key_value_heads))
-    repeated = run.shared("sines, repeated", run.tokens, 2 * run.rotary_dim, element_bytes=element_bytes)
+    repeated = run.along("sines, repeated", 2 * run.rotary_dim, element_bytes=element_bytes)
     turned = run.features("K by cosines, turned, and by sines", 3 * key, element_bytes=element_bytes)
     del turned
     rotated = run.features("K rotated", key, element_bytes=element_bytes)
@@ -151,14 +151,14 @@ def play_gpt_neox_japanese(run: Run, mixer: FullAttention) -> Tensor:
 def ctrl_positions(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     """Places, and their rows of a table of sines that the model keeps (CTRLModel.forward)."""
     return (
-        run.shared("position ids", run.tokens, element_bytes=ID_BYTES),
-        run.shared("embedded positions", run.tokens, architecture.hidden_size),
+        run.position_ids(),
+        run.along("embedded positions", architecture.hidden_size),
     )
 
 
 def embedded_positions(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     """Alone: places in the table are a buffer's (OpenAIGPTModel.forward)."""
-    return (run.shared("embedded positions", run.tokens, architecture.hidden_size),)
+    return (run.along("embedded positions", architecture.hidden_size),)
 
 
 def play_without_cache(run: Run, architecture: Architecture, copies_logits: bool) -> tuple[Peak, Peak]:

@@ -80,7 +80,7 @@ def play_layer(run: Run, layer: Layer, hidden_size: int) -> Kept:
     run.phase("attention")
     more = run.code.hidden_beside_attention
     read = run.features("what the MLP will read", more * hidden_size) if more else None
-    kept = _mix(run, layer.mixer)
+    kept = _mix(run, layer.mixer, hidden_size)
     del read
     run.phase("norms")
     del waits
@@ -121,7 +121,7 @@ def _play_part(run: Run, layer: Layer, hidden_size: int) -> None:
         play_mlp(run, layer.mlp)
     else:
         run.phase("attention")
-        probabilities = _mix(run, layer.mixer)
+        probabilities = _mix(run, layer.mixer, hidden_size)
         del probabilities
     del normed
 
@@ -135,7 +135,8 @@ def play_decoder(
     play_layer: PlayLayer = play_layer,
 ) -> tuple[Peak, Peak]:
     """The peak before the head, and that at it."""
-    ids = run.tensor("token ids", run.keys, element_bytes=ID_BYTES)
+    ids = run.token_ids()
+    said_before = _logits_before(run, architecture)
     around = run.whole_holds()
     _play_model(run, architecture, embed, play_layer)
     del around
@@ -152,8 +153,15 @@ def play_decoder(
             del turned
         copy = run.output("their fp32 copy", width, element_bytes=FP32) if copies_logits else None
         del logits, copy
-    del ids, hidden
+    del ids, hidden, said_before
     return before, run.tape.take()
+
+
+def _logits_before(run: Run, architecture: Architecture) -> Tensor | None:
+    """`generate()` has the last token's until it has the next one's (generation/utils.py, _sample)."""
+    if architecture.head is None or not (run.decodes and run.sizes.prompt_tokens):
+        return None
+    return run.output("fp32 logits of the token before", architecture.head.out_features, element_bytes=FP32)
 
 
 def _play_model(run: Run, architecture: Architecture, embed: Embed, play_layer: PlayLayer) -> None:
@@ -198,19 +206,22 @@ def _play_others(run: Run, layer: Layer, hidden_size: int) -> Tensor | None:
     of_token = token_bytes(layer.mixer, run.cache_element_bytes)
     not_yet = run.features("less K and V, which come later", -of_token, element_bytes=1)
     for part in stateful:
-        _mix(run, part)
+        _mix(run, part, hidden_size)
     del not_yet
     return run.features("what the state space says, and hidden states, scaled", 2 * hidden_size)
 
 
-def _mix(run: Run, mixer: Part | None) -> Kept:
+def _mix(run: Run, mixer: Part | None, hidden_size: int) -> Kept:
     if isinstance(mixer, LatentAttention):
         return (run.code.latent_attention or play_latent_attention)(run, mixer)
     if isinstance(mixer, FullAttention):
         return (run.code.attention or play_attention)(run, mixer)
     program = _program_of(mixer)
-    if program is not None:
+    if program is not None and mixer is not None:
+        copies = run.sizes.padded and not run.decodes and mixer.kind in _MASKED
+        masked = run.features("the same, with zeros for padding", hidden_size) if copies else None
         program(run, mixer)
+        del masked
         return None
     raise TypeError(f"no program for {mixer!r}")
 
@@ -226,6 +237,9 @@ _BLOCKS: Final[Mapping[str, Callable[[Run, Block], None]]] = {
     "kimi_delta_attention": later("delta_net", "play_kimi_delta_attention")
 }
 """What keeps a state instead of K and V of tokens -> its program: by its class, or its kind where it is a block."""
+
+_MASKED: Final = frozenset({GatedDeltaNet.kind, Mamba.kind, *_BLOCKS})
+"""Those that hold a copy of what they read in which padding is zero (apply_mask_to_padding_states)."""
 
 
 def _program_of(mixer: Part | None) -> Callable[..., None] | None:
@@ -278,14 +292,13 @@ def _positions(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
         found.append(run.tensor("padding mask, and positions", run.keys, element_bytes=FP32 + ID_BYTES))
         found.append(run.features("embedded positions", hidden_size))
     elif code.counts_positions:
-        found.append(run.shared("position ids", run.tokens, element_bytes=ID_BYTES))
+        found.append(run.position_ids())
         if architecture.learned_positions:
-            found.append(run.shared("embedded positions", run.tokens, hidden_size))
+            found.append(run.along("embedded positions", hidden_size))
     if run.rotary_dim:
         width = sum(_rotary_widths(run, architecture)) * (1 if code.halves_of_tables else 2)
-        make = run.tensor if code.rotary_per_sequence else run.shared
         table_bytes = FP32 if code.rotary_in_fp32 else run.element_bytes
-        found.append(make("cos and sin", run.tokens, width, element_bytes=table_bytes))
+        found.append(run.along("cos and sin", width, element_bytes=table_bytes))
     return tuple(found)
 
 
@@ -305,9 +318,11 @@ def usual_masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     kinds = {type(mixer): mixer for mixer in mixers if isinstance(mixer, FullAttention | LatentAttention)}
     kinds.pop(SharedKVAttention, None)  # which take the mask of those whose K and V they share
     unused = (run.code.makes_window_mask or run.code.makes_full_mask) and len(kinds) == 1
+    keys = [held_tokens(mixer, run.keys) if run.decodes and mixer else run.keys for mixer in kinds.values()]
     if run.is_eager:
-        keys = [held_tokens(mixer, run.keys) if run.decodes and mixer else run.keys for mixer in kinds.values()]
         return tuple(run.tensor("additive mask", run.tokens, each) for each in keys + keys[:1] * unused)
+    if run.attention is Attention.SDPA and run.sizes.padded:
+        return tuple(run.tensor("mask", run.tokens, each, element_bytes=1) for each in keys + keys[:1] * unused)
     cut = any(has_window_mask(group.layer.mixer, run.tokens) for group in architecture.groups())
     if run.attention is Attention.SDPA and ChunkedAttention in kinds and cut:
         # Chunks begin behind a sequence's padding.

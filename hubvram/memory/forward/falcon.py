@@ -57,8 +57,8 @@ def _positions(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     """cos and sin are made also where only biases are read."""
     width = 2 * _mixer(architecture).head_dim
     return (
-        run.shared("position ids", run.tokens, element_bytes=ID_BYTES),
-        run.shared("cos and sin", run.tokens, width),
+        run.position_ids(),
+        run.along("cos and sin", width),
     )
 
 

@@ -37,6 +37,11 @@ class Whole(NamedTuple):
     (no `logits_to_keep`; modeling_qwen2_audio.py)."""
     embeddings: int = 0
     """Copies of the embeddings that stay: those of images and sounds, where none are (gemma3n)."""
+    position_rows: int = 1
+    """Of the position ids that it takes from `generate()`: a text's, time, height and width in models that place images
+    so (modeling_qwen2_vl.py, _prepare_position_ids_for_generation); 0 where it counts them itself."""
+    drops_positions: bool = False
+    """Whether `generate()` counts them nonetheless (modeling_exaone4_5.py, prepare_inputs_for_generation)."""
     keeps_layer_inputs: bool = False
     """Whether what tokens are for each layer, and embeddings without images', stay as they were (gemma4)."""
 

@@ -64,7 +64,7 @@ def halves_in_fp32(run: Run, widths: Widths) -> None:
 
 def repeated_in_fp32(run: Run, widths: Widths) -> None:
     """In fp32 too, by halves of cos and sin, each repeated for two neighbours (modeling_ernie4_5.py)."""
-    repeated = run.shared("cos and sin, repeated", run.tokens, 2 * run.rotary_dim, element_bytes=_FP32)
+    repeated = run.along("cos and sin, repeated", 2 * run.rotary_dim, element_bytes=_FP32)
     halves_in_fp32(run, widths)
     del repeated
 

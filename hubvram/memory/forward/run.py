@@ -38,6 +38,11 @@ class Sizes:
     """Whether it is a step of `generate()` behind the prompt."""
     cache_element_bytes: int | None = None
     """Of cached K and V, where these are not the model's own."""
+    prompt_tokens: int = 0
+    """Of the prompt that `generate()` was given with its mask, by which it counts positions; 0 where a class is called
+    by itself."""
+    padded: bool = False
+    """Whether the shorter ones of the sequences are padded, to the left."""
     source_tokens: int = 0
     """Of an encoder's input, where the model has one."""
     cached: Cached | None = None
@@ -94,6 +99,34 @@ class Run:
     def shared(self, what: str, *sizes: int, element_bytes: int | None = None) -> Tensor:
         """One for all sequences, of these sizes."""
         return self.tape.new(what, Share.ALL, *sizes, element_bytes or self.element_bytes)
+
+    def along(self, what: str, *widths: int, rows: int | None = None, element_bytes: int | None = None) -> Tensor:
+        """(S or rows, *widths) that positions decide: each sequence's own where those are given, else one for all."""
+        make = self.tensor if self.code.rotary_per_sequence or self._position_rows else self.shared
+        return make(what, self.tokens if rows is None else rows, *widths, element_bytes=element_bytes)
+
+    @property
+    def _position_rows(self) -> int:
+        """Of the position ids that it is given."""
+        if not self.sizes.prompt_tokens:
+            return 0
+        return self.code.whole.position_rows if self.code.whole else 1
+
+    def position_ids(self) -> Tensor:
+        """Those that `generate()` counts, for all tokens of each sequence; else those of this pass, once."""
+        if self._position_rows:
+            return self.tensor("position ids", self._position_rows, self.keys, element_bytes=ID_BYTES)
+        return self.shared("position ids", self.tokens, element_bytes=ID_BYTES)
+
+    def token_ids(self) -> Tensor:
+        """What a class is given; of `generate()` its caller's, with their mask, and its own, a copy or longer."""
+        if self.sizes.prompt_tokens:
+            drops = bool(self.code.whole and self.code.whole.drops_positions)
+            # A mask that hides something grows with the ids; one of ones is dropped.
+            longer = 1 + drops + (self.sizes.padded and self.decodes)
+            given = 2 * self.sizes.prompt_tokens + longer * self.keys
+            return self.tensor("token ids, mask, and ids of all tokens", given, element_bytes=ID_BYTES)
+        return self.tensor("token ids", self.keys, element_bytes=ID_BYTES)
 
     def unpacked(self, what: str, *sizes: int) -> Tensor:
         """Of a packed matrix, for as long as a linear runs; the last size is that of an element in bytes."""

@@ -34,8 +34,8 @@ def test_the_moments_of_a_generation() -> None:
     assert [instant.name for instant in moments] == ["prefill", "prefill-logits", "decode", "decode-logits"]
     # 2 layers, 128 bytes a token in each; 60 tokens after prefill, 100 at the end.
     assert [instant.kv_cache_bytes for instant in moments] == [2 * 128 * 60] * 2 + [2 * 128 * 100] * 2
-    # 100 logits in bf16, and again in fp32.
-    assert [instant.outputs_bytes for instant in moments] == [0, 600, 0, 600]
+    # 100 logits in bf16, and again in fp32; while decoding, those of the token before in fp32, too.
+    assert [instant.outputs_bytes for instant in moments] == [0, 600, 400, 1000]
     assert all(instant.explanation for instant in moments)
 
 

@@ -1,0 +1,84 @@
+"""The committed record, fixtures/measurements/transformers-5.23-generate.json: whole runs of `generate()`.
+
+Each is one of tests/peaks' small configs, in two of their variants, with its mask of ones or with some padding.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from hubvram.architecture.layers import Architecture
+from hubvram.memory.engines import ENGINES
+from hubvram.memory.estimate import Instant
+from hubvram.memory.estimator import largest_of
+from hubvram.memory.workload import Attention, Workload
+from tests.peaks.record import recorded as small_models
+from tests.peaks.record import type_of, varied
+from tests.samples import architecture_of
+
+FILE: Final = Path(__file__).parents[2] / "fixtures" / "measurements" / "transformers-5.23-generate.json"
+SHAPES: Final = (("narrow", 2, 40, 3), ("wide", 3, 10, 20))
+"""Variant, batch, prompt and new tokens: the peak is mostly in the prompt, or at the last tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One run in bf16, greedy, in which the last token is made and not read. The peak is beside the weights."""
+
+    name: str
+    variant: str
+    attention: str
+    batch_size: int
+    prompt_tokens: int
+    new_tokens: int
+    padded: bool
+    peak_bytes: int
+
+
+def recorded() -> tuple[Row, ...]:
+    if not FILE.exists():
+        return ()
+    content = json.loads(FILE.read_text(encoding="utf-8"))
+    return tuple(Row(**dict(zip(content["about"]["columns"], row, strict=True))) for row in content["rows"])
+
+
+def write(rows: Iterable[Row], versions: Mapping[str, str]) -> None:
+    """One line for each run."""
+    about = {
+        **versions,
+        "measured": "storages alive at the peak of generate() on the CPU (tests/generation), beside the weights",
+        "dtype": "bf16",
+        "columns": list(Row.__slots__),
+    }
+    lines = ",\n".join(json.dumps(list(asdict(row).values())) for row in rows)
+    FILE.write_text(f'{{"about": {json.dumps(about)},\n"rows": [\n{lines}]}}\n', encoding="utf-8")
+
+
+def compared(rows: Iterable[Row]) -> Iterator[tuple[Row, Instant]]:
+    """Each run beside the moment that is said to be its peak."""
+    models = small_models()
+    for row in rows:
+        model_type = type_of(row.name)
+        config = varied(models[row.name].config, row.variant)
+        yield row, said(architecture_of({**config, "model_type": model_type}), row)
+
+
+def said(architecture: Architecture, row: Row) -> Instant:
+    workload = Workload(
+        context_tokens=row.prompt_tokens + row.new_tokens - 1,
+        input_tokens=row.prompt_tokens,
+        batch_size=row.batch_size,
+        attention=Attention(row.attention),
+        padded=row.padded,
+    )
+    instants = ENGINES["transformers"].instants(architecture, workload, element_bytes=2, cache_element_bytes=2)
+    return largest_of(instants)
+
+
+def said_bytes(instant: Instant) -> int:
+    """With what all sequences share."""
+    return instant.total_bytes + instant.buffers_bytes

@@ -1,0 +1,59 @@
+"""Run `generate()` of a small model, and measure: needs torch and transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from hubvram.memory.engines.transformers_buffers import buffers
+from tests.generation.record import SHAPES, Row
+from tests.peaks.live import Live
+from tests.peaks.record import recorded, type_of, varied
+from tests.peaks.runs import as_on_a_gpu, gathered_experts, model_with
+from tests.samples import architecture_of
+
+
+def measured(model: Any, row: Row, *, explain: bool = False) -> Live:
+    """One run. Buffers that no file holds count where classes make large ones."""
+    shape = (row.batch_size, row.prompt_tokens)
+    ids = torch.arange(row.batch_size * row.prompt_tokens).reshape(shape) % 100 + 3
+    mask = torch.ones_like(ids)
+    if row.padded:
+        mask[0, : row.prompt_tokens // 4] = 0
+    has_buffers = bool(buffers(architecture_of(model.config.to_dict()), 2))
+    live = Live([*model.parameters(), *(() if has_buffers else model.buffers())], explain=explain)
+    live.start_with([ids, mask, *(model.buffers() if has_buffers else ())])
+    # As on a GPU (generation/utils.py).
+    model._optimize_model_for_decode = lambda: gathered_experts(model)
+    options = {"max_new_tokens": row.new_tokens, "eos_token_id": None, "pad_token_id": 0}
+    with torch.no_grad(), as_on_a_gpu(), live:
+        model.generate(ids, attention_mask=mask, do_sample=False, use_cache=True, **options)
+    return live
+
+
+def rows_of(name: str) -> Iterator[Row]:
+    """All runs of one of tests/peaks' records; none where its class has no `generate()`."""
+    model_type, config = type_of(name), recorded()[name].config
+    for variant, batch_size, prompt_tokens, new_tokens in SHAPES:
+        for attention in ("sdpa", "eager"):
+            try:
+                model = model_with(model_type, varied(config, variant), attention)
+            except ValueError:
+                continue
+            if not hasattr(model, "generate"):
+                return
+            for padded in (False, True):
+                row = Row(
+                    name=name,
+                    variant=variant,
+                    attention=attention,
+                    batch_size=batch_size,
+                    prompt_tokens=prompt_tokens,
+                    new_tokens=new_tokens,
+                    padded=padded,
+                    peak_bytes=0,
+                )
+                yield replace(row, peak_bytes=measured(model, row).peak.total_bytes)
