@@ -118,12 +118,19 @@ def measured(model: Any, batch_size: int, tokens: int, *, explain: bool = False)
         return prefill, decode, after_prefill, held_by(_tensors(cache))
 
 
+_WHOLES: Final = {"mllama": transformers.MllamaForConditionalGeneration}
+"""Classes of wholes for whose type transformers also has one for text alone."""
+
+
 def model_with(model_type: str, config: Mapping[str, Any], attention: str) -> Any:
     """The class in bf16. Raises ValueError for an attention that it does not have."""
     torch.manual_seed(0)
-    found = config_of(model_type, config)
     with _without_timm():
-        return class_of(model_type)._from_config(found, dtype=torch.bfloat16, attn_implementation=attention).eval()
+        if model_type in _WHOLES:
+            found, model_class = transformers.CONFIG_MAPPING[model_type](**config), _WHOLES[model_type]
+        else:
+            found, model_class = config_of(model_type, config), class_of(model_type)
+        return model_class._from_config(found, dtype=torch.bfloat16, attn_implementation=attention).eval()
 
 
 @contextmanager

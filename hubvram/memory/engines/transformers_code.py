@@ -67,6 +67,7 @@ _HOLD_NOTHING: Final = (
     *("musicflamingo", "ovis2", "paddleocr_vl", "pp_chart2table", "qianfan_ocr", "qwen3_asr"),
     *("video_llava", "vipllava", "janus"),
     *("granite_docling", "hyperclovax_vision_v2", "molmo2", "emu3", "gemma3", "shieldgemma2", "paligemma"),
+    *("minicpmv4_6", "minicpmv4_7", "minicpm_ocr", "mllama", "deepseek_vl_hybrid"),
 )
 
 CODE: Final[Mapping[str, ModelingCode]] = {
@@ -272,7 +273,9 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 }
 """Model type -> its program, where that is not a decoder's."""
 
-ELSEWHERE: Final[Mapping[str, str]] = {}
+ELSEWHERE: Final[Mapping[str, str]] = {
+    "mllama_text_model": "transformers_text_of_wholes",
+}
 """Model type -> the file in this folder whose `KNOWN` has its code and its program: types that few ask for."""
 
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hubvram.architecture.attention import ChunkedAttention, FullAttention, LatentAttention, SlidingAttention
+from hubvram.architecture.attention import (
+    ChunkedAttention,
+    CrossAttention,
+    FullAttention,
+    LatentAttention,
+    SlidingAttention,
+)
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.memory.engines.transformers import TRANSFORMERS as engine
@@ -174,8 +180,19 @@ def test_a_whole_that_makes_all_logits() -> None:
 
 def test_a_whole_that_was_not_run_is_not_known() -> None:
     assert knows(whole("llava"))
-    assert not knows(replace(whole("llava"), whole_type="somebody_elses_vl"))
-    assert not engine.knows_activations(whole("mllama", "mllama_text_model"))
+    unknown = replace(whole("llava"), whole_type="somebody_elses_vl")
+    assert not knows(unknown) and not engine.knows_activations(unknown)
+
+
+def test_layers_across_do_not_run_without_an_image() -> None:
+    # Layer 1 of 3 would attend to an image: what is alive is that of the other two, which are a llama's.
+    text = {**SMALL_LLAMA, "model_type": "mllama_text_model", "num_hidden_layers": 3, "cross_attention_layers": [1]}
+    across = architecture_of({"model_type": "mllama", "text_config": text})
+    for run in (sizes(7, 3), sizes(7, 3, Attention.EAGER), step(100, 3)):
+        assert play(across, run) == play(architecture_of(SMALL_LLAMA), run)
+    # Without any other layer, nothing would run.
+    assert type(across.layers[1].mixer) is CrossAttention
+    assert knows(across) and not knows(replace(across, layers=across.layers[1:2]))
 
 
 def test_what_later_layers_have_not_cached_yet() -> None:
