@@ -274,7 +274,7 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 """Model type -> its program, where that is not a decoder's."""
 
 ELSEWHERE: Final[Mapping[str, str]] = {
-    "mllama_text_model": "transformers_text_of_wholes",
+    **dict.fromkeys(("mllama_text_model", "git"), "transformers_multimodal"),
 }
 """Model type -> the file in this folder whose `KNOWN` has its code and its program: types that few ask for."""
 

@@ -15,7 +15,7 @@ from hubvram.memory.forward.run import Run
 from hubvram.memory.forward.tape import Peak
 
 
-def is_playable(architecture: Architecture) -> bool:
+def is_text_playable(architecture: Architecture) -> bool:
     """Whether the layers that run are a decoder's, and there are any."""
     running = _running(architecture)
     return bool(running.layers) and decoder.is_playable(running)

@@ -195,6 +195,15 @@ def test_layers_across_do_not_run_without_an_image() -> None:
     assert knows(across) and not knows(replace(across, layers=across.layers[1:2]))
 
 
+def test_git_holds_a_type_of_each_feature() -> None:
+    sizes_of = {"hidden_size": 64, "intermediate_size": 1000, "num_hidden_layers": 2, "num_attention_heads": 4}
+    git = architecture_of({"model_type": "git", **sizes_of})
+    # 8-byte ids, and as many for images; embeddings, their types in 4 bytes; the mask; the layer's input; what
+    # attention made of it. Then the MLP before and behind its activation.
+    around = 8 + 8 + 2 * 64 + 4 * 64 + 2 * 7 + 2 * 64 + 2 * 64
+    assert play(git, sizes(7, 3, Attention.EAGER))[0].total_bytes == 21 * (around + 2 * 2000)
+
+
 def test_what_later_layers_have_not_cached_yet() -> None:
     # Layers of two kinds, of which the sliding ones end first: K and V of the last layer, 2 x 2 x 64 bytes a token.
     sliding = SlidingAttention(
