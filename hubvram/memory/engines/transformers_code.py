@@ -67,7 +67,7 @@ _HOLD_NOTHING: Final = (
     *("musicflamingo", "ovis2", "paddleocr_vl", "pp_chart2table", "qianfan_ocr", "qwen3_asr"),
     *("video_llava", "vipllava", "janus"),
     *("granite_docling", "hyperclovax_vision_v2", "molmo2", "emu3", "gemma3", "shieldgemma2", "paligemma"),
-    *("minicpmv4_6", "minicpmv4_7", "minicpm_ocr", "mllama", "deepseek_vl_hybrid", "fuyu"),
+    *("minicpmv4_6", "minicpmv4_7", "minicpm_ocr", "mllama", "deepseek_vl_hybrid", "fuyu", "kosmos-2"),
 )
 
 CODE: Final[Mapping[str, ModelingCode]] = {
@@ -274,7 +274,7 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 """Model type -> its program, where that is not a decoder's."""
 
 ELSEWHERE: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("mllama_text_model", "git"), "transformers_multimodal"),
+    **dict.fromkeys(("mllama_text_model", "kosmos_2_text_model", "git"), "transformers_multimodal"),
 }
 """Model type -> the file in this folder whose `KNOWN` has its code and its program: types that few ask for."""
 
@@ -306,6 +306,11 @@ def _known(architecture: Architecture) -> tuple[ModelingCode, Program] | None:
     code, own = encoders.ENCODERS[name]
     play = partial(later("encoder", "play_encoder"), code=own)
     return code, Program(play=play, is_playable=partial(encoders.is_known_encoder, code=own))
+
+
+def code_of(architecture: Architecture) -> ModelingCode:
+    """How the type computes."""
+    return (_known(architecture) or (LLAMA, _DECODER))[0]
 
 
 def knows(architecture: Architecture) -> bool:

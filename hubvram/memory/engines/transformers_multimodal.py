@@ -13,6 +13,16 @@ from hubvram.memory.forward.text_only import is_text_playable, play_text_only
 
 KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
     "mllama_text_model": (LLAMA, Program(play=play_text_only, is_playable=is_text_playable, plays_linears=True)),
+    "kosmos_2_text_model": (
+        with_traits(
+            LAYER_NORM,
+            softmax_in_fp32=False,
+            counts_positions=False,
+            masks=later("kosmos2", "masks"),
+            norms_inside=True,
+        ),
+        Program(play=later("kosmos2", "play_kosmos2"), is_playable=is_playable),
+    ),
     "git": (
         with_traits(LAYER_NORM, counts_positions=False),
         Program(play=later("git", "play_git"), is_playable=is_playable),

@@ -195,6 +195,20 @@ def test_layers_across_do_not_run_without_an_image() -> None:
     assert knows(across) and not knows(replace(across, layers=across.layers[1:2]))
 
 
+def test_kosmos_2_makes_its_masks_itself() -> None:
+    text = {"embed_dim": 64, "ffn_dim": 1000, "layers": 2, "attention_heads": 4, "max_position_embeddings": 256}
+    kosmos = architecture_of({"model_type": "kosmos-2", "text_config": {**text, "model_type": "kosmos_2_text_model"}})
+    # Ids; a mask whatever the attention; the layer's input, the residual and normed. Of the MLP what its activation
+    # makes, the same normed, and the norm's mean and root.
+    around = 8 + 2 * 7 + 2 * 3 * 64
+    for kind in (Attention.SDPA, Attention.EAGER):
+        probabilities = 2 * 4 * 7 * (kind is Attention.EAGER)
+        assert play(kosmos, sizes(7, 3, kind))[0].total_bytes == 21 * (around + probabilities + 2 * 2000 + 8)
+    # A token more than the table of 258 rows is for makes one of 261.
+    assert play(kosmos, step(256))[0].size_bytes(Share.ALL) == 0
+    assert play(kosmos, step(257))[0].size_bytes(Share.ALL) == 2 * 3 * 64
+
+
 def test_git_holds_a_type_of_each_feature() -> None:
     sizes_of = {"hidden_size": 64, "intermediate_size": 1000, "num_hidden_layers": 2, "num_attention_heads": 4}
     git = architecture_of({"model_type": "git", **sizes_of})
