@@ -90,6 +90,7 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 32, "num_global_key_value_heads": 1,
     },
     "kosmos-2": {"layers": 6, "attention_heads": 4},
+    "instructblip+llama": {"model_type": "llama", "intermediate_size": 96, "num_key_value_heads": 4},
     # Their widths are not in default configs.
     "gptj": {"n_inner": 96},
     "codegen": {"n_inner": 96},

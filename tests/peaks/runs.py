@@ -19,6 +19,7 @@ from tests.caches.build import LANGUAGE_MODEL, class_of, config_of, values_of
 from tests.caches.runs import tensors_in
 from tests.peaks.encoders import encoder_rows
 from tests.peaks.live import Live, held_by
+from tests.peaks.prompted import PROMPTED, Prompted
 from tests.peaks.record import (
     CHANGES,
     DECODED,
@@ -102,6 +103,8 @@ def gathered_experts(model: Any) -> Iterator[None]:
 def _allocator_peak(model: Any, ids: Any) -> int:
     """By torch's profiler, which sees each allocation of the CPU's allocator."""
     mask = _mask_of(model, *ids.shape)
+    if isinstance(model, Prompted):
+        model.kept = ()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         output = model(input_ids=ids, use_cache=True, logits_to_keep=1, **_masked(ids, None, mask))
     cache = getattr(output, _cache_name(model), None)
@@ -131,7 +134,7 @@ def measured(model: Any, batch_size: int, tokens: int, *, explain: bool = False)
         after_prefill = held_by(_tensors(cache))
         cache = _passed(model, one, cache, mask)
         gc.collect()
-        decode.start_with(_tensors(cache))
+        decode.start_with([*_tensors(cache), *getattr(model, "kept", ())])
         with decode, gathered_experts(model):
             cache = _passed(model, one, cache, mask)
         return prefill, decode, after_prefill, held_by(_tensors(cache))
@@ -150,6 +153,8 @@ def model_with(model_type: str, config: Mapping[str, Any], attention: str) -> An
         else:
             found, model_class = config_of(model_type, config), class_of(model_type)
         model = model_class._from_config(found, dtype=torch.bfloat16, attn_implementation=attention).eval()
+    if model_type in PROMPTED:
+        return Prompted(model)
     inner = LANGUAGE_MODEL.get(model_type)
     return model.get_submodule(inner) if inner else model
 

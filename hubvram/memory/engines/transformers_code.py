@@ -242,6 +242,7 @@ WHOLES: Final[Mapping[str, Whole]] = {
     **dict.fromkeys(
         ("qwen2_audio", "qwen2_5_omni_thinker", "qwen3_omni_moe_thinker", "video_llama_3"), Whole(all_logits=True)
     ),
+    **dict.fromkeys(("blip-2", "instructblip", "instructblipvideo"), Whole(embeds_prompt=True)),
     "gemma4": Whole(token_bytes=_ID + 4 * _PLACE, keeps_layer_inputs=True),
     "gemma3n": Whole(token_bytes=2 * (_ID + _PLACE), embeddings=1, keeps_layer_inputs=True),
 }
@@ -367,7 +368,11 @@ def _played(same: _Same, sizes: Sizes, copies_logits: bool, own: ModelingCode | 
         rotary_dim=_rotary_dim(architecture) if code.rotates else 0,
         max_positions=architecture.max_position_embeddings,
     )
-    return program.play(run, architecture, copies_logits)
+    prompt_tokens = sizes.prompt_tokens if sizes.decodes else sizes.tokens
+    kept = run.whole_keeps(prompt_tokens, architecture.embedding_size or architecture.hidden_size)
+    peaks = program.play(run, architecture, copies_logits)
+    del kept
+    return peaks
 
 
 def _rotary_dim(architecture: Architecture) -> int:

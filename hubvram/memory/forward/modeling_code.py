@@ -37,6 +37,9 @@ class Whole(NamedTuple):
     (no `logits_to_keep`; modeling_qwen2_audio.py)."""
     embeddings: int = 0
     """Copies of the embeddings that stay: those of images and sounds, where none are (gemma3n)."""
+    embeds_prompt: bool = False
+    """Whether its own `generate()` embeds the prompt, gives a copy to that of the text model, and holds it to the end
+    (modeling_blip_2.py; of an image it would hold more)."""
     keeps_layer_inputs: bool = False
     """Whether what tokens are for each layer, and embeddings without images', stay as they were (gemma4)."""
 

@@ -184,6 +184,15 @@ def test_a_whole_that_was_not_run_is_not_known() -> None:
     assert not knows(unknown) and not engine.knows_activations(unknown)
 
 
+def test_a_whole_that_embeds_the_prompt_holds_it_to_the_end() -> None:
+    alone, inside = architecture_of(SMALL_LLAMA), whole("instructblip")
+    # 64 features of each token, and whether an image stands there: in the prompt's own pass, and 100 tokens later.
+    for run in (sizes(7, 3), replace(step(107, 3), prompt_tokens=7)):
+        more = 3 * 7 * (2 * 64 + 1)
+        for peak, other in zip(play(inside, run), play(alone, run), strict=True):
+            assert peak.total_bytes == other.total_bytes + more
+
+
 def test_layers_across_do_not_run_without_an_image() -> None:
     # Layer 1 of 3 would attend to an image: what is alive is that of the other two, which are a llama's.
     text = {**SMALL_LLAMA, "model_type": "mllama_text_model", "num_hidden_layers": 3, "cross_attention_layers": [1]}
