@@ -39,5 +39,5 @@ def _keys(mixer: Part, run: Sizes) -> int:
 
 
 def step_of(run: Sizes, past_tokens: int) -> Sizes:
-    """One decoded token behind so many."""
-    return replace(run, tokens=1, past_tokens=past_tokens, decodes=True)
+    """One decoded token behind so many, which the run's were the first of."""
+    return replace(run, tokens=1, past_tokens=past_tokens, decodes=True, prompt_tokens=run.tokens)

@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hubvram.memory.engines.transformers_sides import SIDES
-from tests.peaks.both_sides_record import SHAPES, VARIANTS, Record, Row, compared, recorded, varied, write
+from tests.peaks.both_sides_record import SHAPES, VARIANTS, WHOLES, Record, Row, compared, recorded, varied, write
+from tests.peaks.prompted import PROMPTED, embedded
+from tests.peaks.record import type_of
 
 _SIZES = {
     "max_position_embeddings": 256,
@@ -47,13 +49,16 @@ def measured(model: Any, batch_size: int, tokens: int, *, explain: bool = False)
     from tests.peaks.live import Live, held_by
 
     inputs, encoder = inputs_of(model, batch_size, tokens), model.get_encoder()
+    kept = embedded(model, inputs["input_ids"]) if _is_prompted(model) else ()
+    reads = {"inputs_embeds": kept[0]} if kept else inputs
     first, more = torch.full((batch_size, 1), 5), torch.full((batch_size, tokens // 2), 5)
     known = [*model.parameters(), *model.buffers(), *inputs.values(), first, more]
     encode, prefill, decode = (Live(known, explain=explain) for _ in range(3))
     with torch.no_grad():
+        encode.start_with(kept)
         with encode:
-            said = encoder(**inputs)
-        prefill.start_with(tensors_in(said))
+            said = encoder(**reads)
+        prefill.start_with([*tensors_in(said), *kept])
         with prefill:
             output = model(encoder_outputs=said, decoder_input_ids=first, use_cache=True)
         cache = output.past_key_values
@@ -61,7 +66,7 @@ def measured(model: Any, batch_size: int, tokens: int, *, explain: bool = False)
         output = model(encoder_outputs=said, decoder_input_ids=more, past_key_values=cache, use_cache=True)
         del output
         gc.collect()
-        decode.start_with([*tensors_in(said), *tensors_in(cache)])
+        decode.start_with([*tensors_in(said), *tensors_in(cache), *kept])
         with decode:
             model(encoder_outputs=said, decoder_input_ids=first, past_key_values=cache, use_cache=True)
     given, token = sum(tensor.nbytes for tensor in inputs.values()), 8 * batch_size
@@ -77,7 +82,8 @@ def _allocator_peak(model: Any, batch_size: int, tokens: int) -> int:
     inputs, encoder = inputs_of(model, batch_size, tokens), model.get_encoder()
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.no_grad(), torch.profiler.profile(activities=activities, profile_memory=True) as profile:
-        encoder(**inputs)
+        kept = embedded(model, inputs["input_ids"]) if _is_prompted(model) else ()
+        encoder(**({"inputs_embeds": kept[0]} if kept else inputs))
     total = peak = 0
     for event in profile.profiler.kineto_results.events():
         if event.name() == "[memory]":
@@ -92,6 +98,9 @@ def _config_of(model_type: str) -> dict[str, Any]:
 
     from tests.caches.build import values_of
 
+    whole, _, text = model_type.partition("+")
+    if text:
+        return {**values_of(whole, {}), "text_config": {**_config_of(text), "model_type": text}}
     usual = transformers.CONFIG_MAPPING[model_type]().to_dict()
     heads = {"d_kv": 16} if "d_kv" in usual else {}
     sizes = {key: value for key, value in _SIZES.items() if key in usual}
@@ -106,14 +115,23 @@ def _model(model_type: str, config: Mapping[str, Any], attention: str, dtype: st
     from tests.caches.build import class_of, config_of
 
     torch.manual_seed(0)
-    found, model_class = config_of(model_type, config, both_sides=True), class_of(model_type, both_sides=True)
+    name = type_of(model_type)
+    found, model_class = config_of(name, config, both_sides=True), class_of(name, both_sides=True)
     loaded = {"bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
     model = model_class._from_config(found, dtype=loaded, attn_implementation=attention).eval()
     kept = model._keep_in_fp32_modules if dtype == "fp16" else ()
-    for name, parameter in model.named_parameters():
-        if set(name.split(".")) & set(kept):
+    for path, parameter in model.named_parameters():
+        if set(path.split(".")) & set(kept):
             parameter.data = parameter.data.float()
+    if name in PROMPTED:
+        model.language_model.is_prompted = True
+        return model.language_model
     return model
+
+
+def _is_prompted(model: Any) -> bool:
+    """Whether it is the text model of a class that embeds the prompt for it."""
+    return getattr(model, "is_prompted", False)
 
 
 def _rows(model_type: str, config: Mapping[str, Any]) -> Iterator[Row]:
@@ -183,7 +201,7 @@ def main() -> None:
         _alive(*words)
         return
     if "--run" in options:
-        _run(words or list(SIDES))
+        _run(words or [*SIDES, *WHOLES])
     records = recorded()
     for name, row, peaks in compared({name: records[name] for name in words or records}):
         print(

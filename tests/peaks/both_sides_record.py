@@ -17,6 +17,7 @@ from hubvram.memory.forward.tape import Peak
 from hubvram.memory.kv_cache import lengths
 from hubvram.memory.workload import Attention
 from tests.peaks.files import read_all, write_one
+from tests.peaks.record import type_of
 from tests.samples import architecture_of
 
 FOLDER: Final = Path(__file__).parents[2] / "fixtures" / "measurements" / "transformers-5.23-small-encoder-decoders"
@@ -32,6 +33,8 @@ VARIANTS: Final[Mapping[str, Mapping[str, int]]] = {
     "heads": _variant(16, 64),
 }
 """A wide MLP; a narrow one; a narrow one beside wide heads. Only fields that a type has."""
+WHOLES: Final = ("blip-2+t5", "instructblip+t5", "instructblipvideo+t5")
+"""Wholes and the type of their text model."""
 SHAPES: Final = ((2, 40), (1, 67), (3, 160))
 """Batch and tokens of the encoder's input, where that is not always the same."""
 
@@ -70,11 +73,13 @@ class Record:
 
 def varied(config: Mapping[str, Any], variant: str) -> dict[str, Any]:
     """The config with the numbers of a variant in place of its own."""
+    if "text_config" in config:
+        return {**config, "text_config": varied(config["text_config"], variant)}
     return {**config, **{key: value for key, value in VARIANTS[variant].items() if key in config}}
 
 
 def recorded() -> dict[str, Record]:
-    """Model type -> its record."""
+    """Model type, or WHOLE+TYPE of its text model -> its record."""
     return {
         model_type: Record(config=config, rows=tuple(Row(**row) for row in rows))
         for model_type, config, rows in read_all(FOLDER)
@@ -93,7 +98,7 @@ def write(model_type: str, record: Record, versions: Mapping[str, str]) -> None:
 
 def said(model_type: str, config: Mapping[str, Any], row: Row) -> tuple[Peak, Peak, Peak]:
     """What the programs say of one run: the encoder's forward, the first step, the later one."""
-    architecture = architecture_of({**varied(config, row.variant), "model_type": model_type})
+    architecture = architecture_of({**varied(config, row.variant), "model_type": type_of(model_type)})
     _, source = lengths(architecture, row.tokens, row.tokens)
     run = Sizes(
         batch_size=row.batch_size,

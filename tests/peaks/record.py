@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hubvram.architecture.layers import Architecture
-from hubvram.memory.engines.transformers_code import play
+from hubvram.memory.engines.transformers_code import code_of, play
 from hubvram.memory.engines.transformers_encoders import ENCODERS
 from hubvram.memory.forward.modeling_code import ModelingCode
 from hubvram.memory.forward.run import Sizes
@@ -89,6 +89,8 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "global_head_dim": 32, "hidden_size_per_layer_input": 0, "attention_k_eq_v": True, "enable_moe_block": True,
         "num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 32, "num_global_key_value_heads": 1,
     },
+    "kosmos-2": {"layers": 6, "attention_heads": 4},
+    "instructblip+llama": {"model_type": "llama", "intermediate_size": 96, "num_key_value_heads": 4},
     # Their widths are not in default configs.
     "gptj": {"n_inner": 96},
     "codegen": {"n_inner": 96},
@@ -197,8 +199,9 @@ def said(model_type: str, config: Mapping[str, Any], row: Row) -> Said:
     """The peak of prefill, with the buffers that all sequences share; and that of a decode step."""
     architecture = architecture_of({**varied(config, row.variant), "model_type": model_type})
     run = Sizes(batch_size=row.batch_size, tokens=row.tokens, element_bytes=2, attention=Attention(row.attention))
+    code = on_the_cpu(code_of(architecture))
     if model_type in ENCODERS:
-        forward = _largest(architecture, run, on_the_cpu(ENCODERS[model_type][0]))
+        forward = _largest(architecture, run, code)
         return Said(
             phase=forward.phase,
             prefill_peak_bytes=forward.total_bytes,
@@ -208,7 +211,7 @@ def said(model_type: str, config: Mapping[str, Any], row: Row) -> Said:
             decode_spared_bytes=0,
         )
     step = step_of(run, row.tokens + DECODED - 1)
-    prefill, decode = _largest(architecture, run), _largest(architecture, step)
+    prefill, decode = _largest(architecture, run, code), _largest(architecture, step, code)
     return Said(
         phase=prefill.phase,
         prefill_peak_bytes=prefill.total_bytes,
@@ -224,7 +227,7 @@ def on_the_cpu(code: ModelingCode) -> ModelingCode:
     return code if code.norm_bytes else code._replace(norm_row_bytes=4)
 
 
-def _largest(architecture: Architecture, sizes: Sizes, code: ModelingCode | None = None) -> Peak:
+def _largest(architecture: Architecture, sizes: Sizes, code: ModelingCode) -> Peak:
     """A forward makes no 32-bit copy of the logits, as `generate()` does."""
     peaks = play(architecture, sizes, copies_logits=False, code=code)
     return max(peaks, key=lambda peak: peak.total_bytes)

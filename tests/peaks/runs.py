@@ -15,10 +15,11 @@ from huggingface_hub.errors import StrictDataclassError
 from torch.nn import functional
 
 from hubvram.memory.engines.transformers_encoders import ENCODERS
-from tests.caches.build import class_of, config_of, values_of
+from tests.caches.build import LANGUAGE_MODEL, class_of, config_of, values_of
 from tests.caches.runs import tensors_in
 from tests.peaks.encoders import encoder_rows
 from tests.peaks.live import Live, held_by
+from tests.peaks.prompted import PROMPTED, Prompted
 from tests.peaks.record import (
     CHANGES,
     DECODED,
@@ -58,10 +59,28 @@ def _cache_name(model: Any) -> str:
     return "cache_params" if "cache_params" in signature(model.forward).parameters else "past_key_values"
 
 
-def _passed(model: Any, ids: Any, cache: Any = None) -> Any:
+def _passed(model: Any, ids: Any, cache: Any = None, mask: Any = None) -> Any:
     """The cache behind one forward."""
     name = _cache_name(model)
-    return getattr(model(input_ids=ids, use_cache=True, logits_to_keep=1, **{name: cache}), name, None)
+    given = {"input_ids": ids, "use_cache": True, "logits_to_keep": 1, name: cache}
+    return getattr(model(**given, **_masked(ids, cache, mask)), name, None)
+
+
+def _masked(ids: Any, cache: Any, mask: Any) -> dict[str, Any]:
+    """What `generate()` says of padding: all tokens are there."""
+    if mask is None:
+        return {}
+    return {"attention_mask": mask[:, : ids.shape[1] + (cache.get_seq_length() if cache else 0)]}
+
+
+_TAKE_MASKS: Final = ("kosmos_2_text_model",)
+"""Types that make a mask of what they are told of padding even where there is none."""
+
+
+def _mask_of(model: Any, batch_size: int, tokens: int) -> Any:
+    """Of all tokens that a measurement has; None where the class does without."""
+    is_taken = model.config.model_type in _TAKE_MASKS
+    return torch.ones(batch_size, tokens + DECODED, dtype=torch.long) if is_taken else None
 
 
 def _tensors(cache: Any) -> list[Any]:
@@ -83,8 +102,11 @@ def gathered_experts(model: Any) -> Iterator[None]:
 
 def _allocator_peak(model: Any, ids: Any) -> int:
     """By torch's profiler, which sees each allocation of the CPU's allocator."""
+    mask = _mask_of(model, *ids.shape)
+    if isinstance(model, Prompted):
+        model.kept = ()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        output = model(input_ids=ids, use_cache=True, logits_to_keep=1)
+        output = model(input_ids=ids, use_cache=True, logits_to_keep=1, **_masked(ids, None, mask))
     cache = getattr(output, _cache_name(model), None)
     held = held_by(_tensors(cache)) if cache is not None else 0
     total = peak = 0
@@ -98,32 +120,43 @@ def _allocator_peak(model: Any, ids: Any) -> int:
 def measured(model: Any, batch_size: int, tokens: int, *, explain: bool = False) -> tuple[Live, Live, int, int]:
     """(prefill, decode, bytes of the cache behind each) of one run."""
     ids = torch.arange(batch_size * tokens).reshape(batch_size, tokens) % 100 + 3
-    one = ids[:, :1].clone()
-    known = [*model.parameters(), *model.buffers(), ids, one]
+    one, mask = ids[:, :1].clone(), _mask_of(model, batch_size, tokens)
+    known = [*model.parameters(), *model.buffers(), ids, one, *([] if mask is None else [mask])]
     prefill, decode = Live(known, explain=explain), Live(known, explain=explain)
     with torch.no_grad(), as_on_a_gpu():
         with prefill:
-            cache = _passed(model, ids)
+            cache = _passed(model, ids, None, mask)
         if cache is None:
             longer = torch.cat([ids, *[one] * DECODED], dim=1)
             with Live([*known, longer], explain=explain) as decode:
                 model(input_ids=longer, logits_to_keep=1)
             return prefill, decode, 0, 0
         after_prefill = held_by(_tensors(cache))
-        cache = _passed(model, one, cache)
+        cache = _passed(model, one, cache, mask)
         gc.collect()
-        decode.start_with(_tensors(cache))
+        decode.start_with([*_tensors(cache), *getattr(model, "kept", ())])
         with decode, gathered_experts(model):
-            cache = _passed(model, one, cache)
+            cache = _passed(model, one, cache, mask)
         return prefill, decode, after_prefill, held_by(_tensors(cache))
+
+
+_WHOLES: Final = {"mllama": transformers.MllamaForConditionalGeneration}
+"""Classes of wholes for whose type transformers also has one for text alone."""
 
 
 def model_with(model_type: str, config: Mapping[str, Any], attention: str) -> Any:
     """The class in bf16. Raises ValueError for an attention that it does not have."""
     torch.manual_seed(0)
-    found = config_of(model_type, config)
     with _without_timm():
-        return class_of(model_type)._from_config(found, dtype=torch.bfloat16, attn_implementation=attention).eval()
+        if model_type in _WHOLES:
+            found, model_class = transformers.CONFIG_MAPPING[model_type](**config), _WHOLES[model_type]
+        else:
+            found, model_class = config_of(model_type, config), class_of(model_type)
+        model = model_class._from_config(found, dtype=torch.bfloat16, attn_implementation=attention).eval()
+    if model_type in PROMPTED:
+        return Prompted(model)
+    inner = LANGUAGE_MODEL.get(model_type)
+    return model.get_submodule(inner) if inner else model
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from hubvram.memory.engines.transformers_sides import SIDES
-from tests.peaks.both_sides_record import Row, compared, recorded
+from tests.peaks.both_sides_record import WHOLES, Row, compared, recorded
 
 RECORDS = recorded()
 RUNS = tuple(compared(RECORDS))
@@ -23,7 +23,7 @@ def label(model_type: str, row: Row) -> str:
 
 
 def test_every_type_that_is_shown_was_run_and_no_other() -> None:
-    assert RECORDS.keys() == SIDES.keys()
+    assert RECORDS.keys() == {*SIDES, *WHOLES}
     for record in RECORDS.values():
         assert {row.batch_size for row in record.rows} == {1, 2, 3}
         assert len({row.variant for row in record.rows}) >= 2

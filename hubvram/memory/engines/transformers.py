@@ -150,7 +150,8 @@ class Transformers:
             linears=linears,
             cache_element_bytes=cache_element_bytes,
         )
-        step = replace(prompt, tokens=1, past_tokens=workload.context_tokens - 1, decodes=True)
+        behind = workload.context_tokens - 1
+        step = replace(prompt, tokens=1, past_tokens=behind, decodes=True, prompt_tokens=workload.input_tokens)
         around = buffers(architecture, element_bytes)
         steps = (_decode(architecture, step, cached, around) for cached in kept.while_decoding())
         return (

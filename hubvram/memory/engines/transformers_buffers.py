@@ -42,7 +42,8 @@ def _mask(architecture: Architecture, element_bytes: int) -> tuple[int, ...]:
 
 
 def _table(offset: int) -> _Sizes:
-    """Sines of positions, and of as many more that stand before them (XGLMSinusoidalPositionalEmbedding, CTRLModel)."""
+    """Sines of positions, and of as many more that stand before them (XGLMSinusoidalPositionalEmbedding and the like,
+    CTRLModel)."""
 
     def sizes(architecture: Architecture, element_bytes: int) -> tuple[int, ...]:
         return _positions(architecture) + offset, architecture.hidden_size, element_bytes
@@ -56,7 +57,7 @@ _BUFFERS: Final[Mapping[str, _Sizes]] = {
     "gpt_neo": _masks,
     "openai-gpt": _masks_of_factors,
     "gpt_bigcode": _mask,
-    "xglm": _table(2),
+    **dict.fromkeys(("xglm", "kosmos_2_text_model"), _table(2)),
     "ctrl": _table(0),
 }
 """Model type -> its buffers."""

@@ -66,6 +66,7 @@ _HOLD_NOTHING: Final = (
     *("deepseek_vl", "glmasr", "got_ocr2", "lighton_ocr"),
     *("musicflamingo", "ovis2", "pp_chart2table", "qianfan_ocr", "qwen3_asr"),
     *("granite_docling", "molmo2", "emu3", "gemma3", "shieldgemma2", "paligemma"),
+    *("minicpmv4_6", "minicpmv4_7", "minicpm_ocr", "mllama", "deepseek_vl_hybrid", "fuyu", "kosmos-2"),
 )
 
 CODE: Final[Mapping[str, ModelingCode]] = {
@@ -249,6 +250,7 @@ WHOLES: Final[Mapping[str, Whole]] = {
     ),
     **dict.fromkeys(("qwen2_audio", "video_llama_3"), Whole(all_logits=True)),
     **dict.fromkeys(("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker"), Whole(all_logits=True, position_rows=_AXES)),
+    **dict.fromkeys(("blip-2", "instructblip", "instructblipvideo"), Whole(embeds_prompt=True)),
     "gemma4": Whole(token_bytes=_ID + 4 * _PLACE, keeps_layer_inputs=True),
     "gemma3n": Whole(token_bytes=2 * (_ID + _PLACE), embeddings=1, keeps_layer_inputs=True),
 }
@@ -280,7 +282,9 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 }
 """Model type -> its program, where that is not a decoder's."""
 
-ELSEWHERE: Final[Mapping[str, str]] = {}
+ELSEWHERE: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("mllama_text_model", "kosmos_2_text_model", "git"), "transformers_multimodal"),
+}
 """Model type -> the file in this folder whose `KNOWN` has its code and its program: types that few ask for."""
 
 
@@ -311,6 +315,11 @@ def _known(architecture: Architecture) -> tuple[ModelingCode, Program] | None:
     code, own = encoders.ENCODERS[name]
     play = partial(later("encoder", "play_encoder"), code=own)
     return code, Program(play=play, is_playable=partial(encoders.is_known_encoder, code=own))
+
+
+def code_of(architecture: Architecture) -> ModelingCode:
+    """How the type computes."""
+    return (_known(architecture) or (LLAMA, _DECODER))[0]
 
 
 def knows(architecture: Architecture) -> bool:
@@ -367,7 +376,11 @@ def _played(same: _Same, sizes: Sizes, copies_logits: bool, own: ModelingCode | 
         rotary_dim=_rotary_dim(architecture) if code.rotates else 0,
         max_positions=architecture.max_position_embeddings,
     )
-    return program.play(run, architecture, copies_logits)
+    prompt_tokens = sizes.prompt_tokens if sizes.decodes else sizes.tokens
+    kept = run.whole_keeps(prompt_tokens, architecture.embedding_size or architecture.hidden_size)
+    peaks = program.play(run, architecture, copies_logits)
+    del kept
+    return peaks
 
 
 def _rotary_dim(architecture: Architecture) -> int:

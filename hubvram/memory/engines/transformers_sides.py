@@ -13,6 +13,7 @@ from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.memory.cached import Cached
 from hubvram.memory.engines.transformers_caches import Kept
+from hubvram.memory.engines.transformers_code import WHOLES
 from hubvram.memory.estimate import Instant
 from hubvram.memory.forward.encoder_decoder import (
     BothSides,
@@ -22,7 +23,7 @@ from hubvram.memory.forward.encoder_decoder import (
     play_encoder,
     play_step,
 )
-from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, with_traits
+from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, Whole, with_traits
 from hubvram.memory.forward.run import Run, Sizes
 from hubvram.memory.forward.sound import SPEECH_TO_TEXT, WHISPER
 from hubvram.memory.forward.tape import Peak, Share
@@ -64,8 +65,19 @@ SIDES: Final[Mapping[str, BothSides]] = {
 
 
 def knows(architecture: Architecture) -> bool:
-    """Whether a program was found to meet the peaks of this model type."""
-    return architecture.model_type in SIDES and is_playable(architecture)
+    """Whether a program was found to meet the peaks of this model type; as the text model of a whole, in those that
+    were run with both sides."""
+    whole = _whole(architecture)
+    is_run = architecture.whole_type is None or (whole is not None and whole.embeds_prompt)
+    return is_run and architecture.model_type in SIDES and is_playable(architecture)
+
+
+def _whole(architecture: Architecture) -> Whole | None:
+    return WHOLES.get(architecture.whole_type) if architecture.whole_type is not None else None
+
+
+def _run(architecture: Architecture, sizes: Sizes, sides: BothSides) -> Run:
+    return Run(sizes, with_traits(sides.code, whole=_whole(architecture)))
 
 
 def kept_in_fp32(architecture: Architecture) -> int:
@@ -82,13 +94,21 @@ def encode(architecture: Architecture, sizes: Sizes) -> tuple[Peak, ...]:
     """The encoder's forward over `sizes.tokens`: its peak, and moments at which more is shared."""
     stack, sides = architecture.encoder, SIDES[architecture.model_type]
     assert stack is not None
-    return play_encoder(Run(sizes, sides.code), stack, sides)
+    run = _run(architecture, sizes, sides)
+    kept = run.whole_keeps(sizes.tokens, 0)  # the embeddings themselves are what the encoder reads
+    peaks = play_encoder(run, stack, sides)
+    del kept
+    return peaks
 
 
 def step(architecture: Architecture, sizes: Sizes, *, copies_logits: bool = True) -> tuple[Peak, Peak]:
     """A forward of the decoder beside `sizes.source_tokens` of the encoder: (the peak before the head, that at it)."""
     sides = SIDES[architecture.model_type]
-    return play_step(Run(sizes, sides.code), architecture, sides, copies_logits=copies_logits)
+    run = _run(architecture, sizes, sides)
+    kept = run.whole_keeps(sizes.source_tokens, architecture.hidden_size)
+    peaks = play_step(run, architecture, sides, copies_logits=copies_logits)
+    del kept
+    return peaks
 
 
 def instants(

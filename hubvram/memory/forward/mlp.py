@@ -42,15 +42,15 @@ def _dense(run: Run, mlp: DenseMLP) -> None:
         run.linear(hidden, inner, beside=inner)
         both = run.features("act(gate) and up of the MLP", 2 * inner)
         products = run.features("their product", inner)
-        if run.code.norms_inside:
-            del both
-            both = run.norm(inner)
     else:
         run.linear(hidden, inner)
         both = run.features("up of the MLP", inner)
         if mlp.hidden_act == "xielu":  # which of its two branches each feature takes
             signs = run.features("signs", inner, element_bytes=1)
         products = run.features("act(up)", inner * (run.code.activated_copies or _ACTIVATED.get(mlp.hidden_act, 1)))
+    if run.code.norms_inside:
+        del both
+        both = run.norm(inner)
     del both, products, signs
     run.linear(inner, hidden, beside=kept)
 

@@ -42,6 +42,9 @@ class Whole(NamedTuple):
     so (modeling_qwen2_vl.py, _prepare_position_ids_for_generation); 0 where it counts them itself."""
     drops_positions: bool = False
     """Whether `generate()` counts them nonetheless (modeling_exaone4_5.py, prepare_inputs_for_generation)."""
+    embeds_prompt: bool = False
+    """Whether its own `generate()` embeds the prompt, gives a copy to that of the text model, and holds it to the end
+    (modeling_blip_2.py; of an image it would hold more)."""
     keeps_layer_inputs: bool = False
     """Whether what tokens are for each layer, and embeddings without images', stay as they were (gemma4)."""
 

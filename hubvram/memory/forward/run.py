@@ -36,6 +36,8 @@ class Sizes:
     past_tokens: int = 0
     decodes: bool = False
     """Whether it is a step of `generate()` behind the prompt."""
+    prompt_tokens: int = 0
+    """Of the prompt that such a step is behind."""
     cache_element_bytes: int | None = None
     """Of cached K and V, where these are not the model's own."""
     prompt_tokens: int = 0
@@ -157,6 +159,13 @@ class Run:
         """What the class around a text model holds of each token."""
         held_bytes = self.code.whole.token_bytes if self.code.whole else 0
         return self.features("where no image is", held_bytes, element_bytes=1) if held_bytes else None
+
+    def whole_keeps(self, prompt_tokens: int, width: int) -> Tensor | None:
+        """What `generate()` of the class around a text model holds of the prompt: its embeddings, and where images are
+        among them, one truth value for each."""
+        if self.code.whole is None or not self.code.whole.embeds_prompt:
+            return None
+        return self.tensor("embeddings of the prompt", prompt_tokens, width * self.element_bytes + 1, element_bytes=1)
 
     def not_yet_cached(self, parts: Iterable[Part | None]) -> Tensor | None:
         """Less than nothing: what layers that are still to run will put into their caches, which count whole."""

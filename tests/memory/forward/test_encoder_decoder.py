@@ -50,6 +50,19 @@ def shared_bytes(peak: Peak) -> int:
 # -------------------------------------------------------------------------------- term by term
 
 
+def test_a_whole_that_embeds_the_input_holds_it_to_the_end() -> None:
+    alone = small("t5")
+    inside = architecture_of({"model_type": "blip-2", "text_config": {"model_type": "t5", **BART, "d_ff": 300}})
+    assert knows(inside) and not knows(replace(inside, whole_type="llava"))
+    # The encoder reads the embeddings themselves; beside them, whether an image stands at each of 7 tokens.
+    assert encode(inside, over(7, 3))[0].total_bytes == encode(alone, over(7, 3))[0].total_bytes + 3 * 7
+    # Both beside every step of the decoder.
+    for run in (first(7), later(7, 10)):
+        assert [peak.total_bytes - 7 * (2 * 64 + 1) for peak in step(inside, run)] == [
+            peak.total_bytes for peak in step(alone, run)
+        ]
+
+
 def test_encoder_of_bart() -> None:
     # 7 tokens: their ids; and of 64 features in bf16 the embeddings, the positions of each sequence, the layer's input
     # and what attention made of it, which is the residual, beside 300 before and after the activation.

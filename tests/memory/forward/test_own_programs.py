@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hubvram.architecture.attention import ChunkedAttention, FullAttention, LatentAttention, SlidingAttention
+from hubvram.architecture.attention import (
+    ChunkedAttention,
+    CrossAttention,
+    FullAttention,
+    LatentAttention,
+    SlidingAttention,
+)
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.memory.engines.transformers import TRANSFORMERS as engine
@@ -174,8 +180,51 @@ def test_a_whole_that_makes_all_logits() -> None:
 
 def test_a_whole_that_was_not_run_is_not_known() -> None:
     assert knows(whole("llava"))
-    assert not knows(replace(whole("llava"), whole_type="somebody_elses_vl"))
-    assert not engine.knows_activations(whole("mllama", "mllama_text_model"))
+    unknown = replace(whole("llava"), whole_type="somebody_elses_vl")
+    assert not knows(unknown) and not engine.knows_activations(unknown)
+
+
+def test_a_whole_that_embeds_the_prompt_holds_it_to_the_end() -> None:
+    alone, inside = architecture_of(SMALL_LLAMA), whole("instructblip")
+    # 64 features of each token, and whether an image stands there: in the prompt's own pass, and 100 tokens later.
+    for run in (sizes(7, 3), replace(step(107, 3), prompt_tokens=7)):
+        more = 3 * 7 * (2 * 64 + 1)
+        for peak, other in zip(play(inside, run), play(alone, run), strict=True):
+            assert peak.total_bytes == other.total_bytes + more
+
+
+def test_layers_across_do_not_run_without_an_image() -> None:
+    # Layer 1 of 3 would attend to an image: what is alive is that of the other two, which are a llama's.
+    text = {**SMALL_LLAMA, "model_type": "mllama_text_model", "num_hidden_layers": 3, "cross_attention_layers": [1]}
+    across = architecture_of({"model_type": "mllama", "text_config": text})
+    for run in (sizes(7, 3), sizes(7, 3, Attention.EAGER), step(100, 3)):
+        assert play(across, run) == play(architecture_of(SMALL_LLAMA), run)
+    # Without any other layer, nothing would run.
+    assert type(across.layers[1].mixer) is CrossAttention
+    assert knows(across) and not knows(replace(across, layers=across.layers[1:2]))
+
+
+def test_kosmos_2_makes_its_masks_itself() -> None:
+    text = {"embed_dim": 64, "ffn_dim": 1000, "layers": 2, "attention_heads": 4, "max_position_embeddings": 256}
+    kosmos = architecture_of({"model_type": "kosmos-2", "text_config": {**text, "model_type": "kosmos_2_text_model"}})
+    # Ids; a mask whatever the attention; the layer's input, the residual and normed. Of the MLP what its activation
+    # makes, the same normed, and the norm's mean and root.
+    around = 8 + 2 * 7 + 2 * 3 * 64
+    for kind in (Attention.SDPA, Attention.EAGER):
+        probabilities = 2 * 4 * 7 * (kind is Attention.EAGER)
+        assert play(kosmos, sizes(7, 3, kind))[0].total_bytes == 21 * (around + probabilities + 2 * 2000 + 8)
+    # A token more than the table of 258 rows is for makes one of 261.
+    assert play(kosmos, step(256))[0].size_bytes(Share.ALL) == 0
+    assert play(kosmos, step(257))[0].size_bytes(Share.ALL) == 2 * 3 * 64
+
+
+def test_git_holds_a_type_of_each_feature() -> None:
+    sizes_of = {"hidden_size": 64, "intermediate_size": 1000, "num_hidden_layers": 2, "num_attention_heads": 4}
+    git = architecture_of({"model_type": "git", **sizes_of})
+    # 8-byte ids, and as many for images; embeddings, their types in 4 bytes; the mask; the layer's input; what
+    # attention made of it. Then the MLP before and behind its activation.
+    around = 8 + 8 + 2 * 64 + 4 * 64 + 2 * 7 + 2 * 64 + 2 * 64
+    assert play(git, sizes(7, 3, Attention.EAGER))[0].total_bytes == 21 * (around + 2 * 2000)
 
 
 def test_what_later_layers_have_not_cached_yet() -> None:

@@ -103,13 +103,18 @@ def assert_cache_equals(architecture: Architecture, row: Row) -> None:
     assert kv_cache_bytes(architecture, tokens=tokens + 1, **sizes) + 8 * sliding == row["held_after_decode_bytes"]
 
 
+GARBAGE = {("meta-llama/Llama-3.2-11B-Vision-Instruct", 1, 32768)}
+"""A run whose decode step was traced while a layer's K and V of the prompt were not yet collected: no other run of this
+class has them beside the cache, neither this one on meta tensors."""
+
+
 def assert_decode_close(architecture: Architecture, row: Row) -> None:
     """From 0.35 % below to 0.07 % above: what a single token needs beside the cache is not modelled in full.
 
     Left out are MoE, whose runs were made without `generate()`, and the first step after a prompt longer than a
     window, in which the caches shrink: a prefill's peak is above it.
     """
-    if not engine.knows_activations(architecture):
+    if not engine.knows_activations(architecture) or (row["repo"], row["batch_size"], row["tokens"]) in GARBAGE:
         return
     windows = [layer.mixer.sliding_window for layer in architecture.layers if isinstance(layer.mixer, SlidingAttention)]
     if any(isinstance(layer.mlp, MoEMLP) for layer in architecture.layers) or any(

@@ -1,0 +1,30 @@
+"""Decoders that exist only beside towers, and that few ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from hubvram.memory.engines.transformers_code import Program
+from hubvram.memory.forward.decoder import is_playable
+from hubvram.memory.forward.later import later
+from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, with_traits
+from hubvram.memory.forward.text_only import is_text_playable, play_text_only
+
+KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
+    "mllama_text_model": (LLAMA, Program(play=play_text_only, is_playable=is_text_playable, plays_linears=True)),
+    "kosmos_2_text_model": (
+        with_traits(
+            LAYER_NORM,
+            softmax_in_fp32=False,
+            counts_positions=False,
+            masks=later("kosmos2", "masks"),
+            norms_inside=True,
+        ),
+        Program(play=later("kosmos2", "play_kosmos2"), is_playable=is_playable),
+    ),
+    "git": (
+        with_traits(LAYER_NORM, counts_positions=False),
+        Program(play=later("git", "play_git"), is_playable=is_playable),
+    ),
+}
