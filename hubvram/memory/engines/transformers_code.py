@@ -67,6 +67,7 @@ _HOLD_NOTHING: Final = (
     *("musicflamingo", "ovis2", "paddleocr_vl", "pp_chart2table", "qianfan_ocr", "qwen3_asr"),
     *("video_llava", "vipllava", "janus"),
     *("granite_docling", "hyperclovax_vision_v2", "molmo2", "emu3", "gemma3", "shieldgemma2", "paligemma"),
+    *("qwen3_5", "qwen3_5_moe", "lfm2_vl", "lfm3_vl", "nemotron_h_omni"),
 )
 
 CODE: Final[Mapping[str, ModelingCode]] = {
@@ -242,6 +243,7 @@ WHOLES: Final[Mapping[str, Whole]] = {
         ("qwen2_audio", "qwen2_5_omni_thinker", "qwen3_omni_moe_thinker", "video_llama_3"), Whole(all_logits=True)
     ),
     "gemma4": Whole(token_bytes=_ID + 4 * _PLACE, keeps_layer_inputs=True),
+    "gemma4_unified": Whole(token_bytes=2 * _ID + 4 * _PLACE, masks_sequences=True),
     "gemma3n": Whole(token_bytes=2 * (_ID + _PLACE), embeddings=1, keeps_layer_inputs=True),
 }
 """Model type of a whole -> what its class holds beside its text model, where that runs on text alone: those whose peaks

@@ -181,8 +181,9 @@ def play_scores(run: Run, num_attention_heads: int, keys: int, sink_columns: int
 
 def _fused(run: Run, mixer: FullAttention) -> None:
     """One kernel for scores, softmax and V; with a mask, sdpa repeats K and V, and makes the mask an additive one."""
-    if run.attention is Attention.SDPA and has_window_mask(mixer, run.tokens):
-        mask = run.tensor("additive mask of the window", run.tokens, run.tokens)
+    masked = has_window_mask(mixer, run.tokens) or masks_sequences(run)
+    if run.attention is Attention.SDPA and masked and run.tokens > 1:
+        mask = run.tensor("additive mask", run.tokens, run.tokens)
         repeated = repeated_for_heads(run, mixer, run.tokens)
         said = run.features("what heads say", mixer.o_in_features)
         del mask, repeated, said
@@ -192,6 +193,11 @@ def _fused(run: Run, mixer: FullAttention) -> None:
     behind = mixer.o_in_features if run.code.copies_output(mixer, run.rotary_dim) else 0
     after = run.features("the same in the order of tokens, or O", max(behind, mixer.o_size))
     del said, after
+
+
+def masks_sequences(run: Run) -> bool:
+    """Whether each sequence has a mask of its own in sdpa, for the sake of the whole around this text model."""
+    return run.attention is Attention.SDPA and run.code.whole is not None and run.code.whole.masks_sequences
 
 
 def has_window_mask(mixer: object, tokens: int) -> bool:

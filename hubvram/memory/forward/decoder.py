@@ -25,7 +25,7 @@ from hubvram.architecture.layers import Architecture, Layer, LayerGroup
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Block, Part
 from hubvram.architecture.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, ShortConv
-from hubvram.memory.forward.attention import has_window_mask, keys_of, play_attention
+from hubvram.memory.forward.attention import has_window_mask, keys_of, masks_sequences, play_attention
 from hubvram.memory.forward.latent import play_latent_attention
 from hubvram.memory.forward.later import later
 from hubvram.memory.forward.mlp import play_mlp
@@ -305,9 +305,11 @@ def usual_masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     kinds = {type(mixer): mixer for mixer in mixers if isinstance(mixer, FullAttention | LatentAttention)}
     kinds.pop(SharedKVAttention, None)  # which take the mask of those whose K and V they share
     unused = (run.code.makes_window_mask or run.code.makes_full_mask) and len(kinds) == 1
+    keys = [held_tokens(mixer, run.keys) if run.decodes and mixer else run.keys for mixer in kinds.values()]
     if run.is_eager:
-        keys = [held_tokens(mixer, run.keys) if run.decodes and mixer else run.keys for mixer in kinds.values()]
         return tuple(run.tensor("additive mask", run.tokens, each) for each in keys + keys[:1] * unused)
+    if masks_sequences(run):
+        return tuple(run.tensor("mask of the sequence", run.tokens, each, element_bytes=1) for each in keys)
     cut = any(has_window_mask(group.layer.mixer, run.tokens) for group in architecture.groups())
     if run.attention is Attention.SDPA and ChunkedAttention in kinds and cut:
         # Chunks begin behind a sequence's padding.

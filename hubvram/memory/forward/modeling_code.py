@@ -39,6 +39,9 @@ class Whole(NamedTuple):
     """Copies of the embeddings that stay: those of images and sounds, where none are (gemma3n)."""
     keeps_layer_inputs: bool = False
     """Whether what tokens are for each layer, and embeddings without images', stay as they were (gemma4)."""
+    masks_sequences: bool = False
+    """Whether it makes a mask of each sequence and kind of layers even for text alone, by blocks that images would be
+    (gemma4_unified, whose `use_bidirectional_attention` is "vision" where nothing else is said)."""
 
 
 class ModelingCode(NamedTuple):
