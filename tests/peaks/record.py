@@ -89,6 +89,15 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "global_head_dim": 32, "hidden_size_per_layer_input": 0, "attention_k_eq_v": True, "enable_moe_block": True,
         "num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 32, "num_global_key_value_heads": 1,
     },
+    # As it was released: windows first; but few tokens to an entry.
+    "deepseek_v4": {
+        "head_dim": 16, "o_groups": 2, "o_lora_rank": 24, "compress_ratios": [0, 0, 4, 128, 4, 128, 4, 0],
+        "compress_rates": {"compressed_sparse_attention": 4, "heavily_compressed_attention": 16}, "num_hash_layers": 1,
+    },
+    "deepseek_v4+heads": {
+        "compress_ratios": [4, 128, 128, 128, 0, 0], "o_lora_rank": 16, "index_topk": 2048, "index_head_dim": 32,
+        "index_n_heads": 8,
+    },
     # Their widths are not in default configs.
     "gptj": {"n_inner": 96},
     "codegen": {"n_inner": 96},

@@ -119,11 +119,16 @@ def measured(model: Any, batch_size: int, tokens: int, *, explain: bool = False)
 
 
 def model_with(model_type: str, config: Mapping[str, Any], attention: str) -> Any:
-    """The class in bf16. Raises ValueError for an attention that it does not have."""
+    """The class in bf16, but for what it keeps in fp32. Raises ValueError for an attention that it does not have."""
     torch.manual_seed(0)
     found = config_of(model_type, config)
     with _without_timm():
-        return class_of(model_type)._from_config(found, dtype=torch.bfloat16, attn_implementation=attention).eval()
+        model = class_of(model_type)._from_config(found, dtype=torch.bfloat16, attn_implementation=attention).eval()
+    kept = model._keep_in_fp32_modules_strict or ()
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if any(part in name for part in kept):  # as `from_pretrained` loads it (core_model_loading.py, dtype_plan)
+            tensor.data = tensor.data.float()
+    return model
 
 
 @contextmanager

@@ -274,7 +274,9 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 }
 """Model type -> its program, where that is not a decoder's."""
 
-ELSEWHERE: Final[Mapping[str, str]] = {}
+ELSEWHERE: Final[Mapping[str, str]] = {
+    "deepseek_v4": "transformers_large",
+}
 """Model type -> the file in this folder whose `KNOWN` has its code and its program: types that few ask for."""
 
 

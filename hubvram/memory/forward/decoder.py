@@ -57,6 +57,8 @@ def _is_playable(mixer: Part | None) -> bool:
 
 Embed = Callable[[Run, Architecture], tuple[Tensor, ...]]
 """Plays what is made before the layers, and returns what of it the whole forward holds."""
+PlayModel = Callable[[Run, Architecture], None]
+"""Plays all that stands between token ids and logits."""
 PlayLayer = Callable[[Run, Layer, int], Kept]
 """(run, layer, hidden_size) -> what the loop over layers holds of it"""
 
@@ -133,11 +135,15 @@ def play_decoder(
     *,
     embed: Embed = play_embedding,
     play_layer: PlayLayer = play_layer,
+    play_model: PlayModel | None = None,
 ) -> tuple[Peak, Peak]:
     """The peak before the head, and that at it."""
     ids = run.tensor("token ids", run.keys, element_bytes=ID_BYTES)
     around = run.whole_holds()
-    _play_model(run, architecture, embed, play_layer)
+    if play_model is not None:
+        play_model(run, architecture)
+    else:
+        _play_model(run, architecture, embed, play_layer)
     del around
     before = run.tape.take()
     run.phase("logits")

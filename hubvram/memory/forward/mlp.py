@@ -82,7 +82,7 @@ def play_shared_expert(run: Run, mlp: MoEMLP) -> None:
     run.linear(hidden, width)
     if mlp.gated:
         run.linear(hidden, width, beside=width)
-    copies = 3 if mlp.gated else 1 + _ACTIVATED.get(mlp.hidden_act, 1)
+    copies = run.code.shared_copies if mlp.gated else 1 + _ACTIVATED.get(mlp.hidden_act, 1)
     inner = run.features("inner of the shared expert", copies * width)
     del inner
     run.linear(width, hidden, beside=width)

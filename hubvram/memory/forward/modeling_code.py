@@ -66,6 +66,8 @@ class ModelingCode(NamedTuple):
     router_logits_in_fp32: bool = False
     gate_copies: int = 2
     """Copies of an expert's inner width beside gate and up: activated, and the product (integrations/moe.py)."""
+    shared_copies: int = 3
+    """The same of the expert that every token takes, with gate or up: 4 where both are clamped (deepseek_v4)."""
     shared_expert_first: bool = False
     """Whether what the shared expert says waits for the others; else it is made behind them."""
     experts: Callable[[Run, MoEMLP], None] | None = None
