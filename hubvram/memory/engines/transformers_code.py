@@ -67,7 +67,7 @@ _HOLD_NOTHING: Final = (
     *("musicflamingo", "ovis2", "paddleocr_vl", "pp_chart2table", "qianfan_ocr", "qwen3_asr"),
     *("video_llava", "vipllava", "janus"),
     *("granite_docling", "hyperclovax_vision_v2", "molmo2", "emu3", "gemma3", "shieldgemma2", "paligemma"),
-    *("qwen3_5", "qwen3_5_moe", "lfm2_vl", "lfm3_vl", "nemotron_h_omni"),
+    *("qwen3_5", "qwen3_5_moe", "lfm2_vl", "lfm3_vl", "nemotron_h_omni", "minimax_m3_vl"),
 )
 
 CODE: Final[Mapping[str, ModelingCode]] = {
@@ -275,7 +275,7 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 """Model type -> its program, where that is not a decoder's."""
 
 ELSEWHERE: Final[Mapping[str, str]] = {
-    "deepseek_v4": "transformers_large",
+    **dict.fromkeys(("deepseek_v4", "minimax_m3_vl_text"), "transformers_large"),
 }
 """Model type -> the file in this folder whose `KNOWN` has its code and its program: types that few ask for."""
 

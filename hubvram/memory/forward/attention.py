@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hubvram.architecture.attention import ChunkedAttention, FullAttention, SharedKVAttention, SlidingAttention
 from hubvram.memory.forward.rotation import Widths
 from hubvram.memory.forward.run import FP32, Run
@@ -10,8 +12,13 @@ from hubvram.memory.kv_cache import held_tokens
 from hubvram.memory.workload import Attention
 
 
-def play_attention(run: Run, mixer: FullAttention) -> Tensor | None:
-    """Q, K and V; norms and rotation; caching; softmax. Returns the probabilities, where attention is eager."""
+def play_attention(
+    run: Run, mixer: FullAttention, choose: Callable[[], tuple[Tensor, ...]] | None = None
+) -> Tensor | None:
+    """Q, K and V; norms and rotation; caching; softmax. Returns the probabilities, where attention is eager.
+
+    What chooses tokens of all that are cached makes an additive mask of its own.
+    """
     _query_linear(run, mixer)
     output_gate = run.features("gate of what heads say", mixer.q_size) if mixer.output_gate else None
     query = run.features("Q", mixer.q_size * (2 if mixer.output_gate else 1))
@@ -33,7 +40,8 @@ def play_attention(run: Run, mixer: FullAttention) -> Tensor | None:
     query = run.features("Q", run.code.query_width(mixer, run.rotary_dim))
     cache_keys_and_values(run, mixer)
     unpacked = run.packing("K and V unpacked", cached.unpacked_bytes) if cached else None
-    probabilities = attend(run, mixer, keys_of(run, mixer))
+    chosen = choose() if choose else None
+    probabilities = attend(run, mixer, keys_of(run, mixer), has_mask=choose is not None)
     if output_gate is not None:
         gated = run.features("what heads say, the gate activated, and both", 3 * mixer.q_size)
         del gated
@@ -44,7 +52,7 @@ def play_attention(run: Run, mixer: FullAttention) -> Tensor | None:
         normed = run.norm(mixer.q_size)
         del said, normed
     run.linear(mixer.o_in_features, mixer.o_size, beside=mixer.o_in_features)
-    del query, gate, output_gate, unpacked
+    del query, gate, output_gate, unpacked, chosen
     return probabilities
 
 
@@ -58,11 +66,14 @@ def _gate(run: Run, mixer: FullAttention, gate_size: int) -> None:
     del said, gated
 
 
-def attend(run: Run, mixer: FullAttention, keys: int) -> Tensor | None:
-    """Softmax and V, in parts or by one kernel. Returns the probabilities, where there are any."""
+def attend(run: Run, mixer: FullAttention, keys: int, *, has_mask: bool = False) -> Tensor | None:
+    """Softmax and V, in parts or by one kernel. Returns the probabilities, where there are any.
+
+    `has_mask`: an additive one, whatever kind of attention it is.
+    """
     if run.is_eager:
         return eager(run, mixer, keys)
-    _fused(run, mixer)
+    _fused(run, mixer, has_mask=has_mask)
     return None
 
 
@@ -179,18 +190,20 @@ def play_scores(run: Run, num_attention_heads: int, keys: int, sink_columns: int
     del scores, softmax, sinks
 
 
-def _fused(run: Run, mixer: FullAttention) -> None:
+def _fused(run: Run, mixer: FullAttention, *, has_mask: bool) -> None:
     """One kernel for scores, softmax and V; with a mask, sdpa repeats K and V, and makes the mask an additive one."""
-    masked = has_window_mask(mixer, run.tokens) or masks_sequences(run)
-    if run.attention is Attention.SDPA and masked and run.tokens > 1:
-        mask = run.tensor("additive mask", run.tokens, run.tokens)
-        repeated = repeated_for_heads(run, mixer, run.tokens)
-        said = run.features("what heads say", mixer.o_in_features)
-        del mask, repeated, said
-        return
-    said = run.features("what heads say", mixer.o_in_features)
     # The kernel's output copied into the order of tokens, or what O makes of it.
     behind = mixer.o_in_features if run.code.copies_output(mixer, run.rotary_dim) else 0
+    masked = has_mask or has_window_mask(mixer, run.tokens) or masks_sequences(run)
+    if run.attention is Attention.SDPA and masked and run.tokens > 1:
+        mask = None if has_mask else run.tensor("additive mask", run.tokens, run.tokens)
+        repeated = repeated_for_heads(run, mixer, run.tokens)
+        said = run.features("what heads say", mixer.o_in_features)
+        del mask
+        ordered = run.features("the same in the order of tokens", behind) if behind else None
+        del repeated, said, ordered
+        return
+    said = run.features("what heads say", mixer.o_in_features)
     after = run.features("the same in the order of tokens, or O", max(behind, mixer.o_size))
     del said, after
 

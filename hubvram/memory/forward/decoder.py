@@ -216,25 +216,26 @@ def _mix(run: Run, mixer: Part | None) -> Kept:
         return (run.code.attention or play_attention)(run, mixer)
     program = _program_of(mixer)
     if program is not None:
-        program(run, mixer)
-        return None
+        return program(run, mixer)
     raise TypeError(f"no program for {mixer!r}")
 
 
-_STATEFUL: Final[Mapping[type, Callable[..., None]]] = {
+_STATEFUL: Final[Mapping[type, Callable[..., Kept]]] = {
     GatedDeltaNet: later("delta_net", "play_delta_net"),
     LightningAttention: later("lightning", "play_lightning_attention"),
     Mamba: later("state_space", "play_mamba"),
     Mamba2: later("state_space", "play_mamba2"),
     ShortConv: later("convolution", "play_short_conv"),
 }
-_BLOCKS: Final[Mapping[str, Callable[[Run, Block], None]]] = {
-    "kimi_delta_attention": later("delta_net", "play_kimi_delta_attention")
+_BLOCKS: Final[Mapping[str, Callable[..., Kept]]] = {
+    "kimi_delta_attention": later("delta_net", "play_kimi_delta_attention"),
+    "block_sparse_attention": later("block_sparse", "play_block_sparse_attention"),
 }
-"""What keeps a state instead of K and V of tokens -> its program: by its class, or its kind where it is a block."""
+"""What keeps a state instead of K and V of tokens, or more than these -> its program: by its class, or its kind where
+it is a block."""
 
 
-def _program_of(mixer: Part | None) -> Callable[..., None] | None:
+def _program_of(mixer: Part | None) -> Callable[..., Kept] | None:
     return _BLOCKS.get(mixer.kind) if isinstance(mixer, Block) else _STATEFUL.get(type(mixer))
 
 

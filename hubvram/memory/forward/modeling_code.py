@@ -66,8 +66,9 @@ class ModelingCode(NamedTuple):
     router_logits_in_fp32: bool = False
     gate_copies: int = 2
     """Copies of an expert's inner width beside gate and up: activated, and the product (integrations/moe.py)."""
-    shared_copies: int = 3
-    """The same of the expert that every token takes, with gate or up: 4 where both are clamped (deepseek_v4)."""
+    gated_copies: int | None = None
+    """Copies of the inner width of gated MLPs that are no routed experts, where they are not usual: 4 where gate and up
+    are clamped (deepseek_v4)."""
     shared_expert_first: bool = False
     """Whether what the shared expert says waits for the others; else it is made behind them."""
     experts: Callable[[Run, MoEMLP], None] | None = None
@@ -160,7 +161,7 @@ class ModelingCode(NamedTuple):
         The kernel's output has the layout of Q, and joining two parts of Q's heads orders it by heads
         (sdpa_attention.py, sdpa_attention_forward: transpose(1, 2).contiguous()).
         """
-        return self.joins_rotated or 0 < rotary_dim < mixer.head_dim
+        return self.joins_rotated or (not self.rotary_by_heads and 0 < rotary_dim < mixer.head_dim)
 
 
 def with_traits(code: ModelingCode, **traits: Any) -> ModelingCode:

@@ -1,8 +1,11 @@
-"""Several residual streams, and entries of many tokens, term by term by hand."""
+"""Several residual streams, entries of many tokens, and blocks of them that are chosen, term by term by hand."""
 
 from __future__ import annotations
 
-from hubvram.architecture.parts import Pool
+from hubvram.architecture.attention import BlockSparseAttention, FullAttention
+from hubvram.architecture.parts import Linear, Pool
+from hubvram.checkpoint.components import Component
+from hubvram.memory.forward.block_sparse import play_block_sparse_attention
 from hubvram.memory.forward.compressed import play_pool
 from hubvram.memory.forward.hyper_streams import play_reading, play_writing
 from tests.memory.forward.test_programs import peak_of, sizes, step
@@ -33,3 +36,23 @@ def test_tokens_wait_for_an_entry() -> None:
     # The tenth token is the second behind two entries: values and weights of both.
     pool = Pool(tokens_per_entry=4, entry_size=6, overlap=1)
     assert peak_of(lambda run: play_pool(run, pool), step(10)) == 2 * 2 * 2 * 6
+
+
+def test_chosen_blocks_have_a_mask_for_each_head() -> None:
+    # 40 tokens in 5 blocks of 8; 2 heads of an indexer choose 3 of them for each of Q's 40 tokens, in 64 bits, twice;
+    # a mask of the blocks and of none; which tokens are later. Of 8 heads what is chosen, what is both, what is not, a
+    # byte each, and two additive masks. Q of 8 x 4.
+    mixer = FullAttention(hidden_size=16, num_attention_heads=8, num_key_value_heads=2, head_dim=4)
+    block = BlockSparseAttention(
+        kind="block_sparse_attention",
+        component=Component.ATTENTION,
+        weights=(
+            Linear(name="index q", out_features=8, in_features=16),
+            Linear(name="index k", out_features=4, in_features=16),
+        ),
+        keeps=(mixer,),
+        index_block_size=8,
+        index_topk_blocks=3,
+    )
+    of_token = 2 * 32 + 2 * 2 * 3 * 8 + 2 * 2 * 6 + 40 + 8 * 40 * (3 + 2 * 2)
+    assert peak_of(lambda run: play_block_sparse_attention(run, block), sizes(40)) == 40 * of_token
