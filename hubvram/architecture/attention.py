@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hubvram.architecture.parts import Linear, Part, Tensor, Weight, vector
+from hubvram.architecture.parts import Block, Linear, Part, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
 
 
@@ -130,6 +130,14 @@ class HiddenStatesAttention(FullAttention):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnCacheAttention(FullAttention):
     """Full attention whose K and V transformers keeps in a way of its own, or not at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockSparseAttention(Block):
+    """Attention to the blocks of tokens that an indexer chose; what it keeps first is attention of the usual kind."""
+
+    index_block_size: int
+    index_topk_blocks: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from hubvram.architecture.attention import FullAttention, LatentAttention
 from hubvram.architecture.layers import Architecture
-from hubvram.architecture.parts import Part
+from hubvram.architecture.parts import Block, Part
 from hubvram.memory.forward.run import Sizes
 from hubvram.memory.kv_cache import held_tokens
 from hubvram.memory.workload import Attention
@@ -24,6 +24,8 @@ def spared_bytes(architecture: Architecture, run: Sizes) -> int:
         return 0
     if isinstance(mixer, LatentAttention):
         return 2 * _keys(mixer, run) * mixer.v_size if eager else 0
+    if architecture.model_type == "deepseek_v4":
+        return _of_entries(architecture, run)
     if not isinstance(mixer, FullAttention):
         return 0
     if architecture.model_type == "bloom":
@@ -32,6 +34,17 @@ def spared_bytes(architecture: Architecture, run: Sizes) -> int:
         composed = architecture.model_type == "falcon" and run.attention is Attention.SDPA
         return (2 * eager + 4 * composed) * (_keys(mixer, run) + run.tokens) * mixer.q_size
     return 0
+
+
+def _of_entries(architecture: Architecture, run: Sizes) -> int:
+    """K that is V, of window and entries, for all heads of any layer."""
+    found = 0
+    for block in (layer.mixer for layer in architecture.layers if isinstance(layer.mixer, Block)):
+        query = next(linear.out_features for linear in block.weights if linear.name == "q b")
+        tokens = run.past_tokens + run.tokens
+        entries = tokens // block.pools[0].tokens_per_entry if block.pools else 0
+        found = max(found, 2 * query * (held_tokens(block.keeps[0], tokens) + entries))
+    return found
 
 
 def _keys(mixer: Part, run: Sizes) -> int:

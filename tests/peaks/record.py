@@ -91,6 +91,23 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "kosmos-2": {"layers": 6, "attention_heads": 4},
     "instructblip+llama": {"model_type": "llama", "intermediate_size": 96, "num_key_value_heads": 4},
+    # As it was released: windows first; but few tokens to an entry.
+    "deepseek_v4": {
+        "head_dim": 16, "o_groups": 2, "o_lora_rank": 24, "compress_ratios": [0, 0, 4, 128, 4, 128, 4, 0],
+        "compress_rates": {"compressed_sparse_attention": 4, "heavily_compressed_attention": 16}, "num_hash_layers": 1,
+    },
+    "deepseek_v4+heads": {
+        "compress_ratios": [4, 128, 128, 128, 0, 0], "o_lora_rank": 16, "index_topk": 2048, "index_head_dim": 32,
+        "index_n_heads": 8,
+    },
+    "minimax_m3_vl_text": {"dense_intermediate_size": 96, "shared_intermediate_size": 48},
+    "minimax_m3_vl": {"dense_intermediate_size": 96, "shared_intermediate_size": 48},
+    # As it was released: dense MLPs and full attention first. Of its blocks, some are not full.
+    "minimax_m3_vl_text+sparse": {
+        "dense_intermediate_size": 96, "shared_intermediate_size": 48, "index_block_size": 16, "index_topk_blocks": 2,
+        "layer_types": ["full_attention"] * 2 + ["minimax_m3_sparse"] * 4,
+        "mlp_layer_types": ["dense"] * 2 + ["sparse"] * 4,
+    },
     # Their widths are not in default configs.
     "gptj": {"n_inner": 96},
     "codegen": {"n_inner": 96},

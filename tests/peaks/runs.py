@@ -145,7 +145,7 @@ _WHOLES: Final = {"mllama": transformers.MllamaForConditionalGeneration}
 
 
 def model_with(model_type: str, config: Mapping[str, Any], attention: str) -> Any:
-    """The class in bf16. Raises ValueError for an attention that it does not have."""
+    """The class in bf16, but for what it keeps in fp32. Raises ValueError for an attention that it does not have."""
     torch.manual_seed(0)
     with _without_timm():
         if model_type in _WHOLES:
@@ -153,6 +153,10 @@ def model_with(model_type: str, config: Mapping[str, Any], attention: str) -> An
         else:
             found, model_class = config_of(model_type, config), class_of(model_type)
         model = model_class._from_config(found, dtype=torch.bfloat16, attn_implementation=attention).eval()
+    kept = model._keep_in_fp32_modules_strict or ()
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if any(part in name for part in kept):  # as `from_pretrained` loads it (core_model_loading.py, dtype_plan)
+            tensor.data = tensor.data.float()
     if model_type in PROMPTED:
         return Prompted(model)
     inner = LANGUAGE_MODEL.get(model_type)

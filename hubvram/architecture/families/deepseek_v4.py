@@ -50,7 +50,15 @@ def _read_deepseek_v4(config: ConfigDocument, architectures: tuple[str, ...]) ->
         mlp = read_scored(config, traits, index)
         return replace(mlp, correction_bias=False) if index in hashed and isinstance(mlp, MoEMLP) else mlp
 
-    return read_decoder(changed(config, layer_types=list(kinds)), architectures, replace(traits, read_mlp=read_mlp))
+    found = read_decoder(changed(config, layer_types=list(kinds)), architectures, replace(traits, read_mlp=read_mlp))
+    return replace(found, rotary_dim=_v4_rotated(config))
+
+
+def _v4_rotated(config: ConfigDocument) -> int:
+    """How many of a head's dimensions rotate: so many, or a share of them."""
+    rotated = config.size_or_none("qk_rope_head_dim")
+    share = config.get(float, "partial_rotary_factor")
+    return rotated or int(config.size("head_dim") * (_ROTATED_SHARE if share is None else share))
 
 
 def _v4_kinds(config: ConfigDocument, layers: int) -> tuple[str, ...]:
@@ -167,6 +175,8 @@ def _pooling(
     positions = Tensor(name=f"{name} positions", shape=(_rates(config).size(kind), out))
     return linears, (positions, vector(f"{name} norm", size))
 
+
+_ROTATED_SHARE: Final = 0.125
 
 _V4: Final = Traits(
     read_mlp=dense,

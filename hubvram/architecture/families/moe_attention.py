@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from hubvram.architecture import patterns
-from hubvram.architecture.attention import FullAttention
+from hubvram.architecture.attention import BlockSparseAttention, FullAttention, HiddenStatesAttention
 from hubvram.architecture.families.decoder import Traits, attention, dense, sinks
 from hubvram.architecture.families.experts import (
     LOCAL,
@@ -26,7 +26,7 @@ from hubvram.architecture.families.experts import (
 from hubvram.architecture.families.fields import changed, number_of_layers, section_of
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
-from hubvram.architecture.parts import Block, Linear, Part, vector
+from hubvram.architecture.parts import Linear, Part, vector
 from hubvram.architecture.recurrent import LightningAttention
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
@@ -107,7 +107,7 @@ def _read_minimax_m3(config: ConfigDocument, architectures: tuple[str, ...]) -> 
     """Some layers choose the blocks of tokens that they look at, by an indexer with a cache of its own."""
     number = number_of_layers(config)
     legacy = section_of(config, "sparse_attention_config")
-    for key, old in (("index_n_heads", "sparse_num_index_heads"), ("index_head_dim", "sparse_index_dim")):
+    for key, old in _M3_LEGACY.items():
         if legacy.size_or_none(old) is not None:
             config = changed(config, **{key: legacy.size(old)})
     flags = legacy.integers("sparse_attention_freq")
@@ -123,12 +123,20 @@ def _read_minimax_m3(config: ConfigDocument, architectures: tuple[str, ...]) -> 
 
 
 _M3_SPARSE: Final = "minimax_m3_sparse"
+_M3_LEGACY: Final = {
+    "index_n_heads": "sparse_num_index_heads",
+    "index_head_dim": "sparse_index_dim",
+    "index_block_size": "sparse_block_size",
+    "index_topk_blocks": "sparse_topk_blocks",
+}
 
 
-def _indexed(config: ConfigDocument, mixer: FullAttention) -> Block:
+def _indexed(config: ConfigDocument, mixer: FullAttention) -> BlockSparseAttention:
     heads, size, hidden = config.size("index_n_heads"), config.size("index_head_dim"), mixer.hidden_size
-    return Block(
+    return BlockSparseAttention(
         kind="block_sparse_attention",
+        index_block_size=config.size("index_block_size"),
+        index_topk_blocks=config.size("index_topk_blocks"),
         component=Component.ATTENTION,
         weights=(
             *mixer.linears,
@@ -136,6 +144,11 @@ def _indexed(config: ConfigDocument, mixer: FullAttention) -> Block:
             Linear(name="index k", out_features=size, in_features=hidden),
         ),
         others=(*mixer.tensors, vector("index q norm", size), vector("index k norm", size)),
+        # The indexer keeps its own K of all tokens beside them (MiniMaxM3VLSparseCacheLayer).
+        keeps=(
+            mixer,
+            HiddenStatesAttention(hidden_size=size, num_attention_heads=1, num_key_value_heads=1, head_dim=size),
+        ),
     )
 
 
@@ -174,7 +187,7 @@ _M3: Final = Traits(
     windows=patterns.never,
     kinds=(_M3_SPARSE,),
     qk_norm=True,
-    rotary_key="rotary_dim",
+    partial_rotary_key="partial_rotary_factor",  # Its class reads no `rotary_dim`.
 )
 
 _M3_EXPERTS: Final = replace(

@@ -142,7 +142,7 @@ class Transformers:
         prompt = Sizes(
             batch_size=workload.batch_size,
             tokens=workload.input_tokens,
-            prompt_tokens=workload.input_tokens,
+            by_generate=True,
             padded=workload.padded,
             element_bytes=element_bytes,
             attention=attention,

@@ -67,6 +67,7 @@ _HOLD_NOTHING: Final = (
     *("musicflamingo", "ovis2", "pp_chart2table", "qianfan_ocr", "qwen3_asr"),
     *("granite_docling", "molmo2", "emu3", "gemma3", "shieldgemma2", "paligemma"),
     *("minicpmv4_6", "minicpmv4_7", "minicpm_ocr", "mllama", "deepseek_vl_hybrid", "fuyu", "kosmos-2"),
+    *("lfm2_vl", "lfm3_vl", "nemotron_h_omni", "minimax_m3_vl"),
 )
 
 CODE: Final[Mapping[str, ModelingCode]] = {
@@ -236,7 +237,7 @@ _AXES: Final = 4
 """Positions of a token: in the text, and in time, height and width of what is seen."""
 _PLACE_BY_AXES: Final = (
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "paddleocr_vl"),
-    *("glm4v", "glm46v", "glm4v_moe", "glm_ocr", "glmga"),
+    *("glm4v", "glm46v", "glm4v_moe", "glm_ocr", "glmga", "qwen3_5", "qwen3_5_moe"),
 )
 
 WHOLES: Final[Mapping[str, Whole]] = {
@@ -252,6 +253,7 @@ WHOLES: Final[Mapping[str, Whole]] = {
     **dict.fromkeys(("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker"), Whole(all_logits=True, position_rows=_AXES)),
     **dict.fromkeys(("blip-2", "instructblip", "instructblipvideo"), Whole(embeds_prompt=True)),
     "gemma4": Whole(token_bytes=_ID + 4 * _PLACE, keeps_layer_inputs=True),
+    "gemma4_unified": Whole(token_bytes=2 * _ID + 4 * _PLACE, masks_sequences=True),
     "gemma3n": Whole(token_bytes=2 * (_ID + _PLACE), embeddings=1, keeps_layer_inputs=True),
 }
 """Model type of a whole -> what its class holds beside its text model, where that runs on text alone: those whose peaks
@@ -284,6 +286,7 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 
 ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("mllama_text_model", "kosmos_2_text_model", "git"), "transformers_multimodal"),
+    **dict.fromkeys(("deepseek_v4", "minimax_m3_vl_text"), "transformers_large"),
 }
 """Model type -> the file in this folder whose `KNOWN` has its code and its program: types that few ask for."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hubvram.architecture.attention import ChunkedAttention, FullAttention, SharedKVAttention, SlidingAttention
 from hubvram.memory.forward.rotation import Widths
 from hubvram.memory.forward.run import FP32, Run
@@ -10,8 +12,13 @@ from hubvram.memory.kv_cache import held_tokens
 from hubvram.memory.workload import Attention
 
 
-def play_attention(run: Run, mixer: FullAttention) -> Tensor | None:
-    """Q, K and V; norms and rotation; caching; softmax. Returns the probabilities, where attention is eager."""
+def play_attention(
+    run: Run, mixer: FullAttention, choose: Callable[[], tuple[Tensor, ...]] | None = None
+) -> Tensor | None:
+    """Q, K and V; norms and rotation; caching; softmax. Returns the probabilities, where attention is eager.
+
+    What chooses tokens of all that are cached makes an additive mask of its own.
+    """
     _query_linear(run, mixer)
     output_gate = run.features("gate of what heads say", mixer.q_size) if mixer.output_gate else None
     query = run.features("Q", mixer.q_size * (2 if mixer.output_gate else 1))
@@ -33,7 +40,8 @@ def play_attention(run: Run, mixer: FullAttention) -> Tensor | None:
     query = run.features("Q", run.code.query_width(mixer, run.rotary_dim))
     cache_keys_and_values(run, mixer)
     unpacked = run.packing("K and V unpacked", cached.unpacked_bytes) if cached else None
-    probabilities = attend(run, mixer, keys_of(run, mixer))
+    chosen = choose() if choose else None
+    probabilities = attend(run, mixer, keys_of(run, mixer), has_mask=choose is not None)
     if output_gate is not None:
         gated = run.features("what heads say, the gate activated, and both", 3 * mixer.q_size)
         del gated
@@ -44,7 +52,7 @@ def play_attention(run: Run, mixer: FullAttention) -> Tensor | None:
         normed = run.norm(mixer.q_size)
         del said, normed
     run.linear(mixer.o_in_features, mixer.o_size, beside=mixer.o_in_features)
-    del query, gate, output_gate, unpacked
+    del query, gate, output_gate, unpacked, chosen
     return probabilities
 
 
@@ -58,11 +66,14 @@ def _gate(run: Run, mixer: FullAttention, gate_size: int) -> None:
     del said, gated
 
 
-def attend(run: Run, mixer: FullAttention, keys: int) -> Tensor | None:
-    """Softmax and V, in parts or by one kernel. Returns the probabilities, where there are any."""
+def attend(run: Run, mixer: FullAttention, keys: int, *, has_mask: bool = False) -> Tensor | None:
+    """Softmax and V, in parts or by one kernel. Returns the probabilities, where there are any.
+
+    `has_mask`: an additive one, whatever kind of attention it is.
+    """
     if run.is_eager:
         return eager(run, mixer, keys)
-    _fused(run, mixer)
+    _fused(run, mixer, has_mask=has_mask)
     return None
 
 
@@ -179,16 +190,16 @@ def play_scores(run: Run, num_attention_heads: int, keys: int, sink_columns: int
     del scores, softmax, sinks
 
 
-def _fused(run: Run, mixer: FullAttention) -> None:
+def _fused(run: Run, mixer: FullAttention, *, has_mask: bool) -> None:
     """One kernel for scores, softmax and V; with a mask, sdpa repeats K and V, and makes the mask an additive one.
 
     Flash attention takes the padding out of Q, K and V, and puts it back into what heads say.
     """
-    is_masked = run.attention is Attention.SDPA and (run.sizes.padded or has_window_mask(mixer, run.tokens))
+    is_masked = has_mask or has_window_mask(mixer, run.tokens) or masks_sequences(run)
     repeated = None
-    if is_masked:
+    if run.attention is Attention.SDPA and is_masked:
         keys = keys_of(run, mixer)
-        mask = run.tensor("additive mask", run.tokens, keys)
+        mask = None if has_mask else run.tensor("additive mask", run.tokens, keys)
         # One token's heads of Q are put together instead (sdpa_attention.py, pack_gqa).
         repeated = repeated_for_heads(run, mixer, keys) if run.tokens > 1 else None
         said = run.features("what heads say", mixer.o_in_features)
@@ -210,6 +221,12 @@ def _unpadded(run: Run, mixer: FullAttention) -> None:
     copied = run.tensor("K and V without padding", keys_of(run, mixer), mixer.k_size + mixer.v_size)
     said = run.features("what heads say, without padding and with it", 2 * mixer.o_in_features)
     del query, copied, said
+
+
+def masks_sequences(run: Run) -> bool:
+    """Whether each sequence has a mask of its own in sdpa: for its padding, or for the sake of the whole around."""
+    of_whole = run.code.whole is not None and run.code.whole.masks_sequences
+    return run.attention is Attention.SDPA and (run.sizes.padded or of_whole)
 
 
 def has_window_mask(mixer: object, tokens: int) -> bool:

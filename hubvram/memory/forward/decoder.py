@@ -25,7 +25,7 @@ from hubvram.architecture.layers import Architecture, Layer, LayerGroup
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Block, Part
 from hubvram.architecture.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, ShortConv
-from hubvram.memory.forward.attention import has_window_mask, keys_of, play_attention
+from hubvram.memory.forward.attention import has_window_mask, keys_of, masks_sequences, play_attention
 from hubvram.memory.forward.latent import play_latent_attention
 from hubvram.memory.forward.later import later
 from hubvram.memory.forward.mlp import play_mlp
@@ -57,6 +57,8 @@ def _is_playable(mixer: Part | None) -> bool:
 
 Embed = Callable[[Run, Architecture], tuple[Tensor, ...]]
 """Plays what is made before the layers, and returns what of it the whole forward holds."""
+PlayModel = Callable[[Run, Architecture], None]
+"""Plays all that stands between token ids and logits."""
 PlayLayer = Callable[[Run, Layer, int], Kept]
 """(run, layer, hidden_size) -> what the loop over layers holds of it"""
 
@@ -133,12 +135,16 @@ def play_decoder(
     *,
     embed: Embed = play_embedding,
     play_layer: PlayLayer = play_layer,
+    play_model: PlayModel | None = None,
 ) -> tuple[Peak, Peak]:
     """The peak before the head, and that at it."""
     ids = run.token_ids()
     said_before = _logits_before(run, architecture)
     around = run.whole_holds()
-    _play_model(run, architecture, embed, play_layer)
+    if play_model is not None:
+        play_model(run, architecture)
+    else:
+        _play_model(run, architecture, embed, play_layer)
     del around
     before = run.tape.take()
     run.phase("logits")
@@ -159,7 +165,7 @@ def play_decoder(
 
 def _logits_before(run: Run, architecture: Architecture) -> Tensor | None:
     """`generate()` has the last token's until it has the next one's (generation/utils.py, _sample)."""
-    if architecture.head is None or not (run.decodes and run.sizes.prompt_tokens):
+    if architecture.head is None or not (run.decodes and run.sizes.by_generate):
         return None
     return run.output("fp32 logits of the token before", architecture.head.out_features, element_bytes=FP32)
 
@@ -220,29 +226,31 @@ def _mix(run: Run, mixer: Part | None, hidden_size: int) -> Kept:
     if program is not None and mixer is not None:
         copies = run.sizes.padded and not run.decodes and mixer.kind in _MASKED
         masked = run.features("the same, with zeros for padding", hidden_size) if copies else None
-        program(run, mixer)
+        kept = program(run, mixer)
         del masked
-        return None
+        return kept
     raise TypeError(f"no program for {mixer!r}")
 
 
-_STATEFUL: Final[Mapping[type, Callable[..., None]]] = {
+_STATEFUL: Final[Mapping[type, Callable[..., Kept]]] = {
     GatedDeltaNet: later("delta_net", "play_delta_net"),
     LightningAttention: later("lightning", "play_lightning_attention"),
     Mamba: later("state_space", "play_mamba"),
     Mamba2: later("state_space", "play_mamba2"),
     ShortConv: later("convolution", "play_short_conv"),
 }
-_BLOCKS: Final[Mapping[str, Callable[[Run, Block], None]]] = {
-    "kimi_delta_attention": later("delta_net", "play_kimi_delta_attention")
+_BLOCKS: Final[Mapping[str, Callable[..., Kept]]] = {
+    "kimi_delta_attention": later("delta_net", "play_kimi_delta_attention"),
+    "block_sparse_attention": later("block_sparse", "play_block_sparse_attention"),
 }
-"""What keeps a state instead of K and V of tokens -> its program: by its class, or its kind where it is a block."""
+"""What keeps a state instead of K and V of tokens, or more than these -> its program: by its class, or its kind where
+it is a block."""
 
-_MASKED: Final = frozenset({GatedDeltaNet.kind, Mamba.kind, *_BLOCKS})
+_MASKED: Final = frozenset({GatedDeltaNet.kind, Mamba.kind, "kimi_delta_attention"})
 """Those that hold a copy of what they read in which padding is zero (apply_mask_to_padding_states)."""
 
 
-def _program_of(mixer: Part | None) -> Callable[..., None] | None:
+def _program_of(mixer: Part | None) -> Callable[..., Kept] | None:
     return _BLOCKS.get(mixer.kind) if isinstance(mixer, Block) else _STATEFUL.get(type(mixer))
 
 
@@ -321,8 +329,9 @@ def usual_masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     keys = [held_tokens(mixer, run.keys) if run.decodes and mixer else run.keys for mixer in kinds.values()]
     if run.is_eager:
         return tuple(run.tensor("additive mask", run.tokens, each) for each in keys + keys[:1] * unused)
-    if run.attention is Attention.SDPA and run.sizes.padded:
-        return tuple(run.tensor("mask", run.tokens, each, element_bytes=1) for each in keys + keys[:1] * unused)
+    if masks_sequences(run):
+        keys = keys + keys[:1] * unused
+        return tuple(run.tensor("mask of the sequence", run.tokens, each, element_bytes=1) for each in keys)
     cut = any(has_window_mask(group.layer.mixer, run.tokens) for group in architecture.groups())
     if run.attention is Attention.SDPA and ChunkedAttention in kinds and cut:
         # Chunks begin behind a sequence's padding.

@@ -30,7 +30,10 @@ def _dense(run: Run, mlp: DenseMLP) -> None:
     """Gated: act(gate), up, product; all of gate and up where they are one matrix. Plain: before and after the act."""
     hidden, inner, signs = mlp.hidden_size, mlp.intermediate_size, None
     kept = inner  # of what is read by down
-    if mlp.gated and mlp.fused:
+    if mlp.gated and run.code.gated_copies:
+        both = run.features("gate and up of the MLP", 2 * inner)
+        products = run.features("what is made of gate and up", (run.code.gated_copies - 2) * inner)
+    elif mlp.gated and mlp.fused:
         run.linear(hidden, 2 * inner)
         kept = 3 * inner
         both = run.features("gate and up of the MLP", 2 * inner)
@@ -82,7 +85,7 @@ def play_shared_expert(run: Run, mlp: MoEMLP) -> None:
     run.linear(hidden, width)
     if mlp.gated:
         run.linear(hidden, width, beside=width)
-    copies = 3 if mlp.gated else 1 + _ACTIVATED.get(mlp.hidden_act, 1)
+    copies = (run.code.gated_copies or 3) if mlp.gated else 1 + _ACTIVATED.get(mlp.hidden_act, 1)
     inner = run.features("inner of the shared expert", copies * width)
     del inner
     run.linear(width, hidden, beside=width)

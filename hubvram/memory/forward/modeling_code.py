@@ -47,6 +47,9 @@ class Whole(NamedTuple):
     (modeling_blip_2.py; of an image it would hold more)."""
     keeps_layer_inputs: bool = False
     """Whether what tokens are for each layer, and embeddings without images', stay as they were (gemma4)."""
+    masks_sequences: bool = False
+    """Whether it makes a mask of each sequence and kind of layers even for text alone, by blocks that images would be
+    (gemma4_unified, whose `use_bidirectional_attention` is "vision" where nothing else is said)."""
 
 
 class ModelingCode(NamedTuple):
@@ -71,6 +74,9 @@ class ModelingCode(NamedTuple):
     router_logits_in_fp32: bool = False
     gate_copies: int = 2
     """Copies of an expert's inner width beside gate and up: activated, and the product (integrations/moe.py)."""
+    gated_copies: int | None = None
+    """Copies of the inner width of gated MLPs that are no routed experts, where they are not usual: 4 where gate and up
+    are clamped (deepseek_v4)."""
     shared_expert_first: bool = False
     """Whether what the shared expert says waits for the others; else it is made behind them."""
     experts: Callable[[Run, MoEMLP], None] | None = None
@@ -163,7 +169,7 @@ class ModelingCode(NamedTuple):
         The kernel's output has the layout of Q, and joining two parts of Q's heads orders it by heads
         (sdpa_attention.py, sdpa_attention_forward: transpose(1, 2).contiguous()).
         """
-        return self.joins_rotated or 0 < rotary_dim < mixer.head_dim
+        return self.joins_rotated or (not self.rotary_by_heads and 0 < rotary_dim < mixer.head_dim)
 
 
 def with_traits(code: ModelingCode, **traits: Any) -> ModelingCode:

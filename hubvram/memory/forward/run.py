@@ -40,9 +40,8 @@ class Sizes:
     """Of the prompt that such a step is behind."""
     cache_element_bytes: int | None = None
     """Of cached K and V, where these are not the model's own."""
-    prompt_tokens: int = 0
-    """Of the prompt that `generate()` was given with its mask, by which it counts positions; 0 where a class is called
-    by itself."""
+    by_generate: bool = False
+    """Whether `generate()` calls, which was given a mask, and counts positions by it; else a class is called alone."""
     padded: bool = False
     """Whether the shorter ones of the sequences are padded, to the left."""
     source_tokens: int = 0
@@ -110,7 +109,7 @@ class Run:
     @property
     def _position_rows(self) -> int:
         """Of the position ids that it is given."""
-        if not self.sizes.prompt_tokens:
+        if not self.sizes.by_generate:
             return 0
         return self.code.whole.position_rows if self.code.whole else 1
 
@@ -122,11 +121,12 @@ class Run:
 
     def token_ids(self) -> Tensor:
         """What a class is given; of `generate()` its caller's, with their mask, and its own, a copy or longer."""
-        if self.sizes.prompt_tokens:
+        if self.sizes.by_generate:
             drops = bool(self.code.whole and self.code.whole.drops_positions)
             # A mask that hides something grows with the ids; one of ones is dropped.
             longer = 1 + drops + (self.sizes.padded and self.decodes)
-            given = 2 * self.sizes.prompt_tokens + longer * self.keys
+            prompt = self.sizes.prompt_tokens if self.decodes else self.tokens
+            given = 2 * prompt + longer * self.keys
             return self.tensor("token ids, mask, and ids of all tokens", given, element_bytes=ID_BYTES)
         return self.tensor("token ids", self.keys, element_bytes=ID_BYTES)
 

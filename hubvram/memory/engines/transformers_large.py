@@ -1,0 +1,35 @@
+"""Large decoders, of which few are run whole on GPUs at hand: the newest of those with experts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+from hubvram.memory.engines.transformers_code import Program
+from hubvram.memory.forward.decoder import is_playable, play_decoder
+from hubvram.memory.forward.later import later
+from hubvram.memory.forward.modeling_code import LLAMA, ModelingCode, with_traits
+
+_compressed = partial(later, "compressed")
+
+KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
+    "deepseek_v4": (
+        # Its norm's weights are fp32; gate and up are clamped (DeepseekV4RMSNorm, DeepseekV4MLP).
+        with_traits(LLAMA, norm_bytes=10, norm_row_bytes=4, gate_copies=4, gated_copies=4),
+        Program(play=_compressed("play_compressed"), is_playable=_compressed("is_compressed")),
+    ),
+    # `gate * sigmoid(alpha * gate) * (up + 1)`, written out, of both clamped (MiniMaxM3VLDenseMLP).
+    "minimax_m3_vl_text": (
+        with_traits(
+            LLAMA,
+            norm_row_bytes=4,
+            joins_rotated=True,
+            gate_copies=5,
+            gated_copies=7,
+            shared_expert_first=True,
+            routing_in_fp32=True,
+        ),
+        Program(play=play_decoder, is_playable=is_playable),
+    ),
+}
