@@ -5,6 +5,7 @@ A class is given what its tokenizer gives: ids, a mask of ones, and types of tok
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -26,10 +27,12 @@ _TABLES: Final = {
 
 
 def encoder_with(model_type: str, config: Mapping[str, Any], attention: str) -> Any:
-    """The class in bf16. Raises ValueError for an attention that it does not have."""
+    """The class in bf16. Raises ValueError for a class that there is not, and for an attention that it has not."""
     torch.manual_seed(0)
     (ending,) = config["architectures"]
-    found = getattr(modeling_auto, _TABLES[ending])[model_type]
+    found = getattr(modeling_auto, _TABLES[ending]).get(model_type)
+    if found is None:
+        raise ValueError(f"{model_type} has no class that ends in {ending}")
     name = found if isinstance(found, str) else found[0]
     made = transformers.CONFIG_MAPPING[model_type](**config)
     model = getattr(transformers, name)._from_config(made, dtype=torch.bfloat16, attn_implementation=attention)
@@ -38,7 +41,8 @@ def encoder_with(model_type: str, config: Mapping[str, Any], attention: str) -> 
 
 def sees(model_type: str) -> bool:
     """Whether it reads images."""
-    return model_type in modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
+    config_class = transformers.CONFIG_MAPPING[model_type]
+    return "image_size" in config_class().to_dict()
 
 
 def _given(config: Any, batch_size: int, tokens: int) -> dict[str, Any]:
@@ -55,9 +59,11 @@ def _given(config: Any, batch_size: int, tokens: int) -> dict[str, Any]:
 
 
 def measured_encoder(model: Any, batch_size: int, tokens: int, *, explain: bool = False) -> Live:
-    """One forward, with what it is given."""
+    """One forward, with what it is given; what earlier ones left is not counted (dinov3_vit, beit)."""
+    left = [found for found in gc.get_objects() if issubclass(type(found), torch.Tensor)]
     given = _given(model.config, batch_size, tokens)
-    live = Live([*model.parameters(), *model.buffers()], explain=explain)
+    live = Live([*model.parameters(), *model.buffers(), *left], explain=explain)
+    del left
     live.start_with(given.values())
     with torch.no_grad(), live:
         model(**given)
@@ -86,8 +92,11 @@ def _shapes(model: Any) -> tuple[tuple[int, int], ...]:
     """Batch and tokens; of images, those that the model makes of one."""
     if not sees(model.config.model_type):
         return SHAPES
+    given = _given(model.config, 1, 0)
     with torch.no_grad():
-        tokens = model.base_model(**_given(model.config, 1, 0)).last_hidden_state.shape[1]
+        found = model(**given)
+        found = found if "last_hidden_state" in found else model.base_model(**given)
+    tokens = found.last_hidden_state.shape[1]
     return tuple((batch_size, tokens) for batch_size, _ in SHAPES)
 
 

@@ -106,6 +106,7 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
     "gpt_bigcode+heads": {"n_inner": 96, "multi_query": False, "num_key_value_heads": 4},
     "ctrl": {"dff": 96},
     "codegen+heads": {"n_inner": 96, "n_head": 8, "rotary_dim": 4},
+    "dinov3_vit+gated": {"use_gated_mlp": True, "hidden_act": "silu", "num_register_tokens": 4},
 }  # fmt: skip
 """Record -> what is not as its type's defaults are, in the config of its text model. TYPE+NAME is a second one."""
 PLACES: Final[Mapping[str, Mapping[str, Any]]] = {

@@ -54,7 +54,8 @@ def _play_model(run: Run, architecture: Architecture, code: EncoderCode) -> None
     _embed(run, architecture, code) if architecture.image is None else _embed_patches(run, architecture, code)
     kept = architecture.embedding_size if code.keeps_narrow_embedding else None
     embedded = run.features("embeddings", kept or hidden_size)
-    tables = (*_tables(run, architecture, code), *_score_wide(run, architecture, code))
+    own = code.around(run, architecture) if code.around else ()
+    tables = (*_tables(run, architecture, code), *_score_wide(run, architecture, code), *own)
     others = max(architecture.num_hidden_layers - 2, 0) if code.keeps_all_layers else 0
     said = run.features("what the layers before said", others * hidden_size) if others else None
     before = None
@@ -68,7 +69,7 @@ def _play_model(run: Run, architecture: Architecture, code: EncoderCode) -> None
         hidden = run.features("hidden states", hidden_size)
         normed = run.norm(hidden_size)
         del hidden, normed
-    del embedded, tables, before, types, pixels, said
+    del embedded, own, tables, before, types, pixels, said
 
 
 def _pixels(run: Run, image: Image | None) -> Tensor | None:

@@ -26,6 +26,11 @@ def attend(
             held.hold(code.qkv, run.features("Q and K rotated", mixer.q_size + mixer.k_size))
     held.hold(code.qkv, made)
     del made
+    return say(run, mixer, code, held)
+
+
+def say(run: Run, mixer: BidirectionalAttention, code: EncoderCode, held: Held) -> Tensor | None:
+    """Softmax, or the kernel for all of it, of Q, K and V that are held."""
     if run.is_eager:
         return _softmax(run, mixer, code, held)
     _fused(run, mixer, code, held)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
 from typing import TYPE_CHECKING
 
+from hubvram.memory.forward.modeling_code import Around
 from hubvram.memory.forward.tape import Tensor
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class EncoderCode:
     """Whether what every layer said is kept, asked for or not (modeling_deberta_v2.py)."""
 
     # --- around them
+    around: Around | None = None
+    """What is made once for all layers, beside what others make too."""
     keeps_pixels: bool = False
     """Whether the pixels in the model's own type have a name in its forward; given they are in fp32."""
     types: Types = Types.EMBEDDING
@@ -98,5 +101,7 @@ class EncoderCode:
     """Whether a mask of 64-bit numbers is made for all pairs of tokens, though nothing is masked."""
     keeps_positions: bool = True
     """Whether the ids of positions that cos and sin were made from stay."""
+    is_playable: Callable[[Architecture], bool] | None = None
+    """Whether its program plays all that an architecture has; None: always."""
     logit_copies: int = 1
     """Copies of the logits: two where their bias is added apart."""

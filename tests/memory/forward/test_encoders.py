@@ -111,6 +111,18 @@ def test_windows_reach_both_ways() -> None:
     assert play(wide, in_fp32)[0].size_bytes(Share.SEQUENCE) == T * 4 * (6 + 4) * 64 + T * 2 * 8
 
 
+def test_learned_tokens_of_dinov3_do_not_turn() -> None:
+    # 16 patches of 4 x 4 of an image of 16 x 16, a class token and 3 registers.
+    sizes = {"image_size": 16, "patch_size": 4, "num_register_tokens": 3, "num_channels": 3}
+    found = encoder("dinov3_vit", **sizes)
+    tokens, patches = 3 * 20, 3 * 16
+    # Pixels in fp32 and in bf16; embeddings, input, normed; Q, K and V as made, and Q and K of patches, turned, beside
+    # Q and K of all tokens.
+    pixels = 3 * 3 * 16 * 16 * (4 + 2)
+    assert activations(found, tokens=20) == pixels + 2 * 64 * ((3 + 3 + 2) * tokens + 2 * patches)
+    assert peaks(found, tokens=20)[0].size_bytes(Share.ALL) == 2 * 16 * 2 * 16
+
+
 def test_what_heads_over_words_make() -> None:
     # What the last layer made, the same transformed, and the logits of all tokens; no copy in fp32.
     _, head = peaks(encoder("bert", architectures=["BertForMaskedLM"], vocab_size=1000))
