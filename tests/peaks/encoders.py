@@ -25,6 +25,9 @@ _TABLES: Final = {
 }
 """End of a class name -> the table of classes."""
 
+_CONVERT_NOTHING: Final = ("beit",)
+"""Types whose classes take pixels as they are, and cannot compute with those of another type."""
+
 
 def encoder_with(model_type: str, config: Mapping[str, Any], attention: str) -> Any:
     """The class in bf16. Raises ValueError for a class that there is not, and for an attention that it has not."""
@@ -49,7 +52,8 @@ def _given(config: Any, batch_size: int, tokens: int) -> dict[str, Any]:
     """What a tokenizer makes of sequences of one length, or an image processor of images."""
     model_type = config.model_type
     if sees(model_type):
-        return {"pixel_values": torch.rand(batch_size, config.num_channels, config.image_size, config.image_size)}
+        pixels = torch.rand(batch_size, config.num_channels, config.image_size, config.image_size)
+        return {"pixel_values": pixels.bfloat16() if model_type in _CONVERT_NOTHING else pixels}
     ids = torch.arange(batch_size * tokens).reshape(batch_size, tokens) % 100 + 3
     made = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
     # Published ones name the class of their own, which gives no types.

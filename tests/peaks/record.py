@@ -106,6 +106,11 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
     "gpt_bigcode+heads": {"n_inner": 96, "multi_query": False, "num_key_value_heads": 4},
     "ctrl": {"dff": 96},
     "codegen+heads": {"n_inner": 96, "n_head": 8, "rotary_dim": 4},
+    **{
+        f"{name}+{which}": {"use_relative_position_bias": own, "use_shared_relative_position_bias": shared}
+        for name in ("beit", "data2vec-vision")
+        for which, own, shared in (("each", True, False), ("shared", False, True), ("both", True, True))
+    },
     "dinov3_vit+gated": {"use_gated_mlp": True, "hidden_act": "silu", "num_register_tokens": 4},
 }  # fmt: skip
 """Record -> what is not as its type's defaults are, in the config of its text model. TYPE+NAME is a second one."""
@@ -228,7 +233,7 @@ def on_the_cpu(code: ModelingCode) -> ModelingCode:
 def _largest(architecture: Architecture, sizes: Sizes, code: ModelingCode | None = None) -> Peak:
     """A forward makes no 32-bit copy of the logits, as `generate()` does."""
     peaks = play(architecture, sizes, copies_logits=False, code=code)
-    return max(peaks, key=lambda peak: peak.total_bytes)
+    return max((moment for peak in peaks for moment in (peak, *peak.others)), key=lambda peak: peak.total_bytes)
 
 
 def compared(records: Mapping[str, Record]) -> Iterator[tuple[str, Row, Said]]:

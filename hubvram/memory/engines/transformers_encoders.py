@@ -8,7 +8,7 @@ from typing import Final
 
 from hubvram.architecture.layers import Architecture
 from hubvram.memory.forward.disentangled import attend_by_head, attend_joined, looks_at_distances
-from hubvram.memory.forward.encoder_code import EncoderCode, Types, Until
+from hubvram.memory.forward.encoder_code import EncoderCode, Pixels, Types, Until
 from hubvram.memory.forward.later import later
 from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, with_traits
 from hubvram.memory.forward.rotation import halves_through_fp32, pairs
@@ -58,7 +58,13 @@ ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
     ),
     "mpnet": (
         _ROBERTA,
-        EncoderCode(qkv=Until.PROJECTED, scores=Until.PROJECTED, probabilities=Until.PROJECTED, said=Until.PROJECTED),
+        EncoderCode(
+            qkv=Until.PROJECTED,
+            scores=Until.PROJECTED,
+            probabilities=Until.PROJECTED,
+            said=Until.PROJECTED,
+            around=later("encoder", "bias_of_sequences"),
+        ),
     ),
     "deberta-v2": (_OWN_TYPE, _DEBERTA),
     "deberta": (
@@ -69,18 +75,41 @@ ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
     **dict.fromkeys(("gte", "jina_embeddings_v3"), (_OWN_TYPE, _RESIDUAL)),
     "nomic_bert": (_OWN_TYPE, replace(_RESIDUAL, types=Types.TOKENIZER)),
     "eurobert": (LLAMA, _VIT),
-    **dict.fromkeys(("vit", "deit", "vit_msn", "ijepa"), (LAYER_NORM, replace(_VIT, keeps_pixels=True))),
+    **dict.fromkeys(("vit", "deit", "vit_msn", "ijepa"), (LAYER_NORM, replace(_VIT, pixels=Pixels.MODEL))),
     **dict.fromkeys(("dinov2", "dinov2_with_registers"), (_OWN_TYPE, _VIT)),
     "dinov3_vit": (
         _OWN_TYPE,
         replace(
             _VIT,
-            keeps_pixels=True,
+            pixels=Pixels.MODEL,
             around=later("patch_rotation", "patch_tables"),
             attend=later("patch_rotation", "attend_turned"),
         ),
     ),
     "bert-generation": (_OWN_TYPE, EncoderCode()),
+    "beit": (
+        LAYER_NORM,
+        replace(
+            _VIT,
+            pixels=Pixels.CALLER,
+            around=later("patch_biases", "shared_bias"),
+            begins=later("patch_biases", "bias_of_layer"),
+        ),
+    ),
+    "data2vec-vision": (
+        _OWN_TYPE,
+        replace(
+            _VIT,
+            mlp_normed=Until.SAID,
+            qkv=Until.SAID,
+            scores=Until.SAID,
+            probabilities=Until.SAID,
+            projected=Until.LAYER,
+            keeps_unscaled=True,
+            begins=later("patch_biases", "shared_bias_again"),
+            bias=later("patch_biases", "own_bias"),
+        ),
+    ),
 }
 """Model type -> how it computes, and how long its variables keep what a layer makes."""
 

@@ -111,6 +111,20 @@ def test_windows_reach_both_ways() -> None:
     assert play(wide, in_fp32)[0].size_bytes(Share.SEQUENCE) == T * 4 * (6 + 4) * 64 + T * 2 * 8
 
 
+def test_patches_of_beit_have_biases() -> None:
+    # 64 patches and a class token: 65 x 65 pairs, 15 x 15 offsets and 3 more; 32 heads.
+    sizes = {"image_size": 16, "patch_size": 2, "num_channels": 3, "num_attention_heads": 32}
+    found = encoder("beit", **sizes, use_relative_position_bias=True)
+    both = encoder("beit", **sizes, use_relative_position_bias=True, use_shared_relative_position_bias=True)
+    pairs = 2 * 32 * 65 * 65
+    assert peaks(found, tokens=65)[0].size_bytes(Share.ALL) == pairs
+    # That of all layers, the layer's own, and their sum.
+    assert peaks(both, tokens=65)[0].size_bytes(Share.ALL) == 3 * pairs
+    # While it is made, which is the most of all: the scaled table, and the bias in two orders.
+    (most,) = peaks(found, tokens=65)[0].others
+    assert most.size_bytes(Share.ALL) == 2 * pairs + 2 * 32 * (2 * 228 - 3)
+
+
 def test_learned_tokens_of_dinov3_do_not_turn() -> None:
     # 16 patches of 4 x 4 of an image of 16 x 16, a class token and 3 registers.
     sizes = {"image_size": 16, "patch_size": 4, "num_register_tokens": 3, "num_channels": 3}
