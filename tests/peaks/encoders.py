@@ -25,6 +25,12 @@ _TABLES: Final = {
 }
 """End of a class name -> the table of classes."""
 
+_NAMES: Final = {
+    ("siglip_text_model", "Model"): "SiglipTextModel",
+    ("siglip2_text_model", "Model"): "Siglip2TextModel",
+    ("clip_text_model", "WithProjection"): "CLIPTextModelWithProjection",
+}
+"""Classes that are in none of these tables."""
 _CONVERT_NOTHING: Final = ("beit",)
 """Types whose classes take pixels as they are, and cannot compute with those of another type."""
 
@@ -33,7 +39,7 @@ def encoder_with(model_type: str, config: Mapping[str, Any], attention: str) -> 
     """The class in bf16. Raises ValueError for a class that there is not, and for an attention that it has not."""
     torch.manual_seed(0)
     (ending,) = config["architectures"]
-    found = getattr(modeling_auto, _TABLES[ending]).get(model_type)
+    found = getattr(modeling_auto, _TABLES[ending]).get(model_type) or _NAMES.get((model_type, ending))
     if found is None:
         raise ValueError(f"{model_type} has no class that ends in {ending}")
     name = found if isinstance(found, str) else found[0]

@@ -87,6 +87,8 @@ ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
         ),
     ),
     "bert-generation": (_OWN_TYPE, EncoderCode()),
+    "clip_text_model": (LAYER_NORM, replace(_VIT, around=later("encoder", "causal_mask"))),
+    **dict.fromkeys(("siglip_text_model", "siglip2_text_model"), (LAYER_NORM, _VIT)),
     "beit": (
         LAYER_NORM,
         replace(

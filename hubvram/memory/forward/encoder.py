@@ -135,6 +135,11 @@ def bias_of_sequences(run: Run, architecture: Architecture) -> tuple[Tensor, ...
     return (run.tensor("relative positions", heads, run.tokens, run.tokens),)
 
 
+def causal_mask(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
+    """Of earlier tokens, joined with that of padding, where attention is eager; kernels know it (modeling_clip.py)."""
+    return (run.tensor("mask of later tokens", run.tokens, run.tokens),) if run.is_eager else ()
+
+
 def _score_wide(run: Run, architecture: Architecture, code: EncoderCode) -> Iterator[Tensor]:
     """What is as wide as the scores, and stays: a mask where a window cuts in, which is one for each sequence, for it
     is joined with the padding's (masking_utils.py, sdpa_mask); distances of tokens."""
