@@ -6,6 +6,7 @@ A class is given what its tokenizer gives: ids, a mask of ones, and types of tok
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from transformers.models.auto import modeling_auto
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
 from tests.peaks.live import Live
-from tests.peaks.record import ENCODER_VARIANTS, IMAGE_VARIANTS, SHAPES, Row, varied
+from tests.peaks.record import ENCODER_VARIANTS, IMAGE_VARIANTS, PAIR_VARIANTS, SHAPES, Row, varied
 
 _TABLES: Final = {
     "Model": "MODEL_MAPPING_NAMES",
@@ -55,11 +56,27 @@ def sees(model_type: str) -> bool:
 
 
 def _given(config: Any, batch_size: int, tokens: int) -> dict[str, Any]:
-    """What a tokenizer makes of sequences of one length, or an image processor of images."""
+    """What a tokenizer makes of sequences of one length, or an image processor of images; or both."""
     model_type = config.model_type
     if sees(model_type):
-        pixels = torch.rand(batch_size, config.num_channels, config.image_size, config.image_size)
-        return {"pixel_values": pixels.bfloat16() if model_type in _CONVERT_NOTHING else pixels}
+        return _seen(config, batch_size)
+    tower = getattr(config, "vision_config", None)
+    return {**_read(model_type, batch_size, tokens), **(_seen(tower, batch_size) if tower else {})}
+
+
+def _seen(config: Any, batch_size: int) -> dict[str, Any]:
+    if config.model_type == "siglip2_vision_model":
+        count, side = config.num_patches, math.isqrt(config.num_patches)
+        return {
+            "pixel_values": torch.rand(batch_size, count, config.num_channels * config.patch_size**2),
+            "pixel_attention_mask": torch.ones(batch_size, count, dtype=torch.int32),
+            "spatial_shapes": torch.full((batch_size, 2), side),
+        }
+    pixels = torch.rand(batch_size, config.num_channels, config.image_size, config.image_size)
+    return {"pixel_values": pixels.bfloat16() if config.model_type in _CONVERT_NOTHING else pixels}
+
+
+def _read(model_type: str, batch_size: int, tokens: int) -> dict[str, Any]:
     ids = torch.arange(batch_size * tokens).reshape(batch_size, tokens) % 100 + 3
     made = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
     # Published ones name the class of their own, which gives no types.
@@ -111,7 +128,8 @@ def _shapes(model: Any) -> tuple[tuple[int, int], ...]:
 
 
 def encoder_rows(model_type: str, config: Mapping[str, Any]) -> Iterator[Row]:
-    for variant in IMAGE_VARIANTS if sees(model_type) else ENCODER_VARIANTS:
+    alone = IMAGE_VARIANTS if sees(model_type) else ENCODER_VARIANTS
+    for variant in PAIR_VARIANTS if "vision_config" in config else alone:
         for attention in ("sdpa", "eager"):
             try:
                 model = encoder_with(model_type, varied(config, variant), attention)

@@ -69,6 +69,19 @@ IMAGE_VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "image-narrow": _image("Model", 16, 64),
     "image-labels": _image("ForImageClassification", 16, 64),
 }
+
+
+def _pair(of_text: int, of_image: int, side: int) -> dict[str, Any]:
+    vision = {"intermediate_size": of_image, "image_size": side, "patch_size": 8}
+    return {"text_config": {"intermediate_size": of_text}, "vision_config": vision, "architectures": ["Model"]}
+
+
+PAIR_VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "pair-wide": _pair(256, 256, 96),
+    "pair-narrow": _pair(16, 16, 32),
+    "pair-texts": _pair(512, 16, 32),
+}
+"""Of a text and an image encoder side by side."""
 SHAPES: Final = ((2, 40), (1, 67), (3, 160))
 """Batch and prompt; positions suffice for the longest and the tokens decoded."""
 POSITIONS: Final = 256
@@ -150,9 +163,17 @@ class Record:
 def varied(config: Mapping[str, Any], variant: str) -> dict[str, Any]:
     """The config with the numbers of a variant in place of its own."""
     if variant not in VARIANTS:
-        own = {**ENCODER_VARIANTS, **IMAGE_VARIANTS}[variant]
-        return {**config, **{key: own[key] for key in own if key in config or key == "architectures"}}
+        return _with({**ENCODER_VARIANTS, **IMAGE_VARIANTS, **PAIR_VARIANTS}[variant], config)
     return with_text_fields(config, VARIANTS[variant])
+
+
+def _with(own: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with those of a variant's own values whose fields it has."""
+    found = {key: own[key] for key in own if key in config or key == "architectures"}
+    return {
+        **config,
+        **{key: _with(value, config[key]) if isinstance(value, Mapping) else value for key, value in found.items()},
+    }
 
 
 def with_text_fields(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

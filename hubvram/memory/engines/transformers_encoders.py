@@ -25,6 +25,8 @@ _PRE_NORM: Final = replace(_RESIDUAL, normed=Until.PROJECTED, mlp_normed=Until.P
 _VIT: Final = replace(_PRE_NORM, projected=Until.ADDED)
 _TUPLES: Final = EncoderCode(probabilities=Until.NEXT_LAYER, scores=Until.SAID)
 """Layers give their probabilities to the loop over them, asked for or not (modeling_megatron_bert.py)."""
+_CLIP_TEXT: Final = replace(_VIT, around=later("encoder", "causal_mask"))
+_TOWER: Final = later("tower", "play_tower")
 _DEBERTA: Final = EncoderCode(
     types=Types.TOKENIZER,
     attend=attend_by_head,
@@ -87,7 +89,9 @@ ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
         ),
     ),
     "bert-generation": (_OWN_TYPE, EncoderCode()),
-    "clip_text_model": (LAYER_NORM, replace(_VIT, around=later("encoder", "causal_mask"))),
+    "clip_text_model": (LAYER_NORM, _CLIP_TEXT),
+    "clip": (LAYER_NORM, replace(_CLIP_TEXT, tower=_TOWER)),
+    **dict.fromkeys(("siglip", "siglip2"), (LAYER_NORM, replace(_VIT, tower=_TOWER))),
     **dict.fromkeys(("siglip_text_model", "siglip2_text_model"), (LAYER_NORM, _VIT)),
     "beit": (
         LAYER_NORM,

@@ -31,11 +31,12 @@ def play_encoder(
 ) -> tuple[Peak, Peak]:
     """The peak before the head, and that at it. No forward copies logits."""
     given = _given(run, architecture, code)
+    seen = code.tower(run, architecture, code) if code.tower else None
     _play_model(run, architecture, code)
     before, *others = run.tape.take_all()
     larger = tuple(moment for moment in others if moment.total_bytes > before.total_bytes)
     _play_head(run, architecture, code)
-    del given
+    del given, seen
     return before._replace(others=larger), run.tape.take()
 
 
@@ -64,7 +65,7 @@ def _play_model(run: Run, architecture: Architecture, code: EncoderCode) -> None
     for group in architecture.groups():
         for _ in range(min(group.count, 2)):  # the second beside what the first left
             hidden = run.features("input of the layer", hidden_size)
-            before = _play_layer(run, architecture, group.layer, code, before)
+            before = play_layer(run, architecture, group.layer, code, before)
             del hidden
     if architecture.final_norm.count:
         run.phase("norms")
@@ -153,7 +154,7 @@ def _score_wide(run: Run, architecture: Architecture, code: EncoderCode) -> Iter
         yield run.shared("distances", run.tokens, run.tokens, element_bytes=ID_BYTES)
 
 
-def _play_layer(
+def play_layer(
     run: Run, architecture: Architecture, layer: Layer, code: EncoderCode, before: Tensor | None
 ) -> Tensor | None:
     """`before` is what the layer before left to this one; what this one leaves to the next."""

@@ -104,6 +104,8 @@ class EncoderCode:
     """Whether what every layer said is kept, asked for or not (modeling_deberta_v2.py)."""
 
     # --- around them
+    tower: Callable[[Run, Architecture, EncoderCode], object] | None = None
+    """What runs first, over an image for each sequence, and what it leaves: tensors."""
     around: Around | None = None
     """What is made once for all layers, beside what others make too."""
     pixels: Pixels = Pixels.EMBEDDING
