@@ -82,6 +82,17 @@ def grouped(layers: Iterable[Layer]) -> tuple[LayerGroup, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """What a model sees, in the size that its config names."""
+
+    channels: int
+    height: int
+    width: int
+    tokens: int
+    """Its patches, and the learned tokens that stand beside them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """What stands beside the decoder: an encoder, a vision or audio tower, a projector (which has no layers)."""
 
@@ -99,6 +110,8 @@ class Stack:
     source_tokens: int | None = None
     """Positions that an encoder says something for whatever its input (whisper); None: as many as its input has; 0:
     always the same, and not known."""
+    image: Image | None = None
+    """What a tower sees of one size, where it stands beside a text encoder."""
     cached_per_token: int = 0
     """Positions that its own cache gets with each token of the text (voxtral_realtime, which hears while it writes)."""
 
@@ -114,17 +127,6 @@ class Stack:
     def groups(self) -> tuple[LayerGroup, ...]:
         """The distinct layers."""
         return grouped(self.layers)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
-    """What a model sees, in the size that its config names."""
-
-    channels: int
-    height: int
-    width: int
-    tokens: int
-    """Its patches, and the learned tokens that stand beside them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +179,11 @@ class Architecture:  # without slots, for the sake of what is cached
     def encoder(self) -> Stack | None:
         """The stack that the decoder attends to."""
         return next((stack for stack in self.stacks if stack.name == "encoder"), None)
+
+    @property
+    def image_beside(self) -> Image | None:
+        """What the tower of a pair of encoders sees, beside the text."""
+        return next((stack.image for stack in self.stacks if stack.image is not None), None)
 
     @property
     def longest(self) -> int | None:

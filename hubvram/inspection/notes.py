@@ -112,6 +112,13 @@ def _encoder_notes(architecture: Architecture, workload: Workload) -> Iterator[s
         )
     elif engine.knows_activations(architecture) and not engine.generates(architecture):
         tokens = f"{workload.context_tokens:,} token{'s' * (workload.context_tokens != 1)}"
+        beside = architecture.image_beside
+        if beside is not None:
+            yield (
+                f"a pair of encoders: --batch is as many texts, of {tokens} each, unpadded, and as many images of "
+                f"{beside.height:,} x {beside.width:,} pixels, {beside.tokens:,} tokens each; the images run first"
+            )
+            return
         yield f"an encoder: one forward over {tokens} of each sequence, unpadded; it keeps no cache"
 
 

@@ -139,6 +139,10 @@ def _what_runs(found: Inspection) -> str:
     if image is not None:
         images = f"{workload.batch_size:,} image{'s' * (workload.batch_size != 1)}"
         return f"{images} of {image.height:,} x {image.width:,}"
+    beside = architecture.image_beside if architecture else None
+    if beside is not None:
+        tokens = f"{workload.context_tokens:,} token{'s' * (workload.context_tokens != 1)}"
+        return f"{tokens} and an image of {beside.height:,} x {beside.width:,}, x {workload.batch_size:,}"
     return f"{workload.context_tokens:,} token{'s' * (workload.context_tokens != 1)} x {workload.batch_size:,}"
 
 

@@ -69,6 +69,19 @@ IMAGE_VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "image-narrow": _image("Model", 16, 64),
     "image-labels": _image("ForImageClassification", 16, 64),
 }
+
+
+def _pair(of_text: int, of_image: int, side: int) -> dict[str, Any]:
+    vision = {"intermediate_size": of_image, "image_size": side, "patch_size": 8}
+    return {"text_config": {"intermediate_size": of_text}, "vision_config": vision, "architectures": ["Model"]}
+
+
+PAIR_VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "pair-wide": _pair(256, 256, 96),
+    "pair-narrow": _pair(16, 16, 32),
+    "pair-texts": _pair(512, 16, 32),
+}
+"""Of a text and an image encoder side by side."""
 SHAPES: Final = ((2, 40), (1, 67), (3, 160))
 """Batch and prompt; positions suffice for the longest and the tokens decoded."""
 POSITIONS: Final = 256
@@ -125,6 +138,12 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
     "gpt_bigcode+heads": {"n_inner": 96, "multi_query": False, "num_key_value_heads": 4},
     "ctrl": {"dff": 96},
     "codegen+heads": {"n_inner": 96, "n_head": 8, "rotary_dim": 4},
+    **{
+        f"{name}+{which}": {"use_relative_position_bias": own, "use_shared_relative_position_bias": shared}
+        for name in ("beit", "data2vec-vision")
+        for which, own, shared in (("each", True, False), ("shared", False, True), ("both", True, True))
+    },
+    "dinov3_vit+gated": {"use_gated_mlp": True, "hidden_act": "silu", "num_register_tokens": 4},
 }  # fmt: skip
 """Record -> what is not as its type's defaults are, in the config of its text model. TYPE+NAME is a second one."""
 PLACES: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -163,9 +182,17 @@ class Record:
 def varied(config: Mapping[str, Any], variant: str) -> dict[str, Any]:
     """The config with the numbers of a variant in place of its own."""
     if variant not in VARIANTS:
-        own = {**ENCODER_VARIANTS, **IMAGE_VARIANTS}[variant]
-        return {**config, **{key: own[key] for key in own if key in config or key == "architectures"}}
+        return _with({**ENCODER_VARIANTS, **IMAGE_VARIANTS, **PAIR_VARIANTS}[variant], config)
     return with_text_fields(config, VARIANTS[variant])
+
+
+def _with(own: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with those of a variant's own values whose fields it has."""
+    found = {key: own[key] for key in own if key in config or key == "architectures"}
+    return {
+        **config,
+        **{key: _with(value, config[key]) if isinstance(value, Mapping) else value for key, value in found.items()},
+    }
 
 
 def with_text_fields(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,7 +274,7 @@ def on_the_cpu(code: ModelingCode) -> ModelingCode:
 def _largest(architecture: Architecture, sizes: Sizes, code: ModelingCode) -> Peak:
     """A forward makes no 32-bit copy of the logits, as `generate()` does."""
     peaks = play(architecture, sizes, copies_logits=False, code=code)
-    return max(peaks, key=lambda peak: peak.total_bytes)
+    return max((moment for peak in peaks for moment in (peak, *peak.others)), key=lambda peak: peak.total_bytes)
 
 
 def compared(records: Mapping[str, Record]) -> Iterator[tuple[str, Row, Said]]:

@@ -5,6 +5,7 @@ Details from each model's `modeling_*.py` in transformers 5.23.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -14,10 +15,10 @@ from hubvram.architecture.families.decoder import ReadWeights, read_layers
 from hubvram.architecture.families.encoder_tops import linear
 from hubvram.architecture.families.fields import labels_of, number_of_layers
 from hubvram.architecture.families.interface import Read
-from hubvram.architecture.families.towers import VIT, read_tower
+from hubvram.architecture.families.towers import VIT, read_tower, sides
 from hubvram.architecture.families.towers_fixed import TOWERS
-from hubvram.architecture.layers import Architecture
-from hubvram.architecture.parts import Linear, Norms, Weight, vector
+from hubvram.architecture.layers import Architecture, Image, Stack
+from hubvram.architecture.parts import Linear, Norms, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 from hubvram.config.reader import inner_config
@@ -44,7 +45,19 @@ def _read_pair(config: ConfigDocument, architectures: tuple[str, ...], *, betwee
             stacks=(stack,),
         )
     text = _read_text(inner_config(config, "text_config"), ())
-    return replace(text, model_type=model_type, stacks=(stack,), extras=(*text.extras, *between(config)))
+    tower = replace(stack, image=_image(vision, stack))
+    return replace(text, model_type=model_type, stacks=(tower,), extras=(*text.extras, *between(config)))
+
+
+def _image(config: ConfigDocument, stack: Stack) -> Image:
+    """Of the tower's size; where it takes patches of images of any, a square of as many as it has positions for."""
+    tokens = next(it.shape[0] for it in stack.extras if isinstance(it, Tensor) and it.name == "positions")
+    channels = config.size("num_channels")
+    if stack.model_type == "siglip2_vision_model":
+        side = math.isqrt(tokens) * config.size("patch_size")
+        return Image(channels=channels, height=side, width=side, tokens=tokens)
+    height, width = sides(config, "image_size")
+    return Image(channels=channels, height=height, width=width, tokens=tokens)
 
 
 def _read_text(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:

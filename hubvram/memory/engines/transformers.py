@@ -235,15 +235,22 @@ def _forward(
     )
     layers, head = transformers_code.play(architecture, sequence)
     all_tokens = f"over all {_tokens(sequence.tokens)}"
-    where = (
-        "before the layers, where tokens are embedded"
-        if layers.phase == "embeddings"
-        else f"in the {layers.phase} of a layer"
+    forward = (
+        _instant("forward", _NOTHING, layers, f"{_where(layers)}, {all_tokens}", ()),
+        *(
+            _instant(f"forward-{peak.phase.split()[-1]}", _NOTHING, peak, f"{_where(peak)}, {all_tokens}", ())
+            for peak in layers.others
+        ),
     )
-    forward = _instant("forward", _NOTHING, layers, f"{where}, {all_tokens}", ())
     if architecture.head is None:
-        return (forward,)
-    return forward, _instant("forward-logits", _NOTHING, head, f"at what the head says, {all_tokens}", ())
+        return forward
+    return *forward, _instant("forward-logits", _NOTHING, head, f"at what the head says, {all_tokens}", ())
+
+
+def _where(peak: Peak) -> str:
+    """In an encoder."""
+    is_before = peak.phase == "embeddings"
+    return "before the layers, where tokens are embedded" if is_before else f"in the {peak.phase} of a layer"
 
 
 def _without_kernels(peak: Peak) -> str:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Final
 
 from hubvram.architecture.layers import Architecture
-from hubvram.memory.forward.disentangled import attend_by_head, attend_joined, distances
-from hubvram.memory.forward.encoder_code import EncoderCode, Types, Until
+from hubvram.memory.forward.disentangled import attend_by_head, attend_joined, looks_at_distances
+from hubvram.memory.forward.encoder_code import EncoderCode, Pixels, Types, Until
+from hubvram.memory.forward.later import later
 from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, with_traits
 from hubvram.memory.forward.rotation import halves_through_fp32, pairs
 
@@ -24,7 +25,15 @@ _PRE_NORM: Final = replace(_RESIDUAL, normed=Until.PROJECTED, mlp_normed=Until.P
 _VIT: Final = replace(_PRE_NORM, projected=Until.ADDED)
 _TUPLES: Final = EncoderCode(probabilities=Until.NEXT_LAYER, scores=Until.SAID)
 """Layers give their probabilities to the loop over them, asked for or not (modeling_megatron_bert.py)."""
-_DEBERTA: Final = EncoderCode(types=Types.TOKENIZER, attend=attend_by_head, keeps_all_layers=True, masks_scores=True)
+_CLIP_TEXT: Final = replace(_VIT, around=later("encoder", "causal_mask"))
+_TOWER: Final = later("tower", "play_tower")
+_DEBERTA: Final = EncoderCode(
+    types=Types.TOKENIZER,
+    attend=attend_by_head,
+    keeps_all_layers=True,
+    masks_scores=True,
+    is_playable=looks_at_distances,
+)
 
 ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
     **dict.fromkeys(("roberta", "xlm-roberta", "camembert", "data2vec-text"), (_ROBERTA, EncoderCode())),
@@ -51,7 +60,13 @@ ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
     ),
     "mpnet": (
         _ROBERTA,
-        EncoderCode(qkv=Until.PROJECTED, scores=Until.PROJECTED, probabilities=Until.PROJECTED, said=Until.PROJECTED),
+        EncoderCode(
+            qkv=Until.PROJECTED,
+            scores=Until.PROJECTED,
+            probabilities=Until.PROJECTED,
+            said=Until.PROJECTED,
+            around=later("encoder", "bias_of_sequences"),
+        ),
     ),
     "deberta-v2": (_OWN_TYPE, _DEBERTA),
     "deberta": (
@@ -62,12 +77,49 @@ ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
     **dict.fromkeys(("gte", "jina_embeddings_v3"), (_OWN_TYPE, _RESIDUAL)),
     "nomic_bert": (_OWN_TYPE, replace(_RESIDUAL, types=Types.TOKENIZER)),
     "eurobert": (LLAMA, _VIT),
-    **dict.fromkeys(("vit", "deit", "vit_msn", "ijepa"), (LAYER_NORM, replace(_VIT, keeps_pixels=True))),
+    **dict.fromkeys(("vit", "deit", "vit_msn", "ijepa"), (LAYER_NORM, replace(_VIT, pixels=Pixels.MODEL))),
     **dict.fromkeys(("dinov2", "dinov2_with_registers"), (_OWN_TYPE, _VIT)),
+    "dinov3_vit": (
+        _OWN_TYPE,
+        replace(
+            _VIT,
+            pixels=Pixels.MODEL,
+            around=later("patch_rotation", "patch_tables"),
+            attend=later("patch_rotation", "attend_turned"),
+        ),
+    ),
+    "bert-generation": (_OWN_TYPE, EncoderCode()),
+    "clip_text_model": (LAYER_NORM, _CLIP_TEXT),
+    "clip": (LAYER_NORM, replace(_CLIP_TEXT, tower=_TOWER)),
+    **dict.fromkeys(("siglip", "siglip2"), (LAYER_NORM, replace(_VIT, tower=_TOWER))),
+    **dict.fromkeys(("siglip_text_model", "siglip2_text_model"), (LAYER_NORM, _VIT)),
+    "beit": (
+        LAYER_NORM,
+        replace(
+            _VIT,
+            pixels=Pixels.CALLER,
+            around=later("patch_biases", "shared_bias"),
+            begins=later("patch_biases", "bias_of_layer"),
+        ),
+    ),
+    "data2vec-vision": (
+        _OWN_TYPE,
+        replace(
+            _VIT,
+            mlp_normed=Until.SAID,
+            qkv=Until.SAID,
+            scores=Until.SAID,
+            probabilities=Until.SAID,
+            projected=Until.LAYER,
+            keeps_unscaled=True,
+            begins=later("patch_biases", "shared_bias_again"),
+            bias=later("patch_biases", "own_bias"),
+        ),
+    ),
 }
 """Model type -> how it computes, and how long its variables keep what a layer makes."""
 
 
 def is_known_encoder(architecture: Architecture, code: EncoderCode) -> bool:
-    """Whether its program plays all that an architecture has; attention to distances needs a table of them."""
-    return code.attend is None or distances(architecture) > 0
+    """Whether its program plays all that an architecture has."""
+    return code.is_playable is None or code.is_playable(architecture)

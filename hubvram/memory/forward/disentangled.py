@@ -20,6 +20,11 @@ def distances(architecture: Architecture) -> int:
     return next((table.shape[0] for table in tables), 0)
 
 
+def looks_at_distances(architecture: Architecture) -> bool:
+    """Whether it has the table that these programs read."""
+    return distances(architecture) > 0
+
+
 def attend_by_head(
     run: Run, architecture: Architecture, mixer: BidirectionalAttention, code: EncoderCode, held: Held
 ) -> None:

@@ -19,7 +19,7 @@ from hubvram.architecture.parts import Linear
 from hubvram.checkpoint.components import Component
 from hubvram.memory.forward.disentangled import distances
 from hubvram.memory.forward.encoder_attention import attend, is_cut
-from hubvram.memory.forward.encoder_code import EncoderCode, Held, Types, Until
+from hubvram.memory.forward.encoder_code import EncoderCode, Held, Pixels, Types, Until
 from hubvram.memory.forward.mlp import play_mlp
 from hubvram.memory.forward.run import FP32, ID_BYTES, Run
 from hubvram.memory.forward.tape import Peak, Tensor
@@ -31,18 +31,21 @@ def play_encoder(
 ) -> tuple[Peak, Peak]:
     """The peak before the head, and that at it. No forward copies logits."""
     given = _given(run, architecture, code)
+    seen = code.tower(run, architecture, code) if code.tower else None
     _play_model(run, architecture, code)
-    before = run.tape.take()
+    before, *others = run.tape.take_all()
+    larger = tuple(moment for moment in others if moment.total_bytes > before.total_bytes)
     _play_head(run, architecture, code)
-    del given
-    return before, run.tape.take()
+    del given, seen
+    return before._replace(others=larger), run.tape.take()
 
 
 def _given(run: Run, architecture: Architecture, code: EncoderCode) -> Tensor:
     """What a tokenizer makes; or an image processor, which makes pixels of fp32."""
     image = architecture.image
     if image is not None:
-        return run.tensor("pixels", image.channels, image.height, image.width, element_bytes=FP32)
+        element_bytes = None if code.pixels is Pixels.CALLER else FP32
+        return run.tensor("pixels", image.channels, image.height, image.width, element_bytes=element_bytes)
     numbers = 2 + (code.types is Types.TOKENIZER)
     return run.tensor("ids, mask, and types of tokens", run.tokens, numbers, element_bytes=ID_BYTES)
 
@@ -50,25 +53,26 @@ def _given(run: Run, architecture: Architecture, code: EncoderCode) -> Tensor:
 def _play_model(run: Run, architecture: Architecture, code: EncoderCode) -> None:
     hidden_size = architecture.hidden_size
     types = run.features("types of tokens", 1, element_bytes=ID_BYTES) if code.types is Types.MODEL else None
-    pixels = _pixels(run, architecture.image) if code.keeps_pixels else None
+    pixels = _pixels(run, architecture.image) if code.pixels is Pixels.MODEL else None
     _embed(run, architecture, code) if architecture.image is None else _embed_patches(run, architecture, code)
     kept = architecture.embedding_size if code.keeps_narrow_embedding else None
     embedded = run.features("embeddings", kept or hidden_size)
-    tables = (*_tables(run, architecture, code), *_score_wide(run, architecture, code))
+    own = code.around(run, architecture) if code.around else ()
+    tables = (*_tables(run, architecture, code), *_score_wide(run, architecture, code), *own)
     others = max(architecture.num_hidden_layers - 2, 0) if code.keeps_all_layers else 0
     said = run.features("what the layers before said", others * hidden_size) if others else None
     before = None
     for group in architecture.groups():
         for _ in range(min(group.count, 2)):  # the second beside what the first left
             hidden = run.features("input of the layer", hidden_size)
-            before = _play_layer(run, architecture, group.layer, code, before)
+            before = play_layer(run, architecture, group.layer, code, before)
             del hidden
     if architecture.final_norm.count:
         run.phase("norms")
         hidden = run.features("hidden states", hidden_size)
         normed = run.norm(hidden_size)
         del hidden, normed
-    del embedded, tables, before, types, pixels, said
+    del embedded, own, tables, before, types, pixels, said
 
 
 def _pixels(run: Run, image: Image | None) -> Tensor | None:
@@ -81,7 +85,7 @@ def _pixels(run: Run, image: Image | None) -> Tensor | None:
 def _embed_patches(run: Run, architecture: Architecture, code: EncoderCode) -> None:
     """What the convolution makes of each patch; the same behind learned tokens; the sum with positions."""
     run.phase("embeddings")
-    pixels = None if code.keeps_pixels else _pixels(run, architecture.image)
+    pixels = _pixels(run, architecture.image) if code.pixels is Pixels.EMBEDDING else None
     twice = run.features("embedded patches, twice", 2 * architecture.hidden_size)
     del pixels, twice
 
@@ -125,13 +129,22 @@ def _tables(run: Run, architecture: Architecture, code: EncoderCode) -> tuple[Te
     return (*tables, run.shared("position ids", run.tokens, element_bytes=ID_BYTES)) if code.keeps_positions else tables
 
 
-def _score_wide(run: Run, architecture: Architecture, code: EncoderCode) -> Iterator[Tensor]:
-    """What is as wide as the scores, and stays: a bias for each head; a mask where a window cuts in, which is one for
-    each sequence, for it is joined with the padding's (masking_utils.py, sdpa_mask); distances of tokens."""
+def bias_of_sequences(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
+    """A bias for each head, by how far apart two tokens are, of each sequence (modeling_mpnet.py)."""
     mixers = [group.layer.mixer for group in architecture.groups()]
-    if any(weight.name == "relative positions" for weight in architecture.extras):
-        heads = max(mixer.num_attention_heads for mixer in mixers if isinstance(mixer, BidirectionalAttention))
-        yield run.tensor("relative positions", heads, run.tokens, run.tokens)
+    heads = max(mixer.num_attention_heads for mixer in mixers if isinstance(mixer, BidirectionalAttention))
+    return (run.tensor("relative positions", heads, run.tokens, run.tokens),)
+
+
+def causal_mask(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
+    """Of earlier tokens, joined with that of padding, where attention is eager; kernels know it (modeling_clip.py)."""
+    return (run.tensor("mask of later tokens", run.tokens, run.tokens),) if run.is_eager else ()
+
+
+def _score_wide(run: Run, architecture: Architecture, code: EncoderCode) -> Iterator[Tensor]:
+    """What is as wide as the scores, and stays: a mask where a window cuts in, which is one for each sequence, for it
+    is joined with the padding's (masking_utils.py, sdpa_mask); distances of tokens."""
+    mixers = [group.layer.mixer for group in architecture.groups()]
     if run.attention is not Attention.FLASH and any(is_cut(mixer, run.tokens) for mixer in mixers):
         yield run.tensor("mask of the window", run.tokens, run.tokens, element_bytes=None if run.is_eager else 1)
     if code.masks_scores:
@@ -141,12 +154,13 @@ def _score_wide(run: Run, architecture: Architecture, code: EncoderCode) -> Iter
         yield run.shared("distances", run.tokens, run.tokens, element_bytes=ID_BYTES)
 
 
-def _play_layer(
+def play_layer(
     run: Run, architecture: Architecture, layer: Layer, code: EncoderCode, before: Tensor | None
 ) -> Tensor | None:
     """`before` is what the layer before left to this one; what this one leaves to the next."""
     mixer, mlp, held = layer.mixer, layer.mlp, Held()
     assert isinstance(mixer, BidirectionalAttention) and isinstance(mlp, DenseMLP)
+    first = code.begins(run, architecture, layer) if code.begins else None
     if layer.pre_norm:
         _norm(run, layer, held, code.normed)
     run.phase("attention")
@@ -157,6 +171,9 @@ def _play_layer(
     left = probabilities if code.probabilities is Until.NEXT_LAYER else None
     del probabilities
     held.hold(code.projected, run.features("O", mixer.o_size))
+    if code.keeps_unscaled and any(weight.name == "layer scale" for weight in layer.extras):
+        held.let_go(Until.PROJECTED)
+        held.hold(code.projected, run.features("O, scaled", mixer.o_size))
     _add(run, layer, held)
     if layer.pre_norm:
         _norm(run, layer, held, code.mlp_normed)
@@ -167,7 +184,7 @@ def _play_layer(
     held.let_go(Until.SAID)
     held.hold(Until.NORMED, run.features("what the MLP says", mlp.hidden_size))
     _add(run, layer, held)
-    del before
+    del before, first
     return left
 
 

@@ -26,6 +26,11 @@ def attend(
             held.hold(code.qkv, run.features("Q and K rotated", mixer.q_size + mixer.k_size))
     held.hold(code.qkv, made)
     del made
+    return say(run, mixer, code, held)
+
+
+def say(run: Run, mixer: BidirectionalAttention, code: EncoderCode, held: Held) -> Tensor | None:
+    """Softmax, or the kernel for all of it, of Q, K and V that are held."""
     if run.is_eager:
         return _softmax(run, mixer, code, held)
     _fused(run, mixer, code, held)
@@ -39,6 +44,11 @@ def _softmax(run: Run, mixer: BidirectionalAttention, code: EncoderCode, held: H
     copied = run.features("Q and K in the order of heads", 2 * mixer.q_size)
     scores = run.tensor("scores", heads, tokens, tokens)
     del copied, scores
+    if code.bias is not None:
+        scaled = run.tensor("scores, scaled", heads, tokens, tokens)
+        bias = code.bias(run, mixer)
+        summed = run.tensor("scores with their bias", heads, tokens, tokens) if bias else None
+        del scaled, bias, summed
     play_scores(run, heads, tokens)
     probabilities = run.tensor("probabilities", heads, tokens, tokens)
     if code.scores is not None:
@@ -51,11 +61,12 @@ def _softmax(run: Run, mixer: BidirectionalAttention, code: EncoderCode, held: H
 
 def _fused(run: Run, mixer: BidirectionalAttention, code: EncoderCode, held: Held) -> None:
     """One kernel, which says of each row the logarithm of its sum too; a mask is made an additive one for it."""
+    bias = code.bias(run, mixer) if code.bias is not None else None
     masked = run.attention is Attention.SDPA and is_cut(mixer, run.tokens)
     mask = run.tensor("additive mask of the window", run.tokens, run.tokens) if masked else None
     rows = run.features("the kernel's sums", mixer.num_attention_heads, element_bytes=FP32)
     held.hold(code.said, run.features("what heads say", mixer.q_size))
-    del rows, mask
+    del rows, mask, bias
 
 
 def is_cut(mixer: Part | None, tokens: int) -> bool:

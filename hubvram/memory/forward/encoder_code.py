@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
 from typing import TYPE_CHECKING
 
+from hubvram.memory.forward.modeling_code import Around
 from hubvram.memory.forward.tape import Tensor
 
 if TYPE_CHECKING:
     from hubvram.architecture.attention import BidirectionalAttention
-    from hubvram.architecture.layers import Architecture
+    from hubvram.architecture.layers import Architecture, Layer
     from hubvram.memory.forward.run import Run
 
 
@@ -42,6 +43,16 @@ class Types(Enum):
     """The model's forward, which holds them."""
     EMBEDDING = auto()
     """The embedding: for each sequence where it makes positions for each, else once."""
+
+
+class Pixels(Enum):
+    """Who turns pixels of fp32 into the model's own type."""
+
+    EMBEDDING = auto()
+    MODEL = auto()
+    """The model's forward, which holds both."""
+    CALLER = auto()
+    """Nobody in the class: it is given what it computes in."""
 
 
 class Held:
@@ -81,14 +92,23 @@ class EncoderCode:
     """The inner width of the MLP, activated."""
 
     # --- the layers
+    begins: Callable[[Run, Architecture, Layer], object] | None = None
+    """What a layer makes first, and keeps until it is done: tensors, or None."""
     attend: Attend | None = None
     """Its attention, where that is not the usual one (encoder_attention.py)."""
+    bias: Callable[[Run, BidirectionalAttention], Tensor | None] | None = None
+    """Made while Q, K and V wait: a bias of the scores."""
+    keeps_unscaled: bool = False
+    """Whether what O made stays beside the same, scaled, where a vector scales it (modeling_data2vec_vision.py)."""
     keeps_all_layers: bool = False
     """Whether what every layer said is kept, asked for or not (modeling_deberta_v2.py)."""
 
     # --- around them
-    keeps_pixels: bool = False
-    """Whether the pixels in the model's own type have a name in its forward; given they are in fp32."""
+    tower: Callable[[Run, Architecture, EncoderCode], object] | None = None
+    """What runs first, over an image for each sequence, and what it leaves: tensors."""
+    around: Around | None = None
+    """What is made once for all layers, beside what others make too."""
+    pixels: Pixels = Pixels.EMBEDDING
     types: Types = Types.EMBEDDING
     keeps_narrow_embedding: bool = False
     """Whether the model's forward holds the embedding in its own width, not the layers' (albert)."""
@@ -98,5 +118,7 @@ class EncoderCode:
     """Whether a mask of 64-bit numbers is made for all pairs of tokens, though nothing is masked."""
     keeps_positions: bool = True
     """Whether the ids of positions that cos and sin were made from stay."""
+    is_playable: Callable[[Architecture], bool] | None = None
+    """Whether its program plays all that an architecture has; None: always."""
     logit_copies: int = 1
     """Copies of the logits: two where their bias is added apart."""

@@ -10,7 +10,7 @@ from hubvram.memory.forward.run import FP32, Run
 
 COPIED_EXPERTS: Final = "weights of the chosen experts, copied"
 
-_PYTHON_ACTIVATIONS: Final = frozenset({"gelu_new", "gelu_python", "quick_gelu"})
+_PYTHON_ACTIVATIONS: Final = frozenset({"gelu_new", "gelu_python"})
 """Activations written out in Python: their intermediates are tensors too (activations.py)."""
 
 
@@ -58,7 +58,7 @@ def _dense(run: Run, mlp: DenseMLP) -> None:
     run.linear(inner, hidden, beside=kept)
 
 
-_ACTIVATED: Final = {**dict.fromkeys(_PYTHON_ACTIVATIONS, 3), "relu2": 2, "xielu": 4}
+_ACTIVATED: Final = {**dict.fromkeys(_PYTHON_ACTIVATIONS, 3), "quick_gelu": 2, "relu2": 2, "xielu": 4}
 """Activation -> copies of a plain MLP's inner width beside what it reads, where it is not one kernel."""
 
 

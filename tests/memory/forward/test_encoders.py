@@ -111,6 +111,58 @@ def test_windows_reach_both_ways() -> None:
     assert play(wide, in_fp32)[0].size_bytes(Share.SEQUENCE) == T * 4 * (6 + 4) * 64 + T * 2 * 8
 
 
+PAIR: Final[dict[str, Any]] = {
+    "text_config": {key: value for key, value in BASE.items() if key != "pad_token_id"},
+    "vision_config": {
+        **{"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 600},
+        **{"image_size": 16, "patch_size": 4, "num_channels": 3, "hidden_act": "gelu"},
+    },
+    "projection_dim": 32,
+}
+
+
+def test_a_pair_runs_one_tower_after_the_other() -> None:
+    given = 3 * (7 * 2 * 8 + 3 * 16 * 16 * 4)
+    # The images' MLP, over 16 patches and a class token: embedded, input, sum, normed; before and behind its act.
+    found = encoder("clip", **PAIR)
+    assert peaks(found)[0].phase == "mlp"
+    assert activations(found) == given + 2 * 3 * 17 * (4 * 128 + 2 * 600)
+    # The texts' attention, beside what was said of each patch, and of the image: embedded, input, normed, Q, K, V, what
+    # heads say, and O.
+    narrow = {**PAIR, "vision_config": {**PAIR["vision_config"], "intermediate_size": 16, "hidden_size": 16}}
+    left = 2 * 3 * (17 * 16 + 32)
+    assert activations(encoder("clip", **narrow), tokens=100) == given + 3 * 93 * 16 + left + 2 * 300 * 8 * 64
+    # siglip has no class token, and a head of its own for what it says of the image.
+    left = 2 * 3 * (16 * 16 + 16)
+    assert activations(encoder("siglip", **narrow), tokens=100) == given + 3 * 93 * 16 + left + 2 * 300 * 8 * 64
+
+
+def test_patches_of_beit_have_biases() -> None:
+    # 64 patches and a class token: 65 x 65 pairs, 15 x 15 offsets and 3 more; 32 heads.
+    sizes = {"image_size": 16, "patch_size": 2, "num_channels": 3, "num_attention_heads": 32}
+    found = encoder("beit", **sizes, use_relative_position_bias=True)
+    both = encoder("beit", **sizes, use_relative_position_bias=True, use_shared_relative_position_bias=True)
+    pairs = 2 * 32 * 65 * 65
+    assert peaks(found, tokens=65)[0].size_bytes(Share.ALL) == pairs
+    # That of all layers, the layer's own, and their sum.
+    assert peaks(both, tokens=65)[0].size_bytes(Share.ALL) == 3 * pairs
+    # While it is made, which is the most of all: the scaled table, and the bias in two orders.
+    (most,) = peaks(found, tokens=65)[0].others
+    assert most.size_bytes(Share.ALL) == 2 * pairs + 2 * 32 * (2 * 228 - 3)
+
+
+def test_learned_tokens_of_dinov3_do_not_turn() -> None:
+    # 16 patches of 4 x 4 of an image of 16 x 16, a class token and 3 registers.
+    sizes = {"image_size": 16, "patch_size": 4, "num_register_tokens": 3, "num_channels": 3}
+    found = encoder("dinov3_vit", **sizes)
+    tokens, patches = 3 * 20, 3 * 16
+    # Pixels in fp32 and in bf16; embeddings, input, normed; Q, K and V as made, and Q and K of patches, turned, beside
+    # Q and K of all tokens.
+    pixels = 3 * 3 * 16 * 16 * (4 + 2)
+    assert activations(found, tokens=20) == pixels + 2 * 64 * ((3 + 3 + 2) * tokens + 2 * patches)
+    assert peaks(found, tokens=20)[0].size_bytes(Share.ALL) == 2 * 16 * 2 * 16
+
+
 def test_what_heads_over_words_make() -> None:
     # What the last layer made, the same transformed, and the logits of all tokens; no copy in fp32.
     _, head = peaks(encoder("bert", architectures=["BertForMaskedLM"], vocab_size=1000))
