@@ -223,7 +223,8 @@ _STATEFUL: Final[Mapping[type, Callable[..., None]]] = {
     ShortConv: later("convolution", "play_short_conv"),
 }
 _BLOCKS: Final[Mapping[str, Callable[[Run, Block], None]]] = {
-    "kimi_delta_attention": later("delta_net", "play_kimi_delta_attention")
+    "kimi_delta_attention": later("delta_net", "play_kimi_delta_attention"),
+    "rg_lru": later("griffin", "play_rg_lru"),
 }
 """What keeps a state instead of K and V of tokens -> its program: by its class, or its kind where it is a block."""
 

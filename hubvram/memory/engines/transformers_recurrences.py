@@ -1,0 +1,30 @@
+"""Decoders that remember by a recurrence of their own kind: what their classes in transformers 5.23 do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+from hubvram.memory.engines.transformers_code import Program
+from hubvram.memory.forward.decoder import is_playable, play_decoder
+from hubvram.memory.forward.later import later
+from hubvram.memory.forward.modeling_code import LLAMA, ModelingCode, with_traits
+
+_classic, _griffin = (partial(later, module) for module in ("classic", "griffin"))
+
+_DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
+
+KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
+    "recurrent_gemma": (
+        with_traits(
+            LLAMA,
+            norm_row_bytes=4,
+            scales_embeddings=True,
+            positions=_classic("position_ids"),
+            attention=_griffin("play_griffin_attention"),
+            hidden_beside_mlp=1,
+        ),
+        _DECODER,
+    ),
+}
