@@ -34,5 +34,13 @@ def forget_states(model: Any) -> None:
                 setattr(module, name, None)
 
 
-OWN_PASSES: Final[Mapping[str, Callable[[Any, Any, Any], Any]]] = {"recurrent_gemma": _recurrent_gemma}
+def _rwkv(model: Any, ids: Any, kept: Any) -> Any:
+    """It calls its cache a state."""
+    return model(input_ids=ids, state=kept, use_cache=True, logits_to_keep=1).state
+
+
+OWN_PASSES: Final[Mapping[str, Callable[[Any, Any, Any], Any]]] = {
+    "recurrent_gemma": _recurrent_gemma,
+    "rwkv": _rwkv,
+}
 """Model type -> (model, ids, what it kept; None before a prompt) -> what it keeps behind one forward."""

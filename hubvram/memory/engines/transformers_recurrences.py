@@ -9,9 +9,9 @@ from typing import Final
 from hubvram.memory.engines.transformers_code import Program
 from hubvram.memory.forward.decoder import is_playable, play_decoder
 from hubvram.memory.forward.later import later
-from hubvram.memory.forward.modeling_code import LLAMA, ModelingCode, with_traits
+from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, with_traits
 
-_classic, _griffin = (partial(later, module) for module in ("classic", "griffin"))
+_classic, _griffin, _rwkv = (partial(later, module) for module in ("classic", "griffin", "rwkv"))
 
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
 
@@ -26,5 +26,9 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
             hidden_beside_mlp=1,
         ),
         _DECODER,
+    ),
+    "rwkv": (
+        with_traits(LAYER_NORM, counts_positions=False),
+        Program(play=_rwkv("play_rwkv"), is_playable=_rwkv("is_rwkv")),
     ),
 }

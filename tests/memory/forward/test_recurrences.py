@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from hubvram.architecture.parts import Block
+from hubvram.memory.engines.transformers_code import play
 from hubvram.memory.forward.griffin import play_rg_lru
+from hubvram.memory.forward.run import Sizes
 from tests.memory.forward.test_programs import peak_of, sizes, step
 from tests.samples import architecture_of
 
@@ -17,3 +19,22 @@ def test_griffin() -> None:
     assert peak_of(lambda run: play_rg_lru(run, block), sizes(50, 3)) == 3 * expected
     # One token: eleven, of which none is put in another order; the new state, and what is put in.
     assert peak_of(lambda run: play_rg_lru(run, block), step(1000)) == 2 * 64 * 11 + 4 * 2 * 64
+
+
+def test_rwkv() -> None:
+    rwkv = architecture_of(
+        {"model_type": "rwkv", "hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 2, "vocab_size": 9}
+    )
+
+    def peak(run: Sizes) -> int:
+        return play(rwkv, run, copies_logits=False)[0].total_bytes
+
+    # Embeddings, the layer's input, what time mixing says, the sum, the same normed, the tokens before, what is mixed
+    # for K and the gate; the inner width before and behind its activation, or once with what it says and two gates.
+    prompt = 2 * 50 * 64 * (8 + 2 * 4)
+    assert peak(sizes(50)) == prompt + 8 * 50
+    # One token in fp32: ten of each feature; in bf16 embeddings, input, normed, K, V, gate, what is said; and decays.
+    assert peak(step(100)) == 64 * (4 * 10 + 2 * 7) + 2 * 64 + 8 * 100
+    # Three sequences are nine pairs of a token and one before, but three embeddings.
+    pairs = 2 * 64 * (3 + 9 * (7 + 2 * 4))
+    assert peak(step(100, 3)) == pairs + 3 * 8 * 100
