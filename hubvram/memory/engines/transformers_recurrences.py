@@ -27,6 +27,7 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
         ),
         _DECODER,
     ),
+    "zamba": (with_traits(LLAMA, copies_embeddings=True), _DECODER),
     "rwkv": (
         with_traits(LAYER_NORM, counts_positions=False),
         Program(play=_rwkv("play_rwkv"), is_playable=_rwkv("is_rwkv")),

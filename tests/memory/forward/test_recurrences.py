@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from hubvram.architecture.parts import Block
+from hubvram.architecture.recurrent import Mamba
 from hubvram.memory.engines.transformers_code import play
 from hubvram.memory.forward.griffin import play_rg_lru
 from hubvram.memory.forward.run import Sizes
+from hubvram.memory.forward.state_space import play_mamba
 from tests.memory.forward.test_programs import peak_of, sizes, step
 from tests.samples import architecture_of
 
@@ -19,6 +21,14 @@ def test_griffin() -> None:
     assert peak_of(lambda run: play_rg_lru(run, block), sizes(50, 3)) == 3 * expected
     # One token: eleven, of which none is put in another order; the new state, and what is put in.
     assert peak_of(lambda run: play_rg_lru(run, block), step(1000)) == 2 * 64 * 11 + 4 * 2 * 64
+
+
+def test_scans_of_heads_one_by_one() -> None:
+    mixer = Mamba(hidden_size=32, intermediate_size=64, state_size=16, conv_kernel=4, time_step_rank=2, num_heads=2)
+    # As one head of 32 channels, beside the projections (x, gate, convolved, time step) of all 64, and what time step,
+    # B and C of both heads are made from. What the head before said is in fp32.
+    per_token = 4 * (3 * 32 * 16 + 2 * 32 + 32) + 2 * (4 * 64 + 3 * 32 + 2 * 34)
+    assert peak_of(lambda run: play_mamba(run, mixer), sizes(50, 3)) == 150 * per_token
 
 
 def test_rwkv() -> None:
