@@ -27,6 +27,7 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
         ),
         _DECODER,
     ),
+    "diffllama": (with_traits(LLAMA, attention=later("differential", "play_differential_attention")), _DECODER),
     "zamba": (with_traits(LLAMA, copies_embeddings=True), _DECODER),
     "rwkv": (
         with_traits(LAYER_NORM, counts_positions=False),
