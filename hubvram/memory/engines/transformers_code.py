@@ -272,7 +272,7 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 }
 """Model type -> its program, where that is not a decoder's."""
 
-_RECURRENCES: Final = ("recurrent_gemma", "rwkv", "zamba", "diffllama")
+_RECURRENCES: Final = ("recurrent_gemma", "rwkv", "zamba", "diffllama", "xlstm")
 
 ELSEWHERE: Final[Mapping[str, str]] = {**dict.fromkeys(_RECURRENCES, "transformers_recurrences")}
 """Model type -> the file in this folder whose `KNOWN` has its code and its program: types that few ask for."""

@@ -11,7 +11,7 @@ from hubvram.memory.forward.decoder import is_playable, play_decoder
 from hubvram.memory.forward.later import later
 from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, with_traits
 
-_classic, _griffin, _rwkv = (partial(later, module) for module in ("classic", "griffin", "rwkv"))
+_classic, _griffin, _rwkv, _xlstm = (partial(later, module) for module in ("classic", "griffin", "rwkv", "xlstm"))
 
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
 
@@ -28,6 +28,10 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
         _DECODER,
     ),
     "diffllama": (with_traits(LLAMA, attention=later("differential", "play_differential_attention")), _DECODER),
+    "xlstm": (
+        with_traits(LLAMA, norm_row_bytes=4, counts_positions=False),
+        Program(play=_xlstm("play_xlstm"), is_playable=_xlstm("is_xlstm")),
+    ),
     "zamba": (with_traits(LLAMA, copies_embeddings=True), _DECODER),
     "rwkv": (
         with_traits(LAYER_NORM, counts_positions=False),

@@ -31,6 +31,19 @@ def test_scans_of_heads_one_by_one() -> None:
     assert peak_of(lambda run: play_mamba(run, mixer), sizes(50, 3)) == 150 * per_token
 
 
+def test_xlstm() -> None:
+    fields = {"hidden_size": 64, "num_heads": 2, "num_hidden_layers": 2, "vocab_size": 1000}
+    xlstm = architecture_of({"model_type": "xlstm", **fields})
+    before, logits = play(xlstm, sizes(50, 3), copies_logits=False)
+    # Of all tokens three times 1000 logits in fp32, beside hidden states and ids.
+    assert logits.total_bytes == 150 * (3 * 4 * 1000 + 2 * 64 + 8)
+    # Less than a chunk. Embeddings, the layer's input, normed, Q and K (32 each), V, the gate of the output, two gates
+    # for each head, what is said and that normed in bf16; three of what is said in fp32.
+    per_token = 2 * (3 * 64 + 2 * 32 + 2 * 64 + 2 * 2 + 2 * 64) + 3 * 4 * 64
+    # The state of this layer and of that before: two heads of 16 x 32, 16 and 1, in fp32.
+    assert before.total_bytes == 150 * (per_token + 8) + 3 * 2 * 4 * 2 * (16 * 32 + 16 + 1)
+
+
 def test_rwkv() -> None:
     rwkv = architecture_of(
         {"model_type": "rwkv", "hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 2, "vocab_size": 9}
