@@ -34,6 +34,8 @@ class Mamba(Part):
     state_size: int
     conv_kernel: int
     time_step_rank: int
+    num_heads: int = 1
+    """Heads that are scanned one by one (zamba)."""
     use_bias: bool = False
     use_conv_bias: bool = True
     others: tuple[Weight, ...] = ()

@@ -34,6 +34,10 @@ ALONE_IS_LESS: Final = ("deepseek_v32", "glm_moe_dsa")
 """Their indexer multiplies Q by a K that is copied for each token of Q, unless there is one sequence alone: four bytes
 x 128 x S x S, too much to be said of one that has not got it (forward/indexed.py)."""
 
+DECODES_PAIRS: Final = ("rwkv",)
+"""Its decode step runs over each pair of sequences (forward/rwkv.py), which is less than a prompt that is longer than
+there are sequences, and more than a shorter one."""
+
 each_type = st.sampled_from(list(ARCHITECTURES))
 tokens_ = st.integers(1, 20_000)
 batch_ = st.integers(1, 64)
@@ -92,6 +96,8 @@ def test_what_sequences_hold_is_exactly_linear_in_the_batch(
 ) -> None:
     if model_type in ALONE_IS_LESS:
         assume(batch > 1)
+    if model_type in DECODES_PAIRS:
+        assume(batch * times <= tokens)
     one, many = (
         estimate_of(model_type, context=tokens, input_tokens=tokens, batch=each) for each in (batch, batch * times)
     )

@@ -26,14 +26,32 @@ def spared_bytes(architecture: Architecture, run: Sizes) -> int:
         return 2 * _keys(mixer, run) * mixer.v_size if eager else 0
     if architecture.model_type == "deepseek_v4":
         return _of_entries(architecture, run)
+    if isinstance(mixer, Block):
+        return _of_recurrences(architecture, run)
     if not isinstance(mixer, FullAttention):
         return 0
     if architecture.model_type == "bloom":
         return 2 * run.tokens * mixer.q_size
-    if mixer.num_key_value_heads == 1 < mixer.num_attention_heads:
-        composed = architecture.model_type == "falcon" and run.attention is Attention.SDPA
-        return (2 * eager + 4 * composed) * (_keys(mixer, run) + run.tokens) * mixer.q_size
-    return 0
+    composed = architecture.model_type == "falcon" and run.attention is Attention.SDPA
+    return (2 * eager + 4 * composed) * _of_single_head(mixer, run)
+
+
+def _of_single_head(mixer: FullAttention, run: Sizes) -> int:
+    """Elements of the head of K or V, for all of Q, and Q."""
+    return (
+        (_keys(mixer, run) + run.tokens) * mixer.q_size
+        if mixer.num_key_value_heads == 1 < mixer.num_attention_heads
+        else 0
+    )
+
+
+def _of_recurrences(architecture: Architecture, run: Sizes) -> int:
+    """What griffin convolved over a prompt, in the order of tokens; or what attention between recurrences spares."""
+    mixers = [layer.mixer for layer in architecture.layers]
+    heads = [_of_single_head(mixer, run) for mixer in mixers if isinstance(mixer, FullAttention)]
+    eager = max(heads, default=0) if run.attention is Attention.EAGER else 0
+    widths = [mixer.states[0].shape[0] for mixer in mixers if isinstance(mixer, Block) and mixer.kind == "rg_lru"]
+    return 2 * max(eager, 0 if run.decodes else run.tokens * max(widths, default=0))
 
 
 def _of_entries(architecture: Architecture, run: Sizes) -> int:

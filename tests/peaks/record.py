@@ -137,6 +137,11 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "gpt_bigcode+heads": {"n_inner": 96, "multi_query": False, "num_key_value_heads": 4},
     "ctrl": {"dff": 96},
+    "xlstm+words": {"vocab_size": 2048},
+    "zamba": {"num_key_value_heads": 4},
+    # As released: one head of K and V. Windows that cut in, and none.
+    "recurrent_gemma": {"num_key_value_heads": 1, "attention_window_size": 2048},
+    "recurrent_gemma+window": {"num_key_value_heads": 1, "attention_window_size": 8},
     "codegen+heads": {"n_inner": 96, "n_head": 8, "rotary_dim": 4},
     **{
         f"{name}+{which}": {"use_relative_position_bias": own, "use_shared_relative_position_bias": shared}

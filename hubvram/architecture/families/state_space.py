@@ -60,6 +60,11 @@ def _mamba_of_width(config: ConfigDocument, traits: Traits, index: int, window: 
     return replace(mixer, intermediate_size=config.size_or_none("intermediate_size") or mixer.intermediate_size)
 
 
+def _mamba_of_heads(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> Mamba:
+    """The same in heads, each with its own part of the matrices behind the convolution (zamba)."""
+    return replace(mamba(config, traits, index, window), num_heads=config.size("n_mamba_heads"))
+
+
 def _normed_mamba(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> Mamba:
     """The same with norms of the time step, B and C (jamba)."""
     mixer = mamba(config, traits, index, window)
@@ -319,7 +324,7 @@ _NEMOTRON: Final = Hybrid(
 
 _ZAMBA: Final = Hybrid(
     kinds=listed(_zamba_layers),
-    mixers={LINEAR: mamba, HYBRID: _over_two},
+    mixers={LINEAR: _mamba_of_heads, HYBRID: _over_two},
     mlps={LINEAR: no_mlp},
     traits=Traits(read_mlp=dense, norms_per_layer=1, rotary=False),
 )

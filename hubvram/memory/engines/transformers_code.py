@@ -284,9 +284,12 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 }
 """Model type -> its program, where that is not a decoder's."""
 
+_RECURRENCES: Final = ("recurrent_gemma", "rwkv", "zamba", "diffllama", "xlstm")
+
 ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("mllama_text_model", "kosmos_2_text_model", "git"), "transformers_multimodal"),
     **dict.fromkeys(("deepseek_v4", "minimax_m3_vl_text"), "transformers_large"),
+    **dict.fromkeys(_RECURRENCES, "transformers_recurrences"),
 }
 """Model type -> the file in this folder whose `KNOWN` has its code and its program: types that few ask for."""
 

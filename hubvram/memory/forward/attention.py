@@ -109,12 +109,16 @@ def _norm(run: Run, mixer: FullAttention) -> None:
 def cache_keys_and_values(run: Run, mixer: FullAttention) -> None:
     """Beside the cache while it takes V: K as it was made or rotated, and V where it is a tensor of its own.
 
-    While decoding, `torch.cat` makes K anew and drops the old one before V; a sliding layer makes both first.
+    While decoding, `torch.cat` makes K anew and drops the old one before V; a sliding layer makes both first, beside
+    the old ones with the token that they no longer show.
     """
     both = isinstance(mixer, SlidingAttention | ChunkedAttention)
     width = mixer.k_size + mixer.v_size if both else max(mixer.k_size, mixer.v_size)
     key = mixer.k_size if run.rotary_dim or not mixer.fused_qkv else 0  # Else a view of what the matrix made.
-    cache(run, key + (0 if mixer.fused_qkv else mixer.v_size), width, keys_of(run, mixer))
+    keys = keys_of(run, mixer)
+    cache(
+        run, key + (0 if mixer.fused_qkv else mixer.v_size), width, keys + (held_tokens(mixer, run.past_tokens) == keys)
+    )
 
 
 def cache(run: Run, made_width: int, old_width: int, keys: int) -> None:

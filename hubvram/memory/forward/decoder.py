@@ -242,6 +242,7 @@ _STATEFUL: Final[Mapping[type, Callable[..., Kept]]] = {
 _BLOCKS: Final[Mapping[str, Callable[..., Kept]]] = {
     "kimi_delta_attention": later("delta_net", "play_kimi_delta_attention"),
     "block_sparse_attention": later("block_sparse", "play_block_sparse_attention"),
+    "rg_lru": later("griffin", "play_rg_lru"),
 }
 """What keeps a state instead of K and V of tokens, or more than these -> its program: by its class, or its kind where
 it is a block."""

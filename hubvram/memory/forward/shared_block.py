@@ -1,6 +1,7 @@
-"""Attention and an MLP that several layers share, before a state space of the layer's own (zamba2), played.
+"""Attention and an MLP that several layers share, before a state space of the layer's own (zamba, zamba2), played.
 
-(modeling_zamba2.py, Zamba2HybridLayer.forward, Zamba2AttentionDecoderLayer.forward, Zamba2MLP.forward)
+(modeling_zamba2.py, Zamba2HybridLayer.forward, Zamba2AttentionDecoderLayer.forward, Zamba2MLP.forward;
+modeling_zamba.py, whose MLP has no adapters)
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.layers import Layer
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.architecture.parts import Block
-from hubvram.architecture.recurrent import Mamba2
+from hubvram.architecture.recurrent import Mamba, Mamba2
 from hubvram.memory.forward.attention import play_attention
+from hubvram.memory.forward.mlp import play_mlp
 from hubvram.memory.forward.run import Run
-from hubvram.memory.forward.state_space import play_mamba2
+from hubvram.memory.forward.state_space import play_mamba, play_mamba2
 from hubvram.memory.kv_cache import part_state_bytes
 
 
@@ -22,7 +24,7 @@ def is_shared_block(layer: Layer) -> bool:
     return (
         isinstance(layer.mixer, FullAttention)
         and isinstance(layer.mlp, DenseMLP)
-        and kinds[:2] == [Mamba2.kind, "linear"]
+        and kinds[:2] in ([Mamba.kind, "linear"], [Mamba2.kind, "linear"])
         and all(isinstance(part, Block) and part.kind == "adapter" for part in layer.others[2:])
     )
 
@@ -44,7 +46,7 @@ def play_shared_block(run: Run, layer: Layer, hidden_size: int) -> None:
     said = run.features("what attention says", hidden_size)
     normed = run.norm(hidden_size)
     del said
-    _play_mlp(run, layer.mlp)
+    _play_mlp(run, layer)
     del normed, probabilities
     run.phase("norms")
     said = run.features("what the MLP says, through a matrix", hidden_size)
@@ -54,11 +56,16 @@ def play_shared_block(run: Run, layer: Layer, hidden_size: int) -> None:
     for part in layer.others:
         if isinstance(part, Mamba2):
             play_mamba2(run, part)
+        elif isinstance(part, Mamba):
+            play_mamba(run, part)
     del said, normed
 
 
-def _play_mlp(run: Run, mlp: DenseMLP) -> None:
-    """What an adapter makes is added to gate and up."""
+def _play_mlp(run: Run, layer: Layer) -> None:
+    """What an adapter makes, where there is one, is added to gate and up."""
     run.phase("mlp")
-    adapted = run.features("gate and up, the adapter's, and their sum", 6 * mlp.intermediate_size)
-    del adapted
+    if isinstance(layer.mlp, DenseMLP) and any(part.kind == "adapter" for part in layer.others):
+        adapted = run.features("gate and up, the adapter's, and their sum", 6 * layer.mlp.intermediate_size)
+        del adapted
+    else:
+        play_mlp(run, layer.mlp)

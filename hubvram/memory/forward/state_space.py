@@ -82,31 +82,34 @@ def _step_of_heads(run: Run, mixer: Mamba2) -> None:
 
 
 def play_mamba(run: Run, mixer: Mamba) -> None:
-    """x and the gate, which stay; the convolution; time step, B and C from that; the scan."""
+    """x and the gate, which stay; the convolution; time step, B and C from that; the scan, head by head if there are
+    several (modeling_zamba.py, ZambaMambaMixer.forward)."""
     run.phase("state space")
-    inner, size = mixer.intermediate_size, mixer.state_size
+    inner, size, heads = mixer.intermediate_size, mixer.state_size, mixer.num_heads
+    head = inner // heads
     projected = run.features("x and gate", 2 * inner)
     decays = run.shared("A", inner, size, element_bytes=FP32)
     convolved = play_convolution(run, inner, mixer.conv_kernel)
     # Where these are normed (falcon_mamba, jamba), what is left are B and C.
-    selected = run.features("time step, B and C", 2 * size + (0 if run.code.norms_time_step else mixer.time_step_rank))
-    vectors = run.shared("bias of time steps, and D, in fp32", 1 if run.decodes else 2, inner, element_bytes=FP32)
-    steps = run.features("time steps of channels, before and after the softplus", 2 * inner)
-    _step_of_channels(run, mixer) if run.decodes else _tokens(run, mixer)
-    del projected, decays, convolved, selected, vectors, steps
+    rank = 0 if run.code.norms_time_step else mixer.time_step_rank
+    selected = run.features("time step, B and C", heads * (2 * size + rank))
+    vectors = run.shared("bias of time steps, and D, in fp32", inner + (0 if run.decodes else head), element_bytes=FP32)
+    steps = run.features("time steps of channels, before and after the softplus", inner + head)
+    said_bytes = run.element_bytes if run.decodes else FP32
+    before = run.features("what heads before say", inner - head, element_bytes=said_bytes) if heads > 1 else None
+    _step_of_channels(run, head, size) if run.decodes else _tokens(run, head, size)
+    del projected, decays, convolved, selected, vectors, steps, before
 
 
-def _tokens(run: Run, mixer: Mamba) -> None:
+def _tokens(run: Run, inner: int, size: int) -> None:
     """How much of the state stays and what is put in, before and after x, for each token, channel and state; what
     each token says is kept apart, then put together, gated, and added to what D lets pass."""
-    inner, size = mixer.intermediate_size, mixer.state_size
     each = run.features("what stays and what is put in, of each token", 3 * inner * size, element_bytes=FP32)
     said = run.features("what tokens say, apart and together", 2 * inner)
     added = run.features("what D lets pass, and the sum", 2 * inner, element_bytes=FP32)
     del each, said, added
 
 
-def _step_of_channels(run: Run, mixer: Mamba) -> None:
-    inner, size = mixer.intermediate_size, mixer.state_size
+def _step_of_channels(run: Run, inner: int, size: int) -> None:
     states = run.tensor("what stays, what is put in, the new state", 5, inner, size, element_bytes=FP32)
     del states

@@ -199,9 +199,9 @@ def test_one_matrix_for_q_k_and_v_stays_whole() -> None:
 def test_one_decode_step_copies_a_layer_of_k() -> None:
     token = 2 * 3 * (128 + 2 * 64)
     assert attention(MIXER, step(100, 3)) == 2 * 297 * 64 + token
-    # A sliding layer makes K and V before it drops the old ones, of which it keeps 10.
+    # A sliding layer makes K and V before it drops the old ones, of which it keeps 10, one of them unseen.
     assert attention(replace(SLIDING, sliding_window=100), step(100, 3)) == 2 * 297 * 128 + token
-    assert attention(SLIDING, step(100, 3)) == 2 * 27 * 128 + token
+    assert attention(SLIDING, step(100, 3)) == 2 * 30 * 128 + token
     repeated_and_scores = 2 * 300 * 256 + 10 * 3 * 4 * 100
     assert attention(MIXER, step(100, 3, Attention.EAGER)) == repeated_and_scores + 2 * 3 * 128
 

@@ -1,0 +1,52 @@
+"""Passes of classes that do not give back the cache that `generate()` hands in, or call it by a name of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import torch
+import transformers
+
+from tests.caches.runs import states_in
+
+_STATES: Final = ("conv1d_state", "recurrent_states")
+
+
+def _recurrent_gemma(model: Any, ids: Any, kept: Any) -> Any:
+    """What is kept of tokens, and the states in modules, which are there once a prompt was read. It does not count the
+    tokens that it has read, so that `generate()` hands it positions."""
+    if kept is None:
+        forget_states(model)
+        kept = [transformers.DynamicCache(config=model.config), None, 0]
+    cache, seen = kept[0], kept[2]
+    kept[1] = None  # So that modules alone hold states.
+    positions = torch.arange(seen, seen + ids.shape[1])[None]
+    model(input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    return [cache, states_in(model), seen + ids.shape[1]]
+
+
+def forget_states(model: Any) -> None:
+    """Those that modules kept of another run."""
+    for module in model.modules():
+        for name in _STATES:
+            if hasattr(module, name):
+                setattr(module, name, None)
+
+
+def _rwkv(model: Any, ids: Any, kept: Any) -> Any:
+    """It calls its cache a state."""
+    return model(input_ids=ids, state=kept, use_cache=True, logits_to_keep=1).state
+
+
+def _xlstm(model: Any, ids: Any, kept: Any) -> Any:
+    """It makes the logits of all tokens."""
+    return model(input_ids=ids, cache_params=kept, use_cache=True).cache_params
+
+
+OWN_PASSES: Final[Mapping[str, Callable[[Any, Any, Any], Any]]] = {
+    "recurrent_gemma": _recurrent_gemma,
+    "rwkv": _rwkv,
+    "xlstm": _xlstm,
+}
+"""Model type -> (model, ids, what it kept; None before a prompt) -> what it keeps behind one forward."""
