@@ -112,6 +112,11 @@ PLACES: Final[Mapping[str, Mapping[str, Any]]] = {
     name: {"image_token_id": 127} for name in ("gemma3", "shieldgemma2", "paligemma")
 }
 """The token where an image stands, within the vocabulary as in all released models: beyond it, ids are copied."""
+ROUTERS: Final[Mapping[str, str]] = {
+    "dbrx": "ffn.router.layer.weight",
+}
+"""Types that run experts in a loop of their own, where most is alive if all tokens choose the same ones: the weight
+that is set to zero for this, which makes all experts equal."""
 DECODED: Final = 2
 """Tokens behind the prompt when the decode step is measured that was: the first one drops what windows left over."""
 
@@ -153,6 +158,8 @@ def with_text_fields(config: Mapping[str, Any], values: Mapping[str, Any]) -> di
     """The config with those of the values whose fields it has: in its text model's own, where that is apart."""
     if "text_config" in config:
         return {**config, "text_config": with_text_fields(config["text_config"], values)}
+    if "ffn_config" in config:  # dbrx
+        return {**config, "ffn_config": with_text_fields(config["ffn_config"], values)}
     return {**config, **{key: value for key, value in values.items() if key in config}}
 
 

@@ -24,6 +24,7 @@ from tests.peaks.record import (
     DECODED,
     PLACES,
     POSITIONS,
+    ROUTERS,
     SHAPES,
     VARIANTS,
     Record,
@@ -123,7 +124,12 @@ def model_with(model_type: str, config: Mapping[str, Any], attention: str) -> An
     torch.manual_seed(0)
     found = config_of(model_type, config)
     with _without_timm():
-        return class_of(model_type)._from_config(found, dtype=torch.bfloat16, attn_implementation=attention).eval()
+        model = class_of(model_type)._from_config(found, dtype=torch.bfloat16, attn_implementation=attention).eval()
+    router = ROUTERS.get(model_type)
+    for name, weight in model.named_parameters():
+        if router is not None and name.endswith(router):
+            weight.data.zero_()
+    return model
 
 
 @contextmanager

@@ -272,7 +272,9 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 }
 """Model type -> its program, where that is not a decoder's."""
 
-ELSEWHERE: Final[Mapping[str, str]] = {}
+ELSEWHERE: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("dbrx",), "transformers_own_experts"),
+}
 """Model type -> the file in this folder whose `KNOWN` has its code and its program: types that few ask for."""
 
 
@@ -310,6 +312,12 @@ def knows(architecture: Architecture) -> bool:
     is_part = architecture.whole_type is not None and architecture.whole_type not in WHOLES
     known = _known(architecture)
     return known is not None and not is_part and known[1].is_playable(architecture)
+
+
+def loops(architecture: Architecture) -> bool:
+    """Whether what is alive depends on how tokens choose experts."""
+    known = _known(architecture)
+    return known is not None and known[0].loops
 
 
 def plays_linears(architecture: Architecture) -> bool:

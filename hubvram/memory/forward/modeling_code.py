@@ -67,6 +67,8 @@ class ModelingCode(NamedTuple):
     """Whether what the shared expert says waits for the others; else it is made behind them."""
     experts: Callable[[Run, MoEMLP], None] | None = None
     """How experts are played, where not by transformers' shared code for them (integrations/moe.py)."""
+    loops: bool = False
+    """Whether experts run in a loop of the class's own, so that what is alive depends on how tokens choose."""
     hidden_beside_mlp: int = 0
     """Copies of the hidden states beside an MLP that llama's layer has not: what attention said (stablelm)."""
     rotates: bool = True

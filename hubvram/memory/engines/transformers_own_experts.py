@@ -1,0 +1,26 @@
+"""What the classes of transformers 5.23 do in their own way: decoders with experts that few ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+from hubvram.memory.engines.transformers_code import Program
+from hubvram.memory.forward.decoder import is_playable, play_decoder
+from hubvram.memory.forward.later import later
+from hubvram.memory.forward.modeling_code import LAYER_NORM, ModelingCode, with_traits
+
+_looped = partial(later, "looped_experts")
+
+_DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
+
+KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
+    "dbrx": (
+        with_traits(
+            LAYER_NORM, attention=_looped("play_dbrx_attention"), experts=_looped("play_dbrx_experts"), loops=True
+        ),
+        _DECODER,
+    ),
+}
+"""Model type -> how it computes, and its program."""

@@ -1,0 +1,66 @@
+"""Experts that a class runs one after the other, in a loop in Python: each for the tokens that chose it.
+
+How many these are depends on the tokens. The most that can be alive is where all tokens choose the same experts;
+the least, where they choose all experts evenly (`Sizes.evenly`).
+"""
+
+from __future__ import annotations
+
+from hubvram.architecture.attention import FullAttention
+from hubvram.architecture.mlp import MoEMLP
+from hubvram.memory.forward.attention import play_attention
+from hubvram.memory.forward.run import ID_BYTES, Run
+from hubvram.memory.forward.tape import Share, Tensor
+
+
+class _Loop:
+    """What the experts of one layer find, and what each makes for the tokens that chose it."""
+
+    def __init__(self, run: Run, mlp: MoEMLP) -> None:
+        self._run = run
+        chosen = run.batch_size * run.tokens
+        experts = mlp.num_experts_per_tok
+        if run.sizes.evenly:
+            chosen, experts = -(-chosen * experts // mlp.num_experts), mlp.num_experts
+        self._tokens = chosen
+        self.turns = range(min(2, experts))
+        """What an expert leaves, the next one finds: two are as good as all of them."""
+
+    def tensor(self, what: str, width: int, *, element_bytes: int | None = None) -> Tensor:
+        """(tokens that chose the expert, width)"""
+        return self._run.tape.new(what, Share.SEQUENCE, self._tokens, width, element_bytes or self._run.element_bytes)
+
+
+def _choices(run: Run, mlp: MoEMLP, weight_bytes: int, columns: int) -> Tensor:
+    """Weights of chosen experts, their numbers, and a mask of 64 bits for each number that there can be."""
+    chosen = mlp.num_experts_per_tok
+    return run.tensor(
+        "choices of experts, and their mask", run.tokens, chosen, element_bytes=weight_bytes + (1 + columns) * ID_BYTES
+    )
+
+
+def play_dbrx_attention(run: Run, mixer: FullAttention) -> None:
+    """What one matrix makes is clamped. The function around attention and norms keeps no probabilities
+    (DbrxAttention.forward, DbrxNormAttentionNorm.forward)."""
+    clamped = run.features("Q, K and V, and clamped, less those cached", 2 * mixer.q_size + mixer.k_size + mixer.v_size)
+    del clamped
+    play_attention(run, mixer)
+
+
+def play_dbrx_experts(run: Run, mlp: MoEMLP) -> None:
+    """Gate and up are matrices of their own (DbrxFFN.forward, DbrxExperts.forward, DbrxExpertGLU.forward)."""
+    hidden, inner, loop = mlp.hidden_size, mlp.moe_intermediate_size, _Loop(run, mlp)
+    logits = run.features("router logits", mlp.num_experts)
+    choices = _choices(run, mlp, run.element_bytes, mlp.num_experts + 1)
+    summed = run.features("what the experts say", hidden)
+    said = places = None
+    for _ in loop.turns:
+        places = loop.tensor("places of choices", 2, element_bytes=ID_BYTES)
+        taken = loop.tensor("tokens of an expert", hidden)
+        widths = loop.tensor("act(gate), up, and their product", 3 * inner)
+        answer = loop.tensor("what an expert says", hidden)
+        del taken, widths
+        said = answer
+        said = loop.tensor("the same, weighed", hidden)
+        del answer
+    del logits, choices, summed, said, places
