@@ -89,6 +89,12 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "global_head_dim": 32, "hidden_size_per_layer_input": 0, "attention_k_eq_v": True, "enable_moe_block": True,
         "num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 32, "num_global_key_value_heads": 1,
     },
+    "step3p7": {"share_expert_dim": 48},
+    "step3p7+released": {
+        "share_expert_dim": 48, "num_sliding_attention_heads": 6, "moe_layers_enum": "1,2,3,4,5",
+        "swiglu_limits": [7.0] * 6, "swiglu_limits_shared": [16.0] * 6, "rope_theta": [5e6, 1e4] * 3,
+        "partial_rotary_factors": [0.5, 1.0] * 3,
+    },
     # Their widths are not in default configs.
     "gptj": {"n_inner": 96},
     "codegen": {"n_inner": 96},
@@ -114,6 +120,7 @@ PLACES: Final[Mapping[str, Mapping[str, Any]]] = {
 """The token where an image stands, within the vocabulary as in all released models: beyond it, ids are copied."""
 ROUTERS: Final[Mapping[str, str]] = {
     "dbrx": "ffn.router.layer.weight",
+    "step3p7": "mlp.gate.weight",
 }
 """Types that run experts in a loop of their own, where most is alive if all tokens choose the same ones: the weight
 that is set to zero for this, which makes all experts equal."""

@@ -9,7 +9,7 @@ from typing import Final
 from hubvram.memory.engines.transformers_code import Program
 from hubvram.memory.forward.decoder import is_playable, play_decoder
 from hubvram.memory.forward.later import later
-from hubvram.memory.forward.modeling_code import LAYER_NORM, ModelingCode, with_traits
+from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, with_traits
 
 _looped = partial(later, "looped_experts")
 
@@ -20,6 +20,10 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
         with_traits(
             LAYER_NORM, attention=_looped("play_dbrx_attention"), experts=_looped("play_dbrx_experts"), loops=True
         ),
+        _DECODER,
+    ),
+    "step3p5": (
+        with_traits(LLAMA, norm_row_bytes=4, joins_rotated=True, experts=_looped("play_step3p5_experts"), loops=True),
         _DECODER,
     ),
 }

@@ -9,7 +9,8 @@ from __future__ import annotations
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.mlp import MoEMLP
 from hubvram.memory.forward.attention import play_attention
-from hubvram.memory.forward.run import ID_BYTES, Run
+from hubvram.memory.forward.mlp import play_shared_expert
+from hubvram.memory.forward.run import FP32, ID_BYTES, Run
 from hubvram.memory.forward.tape import Share, Tensor
 
 
@@ -64,3 +65,29 @@ def play_dbrx_experts(run: Run, mlp: MoEMLP) -> None:
         said = loop.tensor("the same, weighed", hidden)
         del answer
     del logits, choices, summed, said, places
+
+
+def play_step3p5_experts(run: Run, mlp: MoEMLP) -> None:
+    """Gate and up are one matrix, and clamped; weights of choices are fp32, and so is what they weigh, which the next
+    expert finds (modeling_step3p7.py, Step3p7SparseMoeBlock.forward, Step3p7Experts.forward)."""
+    hidden, inner, loop = mlp.hidden_size, mlp.moe_intermediate_size, _Loop(run, mlp)
+    play_shared_expert(run, mlp)
+    shared = run.features("what the shared expert says", hidden)
+    logits = run.features("router logits", mlp.num_experts)
+    choices = _choices(run, mlp, FP32, mlp.num_experts + 1)
+    summed = run.features("what the experts say", hidden)
+    current = places = None
+    for _ in loop.turns:
+        places = loop.tensor("places of choices", 2, element_bytes=ID_BYTES)
+        taken = loop.tensor("tokens of an expert", hidden)
+        gate_up = loop.tensor("gate and up of an expert", 2 * inner)
+        del taken
+        clamped = loop.tensor("act(gate) and up, clamped, and their product", 3 * inner)
+        del gate_up, clamped
+        current = loop.tensor("product of gate and up", inner)
+        said = loop.tensor("what an expert says", hidden)
+        weight = loop.tensor("weight of the choice", 1, element_bytes=FP32)
+        weighed = loop.tensor("the same, weighed, in fp32", hidden, element_bytes=FP32)
+        current = weighed
+        del said, weight, weighed
+    del shared, logits, choices, summed, current, places

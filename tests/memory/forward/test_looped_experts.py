@@ -8,7 +8,7 @@ from hubvram.architecture.mlp import MoEMLP
 from hubvram.memory.engines.transformers import TRANSFORMERS as engine
 from hubvram.memory.estimate import Basis, exact
 from hubvram.memory.estimator import estimate_memory
-from hubvram.memory.forward.looped_experts import play_dbrx_experts
+from hubvram.memory.forward.looped_experts import play_dbrx_experts, play_step3p5_experts
 from hubvram.memory.weights import Weights
 from tests.memory.forward.test_programs import peak_of, sizes
 from tests.samples import architecture_of, workload_of
@@ -26,6 +26,18 @@ def test_all_tokens_at_the_same_experts() -> None:
     # Evenly, 42 choices fall on 8 experts: 6 at most on one.
     evenly = replace(sizes(7, 3), evenly=True)
     assert peak_of(lambda run: play_dbrx_experts(run, EXPERTS), evenly) == 21 * found + 6 * each
+
+
+def test_what_fp32_weights_make() -> None:
+    # Router, choices and sum as above, but fp32 weights, and what the shared expert says. Of all tokens, two
+    # places; what the expert before said in fp32; gate and up, act(gate), clamped, and the product, 5 x 100.
+    found = 2 * 8 + 2 * (4 + 8 + 9 * 8) + 2 * 2 * 10
+    narrow = 2 * 8 + 4 * 10 + 2 * 5 * 100
+    assert peak_of(lambda run: play_step3p5_experts(run, EXPERTS), sizes(7, 3)) == 21 * (found + narrow)
+    # Experts of a width of 1: the product, what is made of it, its weight, and it weighed.
+    slim = replace(EXPERTS, moe_intermediate_size=1, hidden_size=100)
+    weighed = 2 * 8 + 2 * 1 + 2 * 100 + 4 + 4 * 100
+    assert peak_of(lambda run: play_step3p5_experts(run, slim), sizes(7)) == 7 * (found + 2 * 2 * 90 + weighed)
 
 
 def test_activations_have_a_range_where_tokens_decide() -> None:
