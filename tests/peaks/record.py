@@ -167,7 +167,9 @@ def with_text_fields(config: Mapping[str, Any], values: Mapping[str, Any]) -> di
         return {**config, "text_config": with_text_fields(config["text_config"], values)}
     if "ffn_config" in config:  # dbrx
         return {**config, "ffn_config": with_text_fields(config["ffn_config"], values)}
-    return {**config, **{key: value for key, value in values.items() if key in config}}
+    own = {key: value for key, value in values.items() if key in config}
+    many = {key: [value] * len(config[key]) for key, value in own.items() if isinstance(config[key], list)}
+    return {**config, **own, **many}
 
 
 def type_of(name: str) -> str:

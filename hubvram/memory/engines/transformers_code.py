@@ -66,7 +66,7 @@ _HOLD_NOTHING: Final = (
     *("deepseek_vl", "glmasr", "glmga", "got_ocr2", "exaone4_5", "lighton_ocr", "moss_transcribe_diarize"),
     *("musicflamingo", "ovis2", "paddleocr_vl", "pp_chart2table", "qianfan_ocr", "qwen3_asr"),
     *("video_llava", "vipllava", "janus"),
-    "step3p7",
+    *("step3p7", "ernie4_5_vl_moe"),
     *("granite_docling", "hyperclovax_vision_v2", "molmo2", "emu3", "gemma3", "shieldgemma2", "paligemma"),
 )
 
@@ -274,7 +274,7 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 """Model type -> its program, where that is not a decoder's."""
 
 ELSEWHERE: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("dbrx", "step3p5"), "transformers_own_experts"),
+    **dict.fromkeys(("dbrx", "ernie4_5_vl_moe_text", "step3p5"), "transformers_own_experts"),
 }
 """Model type -> the file in this folder whose `KNOWN` has its code and its program: types that few ask for."""
 

@@ -10,8 +10,9 @@ from hubvram.memory.engines.transformers_code import Program
 from hubvram.memory.forward.decoder import is_playable, play_decoder
 from hubvram.memory.forward.later import later
 from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, with_traits
+from hubvram.memory.forward.rotation import halves_in_fp32
 
-_looped = partial(later, "looped_experts")
+_looped, _two_kinds = (partial(later, module) for module in ("looped_experts", "experts_for_images"))
 
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
 
@@ -21,6 +22,17 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
             LAYER_NORM, attention=_looped("play_dbrx_attention"), experts=_looped("play_dbrx_experts"), loops=True
         ),
         _DECODER,
+    ),
+    "ernie4_5_vl_moe_text": (
+        with_traits(
+            LLAMA,
+            rotary_in_fp32=True,
+            rotation=halves_in_fp32,
+            shared_expert_first=True,
+            router_logits_in_fp32=True,
+            rotary_per_sequence=True,
+        ),
+        Program(play=_two_kinds("play_text_alone"), is_playable=_two_kinds("is_playable_alone"), plays_linears=True),
     ),
     "step3p5": (
         with_traits(LLAMA, norm_row_bytes=4, joins_rotated=True, experts=_looped("play_step3p5_experts"), loops=True),
