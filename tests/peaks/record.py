@@ -89,6 +89,8 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "global_head_dim": 32, "hidden_size_per_layer_input": 0, "attention_k_eq_v": True, "enable_moe_block": True,
         "num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 32, "num_global_key_value_heads": 1,
     },
+    "longcat_flash": {"zero_expert_num": 2},
+    "longcat_flash+experts": {"zero_expert_num": 20, "expert_ffn_hidden_size": 192},
     "step3p7": {"share_expert_dim": 48},
     "step3p7+released": {
         "share_expert_dim": 48, "num_sliding_attention_heads": 6, "moe_layers_enum": "1,2,3,4,5",
@@ -120,6 +122,7 @@ PLACES: Final[Mapping[str, Mapping[str, Any]]] = {
 """The token where an image stands, within the vocabulary as in all released models: beyond it, ids are copied."""
 ROUTERS: Final[Mapping[str, str]] = {
     "dbrx": "ffn.router.layer.weight",
+    "longcat_flash": "mlp.router.classifier.weight",
     "step3p7": "mlp.gate.weight",
 }
 """Types that run experts in a loop of their own, where most is alive if all tokens choose the same ones: the weight
@@ -167,7 +170,9 @@ def with_text_fields(config: Mapping[str, Any], values: Mapping[str, Any]) -> di
         return {**config, "text_config": with_text_fields(config["text_config"], values)}
     if "ffn_config" in config:  # dbrx
         return {**config, "ffn_config": with_text_fields(config["ffn_config"], values)}
-    own = {key: value for key, value in values.items() if key in config}
+    rotates_apart = "qk_rope_head_dim" in config  # whose size such a `head_dim` is (longcat_flash)
+    fields = (key for key in values if key in config and not (rotates_apart and key == "head_dim"))
+    own = {key: values[key] for key in fields}
     many = {key: [value] * len(config[key]) for key, value in own.items() if isinstance(config[key], list)}
     return {**config, **own, **many}
 

@@ -125,11 +125,19 @@ def model_with(model_type: str, config: Mapping[str, Any], attention: str) -> An
     found = config_of(model_type, config)
     with _without_timm():
         model = class_of(model_type)._from_config(found, dtype=torch.bfloat16, attn_implementation=attention).eval()
-    router = ROUTERS.get(model_type)
-    for name, weight in model.named_parameters():
-        if router is not None and name.endswith(router):
-            weight.data.zero_()
+    if model_type in ROUTERS:
+        _send_all_to_the_first_experts(model, ROUTERS[model_type])
     return model
+
+
+def _send_all_to_the_first_experts(model: Any, router: str) -> None:
+    """Whatever a token is; where there is a bias for each expert, to those that come first in it."""
+    for name, weight in model.named_parameters():
+        if name.endswith(router):
+            weight.data.zero_()
+    for name, bias in model.named_buffers():
+        if name.endswith("e_score_correction_bias"):
+            bias.copy_(-torch.arange(len(bias)))
 
 
 @contextmanager

@@ -12,7 +12,9 @@ from hubvram.memory.forward.later import later
 from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, with_traits
 from hubvram.memory.forward.rotation import halves_in_fp32
 
-_looped, _two_kinds = (partial(later, module) for module in ("looped_experts", "experts_for_images"))
+_looped, _two_kinds, _longcat = (
+    partial(later, module) for module in ("looped_experts", "experts_for_images", "longcat")
+)
 
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
 
@@ -33,6 +35,10 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
             rotary_per_sequence=True,
         ),
         Program(play=_two_kinds("play_text_alone"), is_playable=_two_kinds("is_playable_alone"), plays_linears=True),
+    ),
+    "longcat_flash": (
+        with_traits(LLAMA, experts=_looped("play_longcat_experts"), loops=True),
+        Program(play=_longcat("play_longcat"), is_playable=_longcat("is_longcat_playable")),
     ),
     "step3p5": (
         with_traits(LLAMA, norm_row_bytes=4, joins_rotated=True, experts=_looped("play_step3p5_experts"), loops=True),

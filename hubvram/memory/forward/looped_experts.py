@@ -6,8 +6,11 @@ the least, where they choose all experts evenly (`Sizes.evenly`).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.mlp import MoEMLP
+from hubvram.architecture.parts import Linear
 from hubvram.memory.forward.attention import play_attention
 from hubvram.memory.forward.mlp import play_shared_expert
 from hubvram.memory.forward.run import FP32, ID_BYTES, Run
@@ -91,3 +94,38 @@ def play_step3p5_experts(run: Run, mlp: MoEMLP) -> None:
         current = weighed
         del said, weight, weighed
     del shared, logits, choices, summed, current, places
+
+
+def play_longcat_experts(run: Run, mlp: MoEMLP) -> None:
+    """Experts that hand back what they get stand beside the others, in logits and mask. What each expert reads, and
+    its gate and up, stay until the next has its own; the router reads and weighs in fp32
+    (modeling_longcat_flash.py, LongcatFlashTopkRouter.forward, LongcatFlashExperts.forward)."""
+    hidden, inner = mlp.hidden_size, mlp.moe_intermediate_size
+    idle = sum(rows.out_features for rows in mlp.others if isinstance(rows, Linear))
+    number = mlp.num_experts + idle
+    loop = _Loop(run, replace(mlp, num_experts=number))
+    read = router = None
+    if run.element_bytes < FP32:
+        read = run.features("hidden states in fp32", hidden, element_bytes=FP32)
+        router = run.shared("the router in fp32", number, hidden, element_bytes=FP32)
+    logits = run.features("router logits", number, element_bytes=FP32)
+    del read, router
+    choices = _choices(run, mlp, FP32, number)
+    summed = run.features("what the experts say", hidden)
+    places = taken = gate_up = current = None
+    for _ in loop.turns:
+        places = loop.tensor("places of choices", 2, element_bytes=ID_BYTES)
+        taken = loop.tensor("tokens of an expert", hidden)
+        gate_up = loop.tensor("gate and up of an expert", 2 * inner)
+        products = loop.tensor("act(gate), and its product with up", 2 * inner)
+        del products
+        current = loop.tensor("product of gate and up", inner)
+        current = loop.tensor("what an expert says", hidden)
+        weight = loop.tensor("weight of the choice", 1, element_bytes=FP32)
+        weighed = loop.tensor("the same, weighed, in fp32", hidden, element_bytes=FP32)
+        current = weighed
+        del weight, weighed
+        if run.element_bytes < FP32:
+            turned = loop.tensor("the same, turned back", hidden)
+            del turned
+    del logits, choices, summed, places, taken, gate_up, current

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hubvram.architecture.mlp import MoEMLP
+from hubvram.architecture.parts import Linear
 from hubvram.memory.engines.transformers import TRANSFORMERS as engine
 from hubvram.memory.estimate import Basis, exact
 from hubvram.memory.estimator import estimate_memory
-from hubvram.memory.forward.looped_experts import play_dbrx_experts, play_step3p5_experts
+from hubvram.memory.forward.looped_experts import play_dbrx_experts, play_longcat_experts, play_step3p5_experts
 from hubvram.memory.weights import Weights
 from tests.memory.forward.test_programs import peak_of, sizes
 from tests.samples import architecture_of, workload_of
@@ -38,6 +39,19 @@ def test_what_fp32_weights_make() -> None:
     slim = replace(EXPERTS, moe_intermediate_size=1, hidden_size=100)
     weighed = 2 * 8 + 2 * 1 + 2 * 100 + 4 + 4 * 100
     assert peak_of(lambda run: play_step3p5_experts(run, slim), sizes(7)) == 7 * (found + 2 * 2 * 90 + weighed)
+
+
+def test_experts_without_weights_are_counted_in_logits_and_mask() -> None:
+    # 8 experts and 4 that hand back what they get: fp32 logits, 2 choices of 12; the sum. Of all tokens, two places;
+    # what the expert reads, gate and up, act(gate) and the product; in fp32 what the one before said.
+    idle = Linear(name="router", out_features=4, in_features=10)
+    mlp = replace(EXPERTS, others=(idle,))
+    found = 4 * 12 + 2 * (4 + 8 + 12 * 8) + 2 * 10
+    each = 2 * 8 + 2 * (10 + 4 * 100) + 4 * 10
+    assert peak_of(lambda run: play_longcat_experts(run, mlp), sizes(7, 3)) == 21 * (found + each)
+    # Evenly, 42 choices fall on all 12.
+    evenly = replace(sizes(7, 3), evenly=True)
+    assert peak_of(lambda run: play_longcat_experts(run, mlp), evenly) == 21 * found + 4 * each
 
 
 def test_activations_have_a_range_where_tokens_decide() -> None:
