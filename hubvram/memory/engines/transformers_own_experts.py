@@ -12,8 +12,8 @@ from hubvram.memory.forward.later import later
 from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, with_traits
 from hubvram.memory.forward.rotation import halves_in_fp32
 
-_looped, _two_kinds, _longcat = (
-    partial(later, module) for module in ("looped_experts", "experts_for_images", "longcat")
+_looped, _two_kinds, _longcat, _jetmoe = (
+    partial(later, module) for module in ("looped_experts", "experts_for_images", "longcat", "jetmoe")
 )
 
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
@@ -35,6 +35,10 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
             rotary_per_sequence=True,
         ),
         Program(play=_two_kinds("play_text_alone"), is_playable=_two_kinds("is_playable_alone"), plays_linears=True),
+    ),
+    "jetmoe": (
+        with_traits(LLAMA, experts=_jetmoe("play_jetmoe_experts")),
+        Program(play=_jetmoe("play_jetmoe"), is_playable=_jetmoe("is_jetmoe_playable")),
     ),
     "longcat_flash": (
         with_traits(LLAMA, experts=_looped("play_longcat_experts"), loops=True),
