@@ -274,7 +274,10 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 """Model type -> its program, where that is not a decoder's."""
 
 ELSEWHERE: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("dbrx", "ernie4_5_vl_moe_text", "jetmoe", "longcat_flash", "step3p5"), "transformers_own_experts"),
+    **dict.fromkeys(
+        ("bailing_hybrid", "dbrx", "ernie4_5_vl_moe_text", "jetmoe", "longcat_flash", "step3p5"),
+        "transformers_own_experts",
+    ),
 }
 """Model type -> the file in this folder whose `KNOWN` has its code and its program: types that few ask for."""
 

@@ -19,6 +19,10 @@ _looped, _two_kinds, _longcat, _jetmoe = (
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
 
 KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
+    "bailing_hybrid": (
+        with_traits(LLAMA, routing_in_fp32=True, router_logits_in_fp32=True, decays_in_fp32=False),
+        Program(play=play_decoder, is_playable=later("gated_latent", "is_gated_playable")),
+    ),
     "dbrx": (
         with_traits(
             LAYER_NORM, attention=_looped("play_dbrx_attention"), experts=_looped("play_dbrx_experts"), loops=True

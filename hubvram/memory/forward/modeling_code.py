@@ -129,6 +129,8 @@ class ModelingCode(NamedTuple):
     """Whether a delta net's Q, K, V and gate are made by one matrix, all of which stays (qwen3_next)."""
     gates_behind_scan: bool = False
     """Whether its gate is made only when the scan is done (olmo_hybrid)."""
+    decays_in_fp32: bool = True
+    """Whether decays of channels reach the scan in fp32 (kimi_linear; not so in bailing_hybrid)."""
     copies_embeddings: bool = False
     """Whether the model keeps a copy of the embeddings beside them (zamba2)."""
     norms_time_step: bool = False
