@@ -12,13 +12,24 @@ from hubvram.memory.forward.later import later
 from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, with_traits
 from hubvram.memory.forward.rotation import halves_in_fp32
 
-_looped, _two_kinds, _longcat, _jetmoe = (
-    partial(later, module) for module in ("looped_experts", "experts_for_images", "longcat", "jetmoe")
+_looped, _two_kinds, _longcat, _jetmoe, _indexed = (
+    partial(later, module) for module in ("looped_experts", "experts_for_images", "longcat", "jetmoe", "indexed")
 )
 
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
 
 KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
+    "axk2": (
+        with_traits(
+            LLAMA,
+            routing_in_fp32=True,
+            router_logits_in_fp32=True,
+            norm_bytes=10,  # What is normed, and its gate and what that leaves, in fp32 (AXK2GatedRMSNorm).
+            latent_attention=_indexed("play_attention_with_gated_query"),
+            always_masks=True,
+        ),
+        Program(play=play_decoder, is_playable=_indexed("is_gated_query_playable")),
+    ),
     "bailing_hybrid": (
         with_traits(LLAMA, routing_in_fp32=True, router_logits_in_fp32=True, decays_in_fp32=False),
         Program(play=play_decoder, is_playable=later("gated_latent", "is_gated_playable")),

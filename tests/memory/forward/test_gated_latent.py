@@ -8,6 +8,7 @@ from hubvram.architecture.attention import LatentAttention
 from hubvram.architecture.parts import Linear
 from hubvram.memory.engines.transformers_code import knows
 from hubvram.memory.forward.decoder import is_playable
+from hubvram.memory.forward.indexed import play_attention_with_gated_query, play_indexed_attention
 from hubvram.memory.forward.latent import play_latent_attention
 from tests.memory.forward.test_programs import peak_of, sizes
 from tests.samples import architecture_of
@@ -36,3 +37,13 @@ def test_a_decoder_with_them_is_played() -> None:
 
     found = architecture_of({"model_type": "bailing_hybrid"})
     assert knows(found) and not is_playable(found)
+
+
+def test_gates_that_the_matrix_of_q_makes() -> None:
+    # Beside all of the same attention without: Q's latent before its norm, gates as made, and copied.
+    mixer = replace(MIXER, q_lora_rank=24, v_head_dim=8)
+    plain = peak_of(lambda run: play_indexed_attention(run, mixer), sizes(7, 3))
+    gated = replace(mixer, gated_query=True)
+    more = peak_of(lambda run: play_attention_with_gated_query(run, gated), sizes(7, 3)) - plain
+    # What weighs them is wider than O: a gate and its product with what heads say, both in fp32, 32 each.
+    assert more == 21 * (2 * (24 + 2 * 32) + 2 * 4 * 32 - 2 * 10)
