@@ -157,6 +157,8 @@ class Architecture:  # without slots, for the sake of what is cached
     """How many of a head's dimensions rotate."""
     rotary_tables: int = 1
     """Sets of cos and sin: more than one where kinds of layers rotate differently."""
+    rotary_dims: tuple[int, ...] = ()
+    """How many dimensions rotate in each of these sets, where they differ in that too."""
     extras: tuple[Weight, ...] = ()
     """Weights outside the layers, with their component: a norm of the embedding, a pooler."""
     image: Image | None = None

@@ -66,6 +66,8 @@ class Instant:
     unpacking: tuple[Held, ...] = ()
     """The same at the moment nearby when unpacked matrices make it the most; empty where nothing is unpacked."""
     explanation: str
+    spread_bytes: int = 0
+    """By how much less sequences hold where it is the tokens that decide, at least."""
 
     @property
     def kv_cache_bytes(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from hubvram.architecture.layers import Architecture
 from hubvram.dtypes import CACHES, COMPUTE_BYTES, KV_CACHE_BYTES
@@ -109,10 +110,20 @@ def _sequences(engine: Engine, moments: tuple[Instant, ...], linears: str) -> It
     for name, share, note in (("activations", Share.SEQUENCE, peak.explanation), ("outputs", Share.OUTPUT, made)):
         terms = tuple(_terms(peak.held, share))
         source = packed_source if share is Share.SEQUENCE else engine.source
-        yield exact(name, sum(term.size_bytes for term in terms), Basis.DERIVED, note, terms=terms, source=source)
+        made_of = exact(name, sum(term.size_bytes for term in terms), Basis.DERIVED, note, terms=terms, source=source)
+        yield _with_range(made_of, moments) if share is Share.SEQUENCE else made_of
     largest = largest_of(moments)
     yield _buffers(engine, peak, largest)
     yield from _unpacked(largest, max(moments, key=lambda moment: moment.unpacking_bytes), linears)
+
+
+def _with_range(activations: MemoryComponent, moments: tuple[Instant, ...]) -> MemoryComponent:
+    """Down to what is alive at the largest moment if tokens decide for the least, where they decide."""
+    if not any(instant.spread_bytes for instant in moments):
+        return activations
+    totals = [(instant.total_bytes + instant.buffers_bytes, instant.spread_bytes) for instant in moments]
+    spread_bytes = max(total for total, _ in totals) - max(total - spread for total, spread in totals)
+    return replace(activations, basis=Basis.ASSUMED, low_bytes=activations.low_bytes - spread_bytes)
 
 
 def _buffers(engine: Engine, peak: Instant, largest: Instant) -> MemoryComponent:

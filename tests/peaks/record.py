@@ -121,6 +121,14 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "layer_types": ["full_attention"] * 2 + ["minimax_m3_sparse"] * 4,
         "mlp_layer_types": ["dense"] * 2 + ["sparse"] * 4,
     },
+    "longcat_flash": {"zero_expert_num": 2},
+    "longcat_flash+experts": {"zero_expert_num": 20, "expert_ffn_hidden_size": 192},
+    "step3p7": {"share_expert_dim": 48},
+    "step3p7+released": {
+        "share_expert_dim": 48, "num_sliding_attention_heads": 6, "moe_layers_enum": "1,2,3,4,5",
+        "swiglu_limits": [7.0] * 6, "swiglu_limits_shared": [16.0] * 6, "rope_theta": [5e6, 1e4] * 3,
+        "partial_rotary_factors": [0.5, 1.0] * 3,
+    },
     # Their widths are not in default configs.
     "gptj": {"n_inner": 96},
     "codegen": {"n_inner": 96},
@@ -155,6 +163,13 @@ PLACES: Final[Mapping[str, Mapping[str, Any]]] = {
     name: {"image_token_id": 127} for name in ("gemma3", "shieldgemma2", "paligemma")
 }
 """The token where an image stands, within the vocabulary as in all released models: beyond it, ids are copied."""
+ROUTERS: Final[Mapping[str, str]] = {
+    "dbrx": "ffn.router.layer.weight",
+    "longcat_flash": "mlp.router.classifier.weight",
+    "step3p7": "mlp.gate.weight",
+}
+"""Types that run experts in a loop of their own, where most is alive if all tokens choose the same ones: the weight
+that is set to zero for this, which makes all experts equal."""
 DECODED: Final = 2
 """Tokens behind the prompt when the decode step is measured that was: the first one drops what windows left over."""
 
@@ -204,7 +219,13 @@ def with_text_fields(config: Mapping[str, Any], values: Mapping[str, Any]) -> di
     """The config with those of the values whose fields it has: in its text model's own, where that is apart."""
     if "text_config" in config:
         return {**config, "text_config": with_text_fields(config["text_config"], values)}
-    return {**config, **{key: value for key, value in values.items() if key in config}}
+    if "ffn_config" in config:  # dbrx
+        return {**config, "ffn_config": with_text_fields(config["ffn_config"], values)}
+    rotates_apart = "qk_rope_head_dim" in config  # whose size such a `head_dim` is (longcat_flash)
+    fields = (key for key in values if key in config and not (rotates_apart and key == "head_dim"))
+    own = {key: values[key] for key in fields}
+    many = {key: [value] * len(config[key]) for key, value in own.items() if isinstance(config[key], list)}
+    return {**config, **own, **many}
 
 
 def type_of(name: str) -> str:

@@ -24,7 +24,7 @@ from hubvram.architecture.families.decoder import (
 )
 from hubvram.architecture.families.dense import LLAMA
 from hubvram.architecture.families.experts import BEHIND_DENSE, Experts, in_steps, read_experts, read_moe
-from hubvram.architecture.families.fields import changed, layer_config, number_of_layers
+from hubvram.architecture.families.fields import changed, layer_config, number_of_layers, section_of
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.latent import is_sparse, latent_attention, latent_mlp
 from hubvram.architecture.layers import Architecture
@@ -192,7 +192,26 @@ def _read_step3(config: ConfigDocument, architectures: tuple[str, ...]) -> Archi
     other = config.section("attention_other_setting") or {}
     if config.size_or_none("num_sliding_attention_heads") is None and "num_attention_heads" in other:
         values["num_sliding_attention_heads"] = other["num_attention_heads"]
-    return read_decoder(changed(config, **values), architectures, _STEP3)
+    found = read_decoder(changed(config, **values), architectures, _STEP3)
+    return replace(found, rotary_dims=_step3_rotary_dims(config, found.rotary_dim))
+
+
+def _step3_rotary_dims(config: ConfigDocument, head_dim: int) -> tuple[int, ...]:
+    """Of each kind of layers: by its name as transformers writes it, by any of its layers in released files."""
+    kinds = config.strings("layer_types") or ("full_attention",)
+    rope, listed = section_of(config, "rope_parameters"), config.data.get("partial_rotary_factors")
+    shares = listed if isinstance(listed, list) else []
+    found = []
+    for kind in dict.fromkeys(kinds):
+        first = kinds.index(kind)
+        document = section_of(rope, kind)
+        if not document.data and first < len(shares):
+            document = replace(config, data={"partial_rotary_factor": shares[first]})
+        share = document.get(float, "partial_rotary_factor")
+        if share is not None and not 0 <= share <= 1:
+            raise document.error("partial_rotary_factor", f"{share} is not between 0 and 1")
+        found.append(head_dim if share is None else int(head_dim * share))
+    return tuple(found)
 
 
 def _layers_in(config: ConfigDocument, key: str) -> frozenset[int]:

@@ -22,6 +22,7 @@ from hubvram.memory.kv_cache import knows_cache
 from hubvram.memory.packing import Packing
 from hubvram.memory.runtime import runtime_component
 from hubvram.memory.workload import Attention, Workload
+from hubvram.units import gib
 
 if TYPE_CHECKING:
     from hubvram.memory.forward.linears import LinearCode
@@ -181,13 +182,14 @@ def _prefill(
     architecture: Architecture, prompt: Sizes, cached: Cached, around: tuple[Held, ...]
 ) -> tuple[Instant, Instant]:
     peak, head = transformers_code.play(architecture, _with(prompt, cached))
+    spread = _spread(architecture, prompt, cached, peak)
     given = f"{_tokens(prompt.tokens)} of input"
     if cached.excess_bytes:
         factors = (prompt.batch_size, cached.excess_bytes // prompt.batch_size)
         around = (*around, Held(what="cached beyond what decoding keeps", share=Share.SEQUENCE, factors=factors))
     phase = f"in the {peak.phase} of the last layer, over all {given}{_without_kernels(peak)}"
     return (
-        _instant("prefill", cached, peak, phase, around),
+        _instant("prefill", cached, peak, phase, around, spread),
         _instant("prefill-logits", cached, head, f"at the logits after {given}", around),
     )
 
@@ -196,12 +198,13 @@ def _decode(
     architecture: Architecture, step: Sizes, cached: Cached, around: tuple[Held, ...]
 ) -> tuple[Instant, Instant]:
     peak, head = transformers_code.play(architecture, _with(step, cached))
+    spread = _spread(architecture, step, cached, peak)
     tokens = _tokens(step.past_tokens + 1)
     has_cache = cached.kv_cache_bytes or cached.state_bytes
     there = f"with {tokens} in the cache" if has_cache else f"over all {tokens}, for nothing is cached"
     phase = f"while decoding, in the {peak.phase} of a layer{_gathered(peak)}, {there}{_without_kernels(peak)}"
     return (
-        _instant("decode", cached, peak, phase, around),
+        _instant("decode", cached, peak, phase, around, spread),
         _instant("decode-logits", cached, head, f"at the logits of a decoded token, {there}", around),
     )
 
@@ -210,13 +213,29 @@ def _with(sizes: Sizes, cached: Cached) -> Sizes:
     return replace(sizes, cached=cached) if cached.update_bytes else sizes
 
 
-def _instant(name: str, cached: Cached, peak: Peak, explanation: str, more: tuple[Held, ...]) -> Instant:
+def _spread(architecture: Architecture, sizes: Sizes, cached: Cached, peak: Peak) -> int:
+    """By how much less is alive at the peak if tokens choose all experts evenly, where it is their choice."""
+    if not transformers_code.loops(architecture):
+        return 0
+    least, _ = transformers_code.play(architecture, replace(_with(sizes, cached), evenly=True))
+    return max(0, peak.total_bytes - least.total_bytes)
+
+
+def _chosen(spread_bytes: int) -> str:
+    less = f"{gib(spread_bytes)} less if they choose all of them evenly"
+    return f", if all tokens choose the same experts; {less}" if spread_bytes else ""
+
+
+def _instant(
+    name: str, cached: Cached, peak: Peak, explanation: str, more: tuple[Held, ...], spread_bytes: int = 0
+) -> Instant:
     return Instant(
         name=name,
         cached=cached,
         held=(*peak.held, *more),
         unpacking=(*peak.unpacking, *more) if peak.unpacking else (),
-        explanation=explanation,
+        explanation=explanation + _chosen(spread_bytes),
+        spread_bytes=spread_bytes,
     )
 
 

@@ -16,8 +16,8 @@ USUAL: Final = (Attention.SDPA, Attention.EAGER, Attention.FLASH)
 _NO_FLASH: Final = """
     axk2 beit blip-2 data2vec-vision deepseek_v32 doge dots3_note_text glm_moe_dsa granite_speech granite_speech_plus
     inkling_text kosmos-2 kosmos_2_text_model llama4 llama4_text minimax_m3_vl minimax_m3_vl_text mllama
-    mllama_text_model mt5 pix2struct seamless_m4t seamless_m4t_v2 siglip2 siglip2_text_model step3p7 swin t5 t5gemma2
-    udop umt5
+    mllama_text_model mt5 pix2struct seamless_m4t seamless_m4t_v2 siglip2 siglip2_text_model step3p5 step3p7 swin t5
+    t5gemma2 udop umt5
     got_ocr2 pp_chart2table
 """
 """The last two refuse sdpa for their vision towers; their text models take it by themselves."""

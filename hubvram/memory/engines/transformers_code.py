@@ -68,6 +68,7 @@ _HOLD_NOTHING: Final = (
     *("granite_docling", "molmo2", "emu3", "gemma3", "shieldgemma2", "paligemma"),
     *("minicpmv4_6", "minicpmv4_7", "minicpm_ocr", "mllama", "deepseek_vl_hybrid", "fuyu", "kosmos-2"),
     *("lfm2_vl", "lfm3_vl", "nemotron_h_omni", "minimax_m3_vl"),
+    *("step3p7", "ernie4_5_vl_moe"),
 )
 
 CODE: Final[Mapping[str, ModelingCode]] = {
@@ -290,6 +291,10 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("mllama_text_model", "kosmos_2_text_model", "git"), "transformers_multimodal"),
     **dict.fromkeys(("deepseek_v4", "minimax_m3_vl_text"), "transformers_large"),
     **dict.fromkeys(_RECURRENCES, "transformers_recurrences"),
+    **dict.fromkeys(
+        ("axk2", "bailing_hybrid", "dbrx", "ernie4_5_vl_moe_text", "jetmoe", "longcat_flash", "step3p5"),
+        "transformers_own_experts",
+    ),
 }
 """Model type -> the file in this folder whose `KNOWN` has its code and its program: types that few ask for."""
 
@@ -333,6 +338,12 @@ def knows(architecture: Architecture) -> bool:
     is_part = architecture.whole_type is not None and architecture.whole_type not in WHOLES
     known = _known(architecture)
     return known is not None and not is_part and known[1].is_playable(architecture)
+
+
+def loops(architecture: Architecture) -> bool:
+    """Whether what is alive depends on how tokens choose experts."""
+    known = _known(architecture)
+    return known is not None and known[0].loops
 
 
 def plays_linears(architecture: Architecture) -> bool:

@@ -314,7 +314,7 @@ def _positions(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
 def _rotary_widths(run: Run, architecture: Architecture) -> list[int]:
     """Of each set of cos and sin: what rotates, or all of a head of its kind of layers."""
     if not run.code.rotary_by_heads:
-        return [run.rotary_dim] * architecture.rotary_tables
+        return list(architecture.rotary_dims) or [run.rotary_dim] * architecture.rotary_tables
     mixers = {type(group.layer.mixer): group.layer.mixer for group in architecture.groups()}
     of_kinds = (mixers.get(FullAttention), mixers.get(SlidingAttention))
     return [mixer.head_dim for mixer in of_kinds if isinstance(mixer, FullAttention)]

@@ -81,10 +81,12 @@ def play_kimi_delta_attention(run: Run, mixer: Block) -> None:
     (channels, kernel), (heads, head_dim, _) = conv.shape, state.shape
     width = heads * head_dim
     convolved = play_convolution(run, channels, kernel)
-    decays = run.features("decays", width, element_bytes=FP32)
+    decays = run.features("decays", width, element_bytes=FP32 if run.code.decays_in_fp32 else None)
     rates = run.features("learning rates", heads)
     if run.decodes:
-        vectors = run.tensor("Q, K, V, what is known of V and what is not", 7 * width + heads, element_bytes=FP32)
+        turned = 0 if run.code.decays_in_fp32 or run.element_bytes == FP32 else width
+        copies = 7 * width + heads + turned
+        vectors = run.tensor("Q, K, V, what is known of V and what is not", copies, element_bytes=FP32)
         states = run.tensor("the state decayed, what is put in, and both", 3, *state.shape, element_bytes=FP32)
         del vectors, states
     else:

@@ -1,4 +1,4 @@
-"""Attention through a latent to what an indexer chose of all tokens, played (deepseek_v32, glm_moe_dsa).
+"""Attention through a latent to what an indexer chose of all tokens, played (deepseek_v32, glm_moe_dsa, axk2).
 
 The code described is transformers' own: scores of all heads of the indexer with all tokens, in fp32, and a mask of
 what it chose; kernels that look at the chosen tokens alone are the repos' (modeling_deepseek_v32.py).
@@ -6,10 +6,12 @@ what it chose; kernels that look at the chosen tokens alone are the repos' (mode
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hubvram.architecture.attention import LatentAttention
-from hubvram.architecture.layers import Architecture
+from hubvram.architecture.layers import Architecture, Layer
 from hubvram.memory.forward.attention import play_scores
-from hubvram.memory.forward.decoder import play_decoder, play_embedding
+from hubvram.memory.forward.decoder import is_playable, play_decoder, play_embedding
 from hubvram.memory.forward.modeling_code import Kept
 from hubvram.memory.forward.run import FP32, Run
 from hubvram.memory.forward.tape import Peak, Tensor
@@ -44,6 +46,33 @@ def play_handed_on_attention(run: Run, mixer: LatentAttention) -> Kept:
     return play_indexed_attention(run, mixer), _chosen(run, mixer)
 
 
+def play_attention_with_gated_query(run: Run, mixer: LatentAttention) -> Kept:
+    """One matrix makes Q and gates, of Q's latent before its norm and behind; the gates are copied, and weigh what
+    heads say in fp32 (modeling_axk2.py, AXK2Attention.forward)."""
+    width = (mixer.q_lora_rank or 0) + 2 * mixer.v_size
+    gates = run.features("Q's latent before its norm, and gates as made and copied", width)
+    kept = play_indexed_attention(run, mixer)
+    del gates
+    return kept
+
+
+def _weigh(run: Run, mixer: LatentAttention) -> None:
+    """What heads say, by gates that Q's matrix made."""
+    said = run.features("what heads say", mixer.v_size)
+    gated = run.features("gates in (0, 1), and what they leave", 2 * mixer.v_size, element_bytes=FP32)
+    del said, gated
+
+
+def is_gated_query_playable(architecture: Architecture) -> bool:
+    """Whether nothing but gates of Q's matrix stands in the way of a decoder."""
+    return is_playable(replace(architecture, layers=tuple(_ungated(layer) for layer in architecture.layers)))
+
+
+def _ungated(layer: Layer) -> Layer:
+    mixer = layer.mixer
+    return replace(layer, mixer=replace(mixer, gated_query=False)) if isinstance(mixer, LatentAttention) else layer
+
+
 def play_indexed_attention(run: Run, mixer: LatentAttention) -> Kept:
     """As through a latent alone; and between K and the softmax the indexer and its mask. Returns the probabilities."""
     heads, keys = mixer.num_attention_heads, held_tokens(mixer, run.keys) if run.decodes else run.tokens
@@ -60,13 +89,19 @@ def play_indexed_attention(run: Run, mixer: LatentAttention) -> Kept:
     if not run.is_eager:
         additive = run.tensor("additive mask", run.tokens, keys)
         said = run.features("what heads say, and O", mixer.v_size + mixer.hidden_size)
-        del said, query, latent, made, joined, chosen, masks, additive
+        del said
+        if mixer.gated_query:
+            _weigh(run, mixer)
+        del query, latent, made, joined, chosen, masks, additive
         return None
     more = run.tensor("the mask, and what is not chosen", run.tokens, keys, element_bytes=run.element_bytes - 1)
     play_scores(run, heads, keys)
     probabilities = run.tensor("probabilities", heads, run.tokens, keys)
     copied = run.tensor("V once more", keys, mixer.v_size) if run.decodes else None
-    del query, latent, made, joined, chosen, masks, more, copied
+    del copied
+    if mixer.gated_query:
+        _weigh(run, mixer)
+    del query, latent, made, joined, chosen, masks, more
     return probabilities
 
 

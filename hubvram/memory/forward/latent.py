@@ -36,16 +36,30 @@ def play_latent_attention(run: Run, mixer: LatentAttention) -> Tensor | None:
     if not run.is_eager:
         said = run.features("what heads say, and O", mixer.v_size + mixer.hidden_size)
         del said
+        if mixer.gates:
+            said = run.features("what heads say", mixer.v_size)
+            _gate(run, mixer)
+            del said
         run.linear(mixer.v_size, mixer.o_size, beside=mixer.v_size)
         del query, latent, unpacked, made, joined
         return None
     play_scores(run, heads, keys)
     probabilities = run.tensor("probabilities", heads, run.tokens, keys)
-    copied = run.tensor("V in the order of heads", keys, mixer.v_size)
+    copied: Tensor | None = run.tensor("V in the order of heads", keys, mixer.v_size)
     said = run.features("what heads say", mixer.v_size)
+    if mixer.gates:
+        copied = None
+        _gate(run, mixer)
     run.linear(mixer.v_size, mixer.o_size, beside=mixer.v_size)
     del query, latent, unpacked, made, joined, copied, said
     return probabilities
+
+
+def _gate(run: Run, mixer: LatentAttention) -> None:
+    """One for each head, beside what heads say (modeling_bailing_hybrid.py, BailingHybridAttention.forward)."""
+    gates = sum(linear.out_features for linear in mixer.gates)
+    gated = run.features("gates, and what they leave of what heads say", mixer.v_size + gates)
+    del gated
 
 
 def _query_linears(run: Run, mixer: LatentAttention) -> None:

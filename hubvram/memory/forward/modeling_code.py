@@ -81,6 +81,8 @@ class ModelingCode(NamedTuple):
     """Whether what the shared expert says waits for the others; else it is made behind them."""
     experts: Callable[[Run, MoEMLP], None] | None = None
     """How experts are played, where not by transformers' shared code for them (integrations/moe.py)."""
+    loops: bool = False
+    """Whether experts run in a loop of the class's own, so that what is alive depends on how tokens choose."""
     hidden_beside_mlp: int = 0
     """Copies of the hidden states beside an MLP that llama's layer has not: what attention said (stablelm)."""
     rotates: bool = True
@@ -141,6 +143,8 @@ class ModelingCode(NamedTuple):
     """Whether a delta net's Q, K, V and gate are made by one matrix, all of which stays (qwen3_next)."""
     gates_behind_scan: bool = False
     """Whether its gate is made only when the scan is done (olmo_hybrid)."""
+    decays_in_fp32: bool = True
+    """Whether decays of channels reach the scan in fp32 (kimi_linear; not so in bailing_hybrid)."""
     copies_embeddings: bool = False
     """Whether the model keeps a copy of the embeddings beside them (zamba2)."""
     norms_time_step: bool = False

@@ -52,6 +52,8 @@ class Sizes:
     """Whether it computes in fp16, for which some classes keep some of their weights in fp32."""
     linears: LinearCode | None = None
     """How linears are computed whose weights are packed; None where none are."""
+    evenly: bool = False
+    """Whether tokens choose all experts alike, where it matters (looped_experts.py); else all choose the same ones."""
 
 
 class Run:

@@ -233,7 +233,7 @@ _GRANITE_SPEECH: Final = {
     "tie_word_embeddings": True,
 }
 # As the released file has it: other names, and lists that go on for a block behind the last layer.
-_STEP3: Final = {
+_STEP3: Final[dict[str, Any]] = {
     "model_type": "step3p7",
     "projector_bias": True,
     "text_config": {
@@ -497,6 +497,15 @@ def test_layers_with_a_window_have_heads_of_their_own() -> None:
     assert [mixer.num_attention_heads for mixer in mixers if isinstance(mixer, SlidingAttention)] == [6, 6]
 
 
+def test_layers_with_a_window_rotate_in_their_own_way() -> None:
+    for rotary in (
+        {"partial_rotary_factors": [0.5, 1.0, 1.0, 0.5]},
+        {"rope_parameters": {"full_attention": {"partial_rotary_factor": 0.5}, "sliding_attention": {}}},
+    ):
+        found = architecture_of({**_STEP3, "text_config": {**_STEP3["text_config"], **rotary}})
+        assert (found.rotary_dims, found.rotary_dim) == ((8, 16), 16)
+
+
 def test_a_token_of_text_takes_no_experts_for_images() -> None:
     # In each of two layers, three matrices: those of two experts of width 24, and of all four of width 16.
     assert architecture_of({**_ERNIE, "text_config": {**_ERNIE_TEXT, "use_bias": False}}).inactive_parameters == (
@@ -509,6 +518,7 @@ def test_a_token_of_text_takes_no_experts_for_images() -> None:
     [
         (_ERNIE, "text_config", {"moe_intermediate_size": [24]}, "expected two sizes"),
         (_STEP3, "text_config", {"moe_layers_enum": "1;2"}, "expected numbers between commas"),
+        (_STEP3, "text_config", {"partial_rotary_factors": [1.0, 2]}, "2 is not between 0 and 1"),
         (_GEMMA4, "audio_config", {"subsampling_conv_channels": [16]}, "expected two sizes"),
         (_DONUT, "encoder", {"num_heads": [3]}, "expected 2 numbers of heads"),
         (_DONUT, "encoder", {"depths": [1] * 17}, "expected the layers of 1 to 16 stages"),

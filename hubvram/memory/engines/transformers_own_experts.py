@@ -1,0 +1,67 @@
+"""What the classes of transformers 5.23 do in their own way: decoders with experts that few ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+from hubvram.memory.engines.transformers_code import Program
+from hubvram.memory.forward.decoder import is_playable, play_decoder
+from hubvram.memory.forward.later import later
+from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, with_traits
+from hubvram.memory.forward.rotation import halves_in_fp32
+
+_looped, _two_kinds, _longcat, _jetmoe, _indexed = (
+    partial(later, module) for module in ("looped_experts", "experts_for_images", "longcat", "jetmoe", "indexed")
+)
+
+_DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
+
+KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
+    "axk2": (
+        with_traits(
+            LLAMA,
+            routing_in_fp32=True,
+            router_logits_in_fp32=True,
+            norm_bytes=10,  # What is normed, and its gate and what that leaves, in fp32 (AXK2GatedRMSNorm).
+            latent_attention=_indexed("play_attention_with_gated_query"),
+            always_masks=True,
+        ),
+        Program(play=play_decoder, is_playable=_indexed("is_gated_query_playable")),
+    ),
+    "bailing_hybrid": (
+        with_traits(LLAMA, routing_in_fp32=True, router_logits_in_fp32=True, decays_in_fp32=False),
+        Program(play=play_decoder, is_playable=later("gated_latent", "is_gated_playable")),
+    ),
+    "dbrx": (
+        with_traits(
+            LAYER_NORM, attention=_looped("play_dbrx_attention"), experts=_looped("play_dbrx_experts"), loops=True
+        ),
+        _DECODER,
+    ),
+    "ernie4_5_vl_moe_text": (
+        with_traits(
+            LLAMA,
+            rotary_in_fp32=True,
+            rotation=halves_in_fp32,
+            shared_expert_first=True,
+            router_logits_in_fp32=True,
+            rotary_per_sequence=True,
+        ),
+        Program(play=_two_kinds("play_text_alone"), is_playable=_two_kinds("is_playable_alone"), plays_linears=True),
+    ),
+    "jetmoe": (
+        with_traits(LLAMA, experts=_jetmoe("play_jetmoe_experts")),
+        Program(play=_jetmoe("play_jetmoe"), is_playable=_jetmoe("is_jetmoe_playable")),
+    ),
+    "longcat_flash": (
+        with_traits(LLAMA, experts=_looped("play_longcat_experts"), loops=True),
+        Program(play=_longcat("play_longcat"), is_playable=_longcat("is_longcat_playable")),
+    ),
+    "step3p5": (
+        with_traits(LLAMA, norm_row_bytes=4, joins_rotated=True, experts=_looped("play_step3p5_experts"), loops=True),
+        _DECODER,
+    ),
+}
+"""Model type -> how it computes, and its program."""
