@@ -26,12 +26,22 @@ def _variant(inner: int, head: int) -> dict[str, int]:
     return {**dict.fromkeys(("d_ff", "encoder_ffn_dim", "decoder_ffn_dim"), inner), "d_kv": head}
 
 
+def _half(inner: int, head: int) -> dict[str, int]:
+    return {"intermediate_size": inner, "head_dim": head}
+
+
 VARIANTS: Final[Mapping[str, Mapping[str, int]]] = {
     "wide": _variant(256, 16),
     "narrow": _variant(16, 16),
     "heads": _variant(16, 64),
 }
 """A wide MLP; a narrow one; a narrow one beside wide heads. Only fields that a type has."""
+_HALVES: Final[Mapping[str, Mapping[str, int]]] = {
+    "wide": _half(256, 16),
+    "narrow": _half(16, 16),
+    "heads": _half(16, 64),
+}
+"""The same of a side that has a config of its own."""
 SHAPES: Final = ((2, 40), (1, 67), (3, 160))
 """Batch and tokens of the encoder's input, where that is not always the same."""
 
@@ -69,26 +79,36 @@ class Record:
 
 
 def varied(config: Mapping[str, Any], variant: str) -> dict[str, Any]:
-    """The config with the numbers of a variant in place of its own."""
-    return {**config, **{key: value for key, value in VARIANTS[variant].items() if key in config}}
+    """The config with the numbers of a variant in place of its own, or of those of its sides."""
+    halves = {name: _varied_half(config[name], variant) for name in ("encoder", "decoder") if name in config}
+    return {**config, **{key: value for key, value in VARIANTS[variant].items() if key in config}, **halves}
+
+
+def _varied_half(config: Mapping[str, Any], variant: str) -> dict[str, Any]:
+    text = {name: _varied_half(config[name], variant) for name in ("text_config",) if name in config}
+    return {**config, **{key: value for key, value in _HALVES[variant].items() if key in config}, **text}
+
+
+def type_of(name: str) -> str:
+    """The model type of a record: TYPE, or TYPE+NAME for a second config of one."""
+    return name.partition("+")[0]
 
 
 def recorded() -> dict[str, Record]:
-    """Model type -> its record."""
+    """Name of a record -> the record."""
     return {
-        model_type: Record(config=config, rows=tuple(Row(**row) for row in rows))
-        for model_type, config, rows in read_all(FOLDER)
+        name: Record(config=config, rows=tuple(Row(**row) for row in rows)) for name, config, rows in read_all(FOLDER)
     }
 
 
-def write(model_type: str, record: Record, versions: Mapping[str, str]) -> None:
+def write(name: str, record: Record, versions: Mapping[str, str]) -> None:
     """One line for each run."""
     about = {
         **versions,
         "measured": "storages alive at the peak of a forward of the encoder, and of two of the decoder, on the CPU "
         "(tests/peaks/both_sides.py), beside weights and cache",
     }
-    write_one(FOLDER / f"{model_type}.json", about, record.config, [asdict(row) for row in record.rows])
+    write_one(FOLDER / f"{name}.json", about, record.config, [asdict(row) for row in record.rows])
 
 
 def said(model_type: str, config: Mapping[str, Any], row: Row) -> tuple[Peak, Peak, Peak]:
@@ -117,6 +137,6 @@ def _largest(peaks: tuple[Peak, ...]) -> Peak:
 
 def compared(records: Mapping[str, Record]) -> Iterator[tuple[str, Row, tuple[Peak, Peak, Peak]]]:
     """Each run beside what is said of it."""
-    for model_type, record in records.items():
+    for name, record in records.items():
         for row in record.rows:
-            yield model_type, row, said(model_type, record.config, row)
+            yield name, row, said(type_of(name), record.config, row)

@@ -5,11 +5,13 @@ A type stands here once the peaks of its class were measured and met (fixtures/m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from functools import partial
+from importlib import import_module
+from typing import Final, NamedTuple
 
-from hubvram.architecture.layers import Architecture
+from hubvram.architecture.layers import Architecture, Stack
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.memory.cached import Cached
 from hubvram.memory.engines.transformers_caches import Kept
@@ -22,7 +24,7 @@ from hubvram.memory.forward.encoder_decoder import (
     play_encoder,
     play_step,
 )
-from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, with_traits
+from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, with_traits
 from hubvram.memory.forward.run import Run, Sizes
 from hubvram.memory.forward.sound import SPEECH_TO_TEXT, WHISPER
 from hubvram.memory.forward.tape import Peak, Share
@@ -62,16 +64,61 @@ SIDES: Final[Mapping[str, BothSides]] = {
     "umt5": replace(_T5, relative=Relative.EACH),
 }
 
+SIDES_ELSEWHERE: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("t5gemma", "t5gemma2"), "transformers_sides_gemma"),
+}
+"""Model type -> the file in this folder whose `KNOWN` has its program: types that few ask for."""
+
+
+class Program(NamedTuple):
+    """How the classes of some model types are played."""
+
+    code: ModelingCode
+    encode: Callable[[Run, Stack], tuple[Peak, ...]]
+    """The encoder's peak, and moments at which more is shared."""
+    step: Callable[..., tuple[Peak, Peak]]
+    """(run, architecture, copies_logits=) -> the decoder's peak before the head, and that at it."""
+    is_playable: Callable[[Architecture], bool]
+    widens_in_fp16: bool = False
+    """As in BothSides."""
+
+
+def program_of(sides: BothSides) -> Program:
+    """Where both sides are played by the usual program."""
+    return Program(
+        code=sides.code,
+        encode=partial(play_encoder, sides=sides),
+        step=partial(play_step, sides=sides),
+        is_playable=is_playable,
+        widens_in_fp16=sides.widens_in_fp16,
+    )
+
+
+def _known(model_type: str) -> Program | None:
+    if model_type in SIDES:
+        return program_of(SIDES[model_type])
+    if model_type not in SIDES_ELSEWHERE:
+        return None
+    known: Program = import_module(f"{__package__}.{SIDES_ELSEWHERE[model_type]}").KNOWN[model_type]
+    return known
+
+
+def _program(architecture: Architecture) -> Program:
+    program = _known(architecture.model_type)
+    assert program is not None
+    return program
+
 
 def knows(architecture: Architecture) -> bool:
     """Whether a program was found to meet the peaks of this model type."""
-    return architecture.model_type in SIDES and is_playable(architecture)
+    program = _known(architecture.model_type)
+    return program is not None and architecture.encoder is not None and program.is_playable(architecture)
 
 
 def kept_in_fp32(architecture: Architecture) -> int:
     """Parameters of the matrices that write the output of MLPs, in types that keep them so."""
-    sides, encoder = SIDES.get(architecture.model_type), architecture.encoder
-    if sides is None or not sides.widens_in_fp16:
+    program, encoder = _known(architecture.model_type), architecture.encoder
+    if program is None or not program.widens_in_fp16:
         return 0
     layers = (*architecture.layers, *(encoder.layers if encoder is not None else ()))
     mlps = (layer.mlp for layer in layers if isinstance(layer.mlp, DenseMLP))
@@ -80,15 +127,15 @@ def kept_in_fp32(architecture: Architecture) -> int:
 
 def encode(architecture: Architecture, sizes: Sizes) -> tuple[Peak, ...]:
     """The encoder's forward over `sizes.tokens`: its peak, and moments at which more is shared."""
-    stack, sides = architecture.encoder, SIDES[architecture.model_type]
+    stack, program = architecture.encoder, _program(architecture)
     assert stack is not None
-    return play_encoder(Run(sizes, sides.code), stack, sides)
+    return program.encode(Run(sizes, program.code), stack)
 
 
 def step(architecture: Architecture, sizes: Sizes, *, copies_logits: bool = True) -> tuple[Peak, Peak]:
     """A forward of the decoder beside `sizes.source_tokens` of the encoder: (the peak before the head, that at it)."""
-    sides = SIDES[architecture.model_type]
-    return play_step(Run(sizes, sides.code), architecture, sides, copies_logits=copies_logits)
+    program = _program(architecture)
+    return program.step(Run(sizes, program.code), architecture, copies_logits=copies_logits)
 
 
 def instants(
