@@ -19,6 +19,8 @@ _SIZES = {
     "max_position_embeddings": 256,
     "max_source_positions": 256,
     "conv_channels": 32,
+    "src_vocab_size": 128,
+    "tgt_vocab_size": 128,
 }
 """In place of a type's own, or of those for other tests."""
 _WINDOW = {"sliding_window": 100}

@@ -31,7 +31,7 @@ from hubvram.memory.forward.tape import Peak, Share
 from hubvram.memory.kv_cache import lengths
 from hubvram.memory.workload import Workload
 
-_BART: Final = BothSides(
+BART: Final = BothSides(
     code=with_traits(LAYER_NORM, softmax_in_fp32=False, norm_row_bytes=0),
     encoder=Positions(rows=Share.SEQUENCE),
     decoder=Positions(rows=Share.ALL, ids=Share.ALL),
@@ -39,20 +39,20 @@ _BART: Final = BothSides(
 )
 _T5: Final = BothSides(code=with_traits(LLAMA, softmax_in_fp32=False), relative=Relative.FIRST, widens_in_fp16=True)
 
-_MVP: Final = replace(_BART, orders_heads=True, keeps_probabilities=False)
-_M2M: Final = replace(_BART, adds_logits_bias=False, decoder=Positions(rows=Share.SEQUENCE), grows_table=True)
-_LATER: Final = replace(_BART, decoder=Positions(rows=Share.ALL, padding=True))
+_MVP: Final = replace(BART, orders_heads=True, keeps_probabilities=False)
+_M2M: Final = replace(BART, adds_logits_bias=False, decoder=Positions(rows=Share.SEQUENCE), grows_table=True)
+_LATER: Final = replace(BART, decoder=Positions(rows=Share.ALL, padding=True))
 _SINUSOIDS: Final = replace(_LATER, encoder=Positions(rows=Share.ALL))
 
 SIDES: Final[Mapping[str, BothSides]] = {
-    **dict.fromkeys(("bart", "plbart"), _BART),
+    **dict.fromkeys(("bart", "plbart"), BART),
     "mbart": _LATER,
     "mvp": replace(_MVP, decoder=Positions(rows=Share.SEQUENCE)),
     **dict.fromkeys(("marian", "blenderbot", "blenderbot-small"), _SINUSOIDS),
     "pegasus": replace(_SINUSOIDS, decoder=Positions(rows=Share.ALL, ids=Share.ALL, padding=True)),
     "m2m_100": _M2M,
     "whisper": replace(
-        _BART,
+        BART,
         adds_logits_bias=False,
         sound=WHISPER,
         orders_heads=True,
@@ -66,6 +66,7 @@ SIDES: Final[Mapping[str, BothSides]] = {
 
 SIDES_ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("t5gemma", "t5gemma2"), "transformers_sides_gemma"),
+    "fsmt": "transformers_sides_bart",
 }
 """Model type -> the file in this folder whose `KNOWN` has its program: types that few ask for."""
 
