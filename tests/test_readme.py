@@ -18,7 +18,7 @@ from hubvram.cli.app import COMMANDS, main
 from hubvram.hardware.accelerators import ACCELERATORS
 from hubvram.memory.engines.transformers_code import CODE, ELSEWHERE, WHOLES
 from hubvram.memory.engines.transformers_encoders import ENCODERS
-from hubvram.memory.engines.transformers_sides import SIDES
+from hubvram.memory.engines.transformers_sides import SIDES, SIDES_ELSEWHERE
 from hubvram.units import count
 from tests.caches.record import recorded as recorded_caches
 from tests.samples import fixture_model
@@ -51,7 +51,7 @@ def _renewed(text: str) -> str:
     text = BLOCK.sub(block, text)
     text = re.sub(r"\d+( model types <!-- families -->)", rf"{len(FAMILIES)}\g<1>", text)
     text = re.sub(r"(<!-- walk -->\n\|.*\n\|.*\n)(?:\|.*\n)*", lambda match: match[1] + _walk(), text)
-    known = len({*CODE, *ELSEWHERE, *WHOLES, *ENCODERS, *SIDES})
+    known = len({*CODE, *ELSEWHERE, *WHOLES, *ENCODERS, *SIDES, *SIDES_ELSEWHERE})
     text = re.sub(r"known for \d+ model types", f"known for {known} model types", text)
     text = re.sub(r"has \d+ real forwards", f"has {len(recorded_caches())} real forwards", text)
     gpus = ", ".join(accelerator.label for accelerator in ACCELERATORS.values())

@@ -2,6 +2,7 @@
 
 `python -m tests.peaks.both_sides [TYPE...]` shows what is said beside what was measured; with `--run`, measures anew
 and records; `--alive TYPE VARIANT ATTENTION` shows what encoder, first step and a later one hold at their peaks.
+TYPE+NAME is a second config of a type.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hubvram.memory.engines.transformers_sides import SIDES
+from hubvram.memory.engines.transformers_sides import SIDES, SIDES_ELSEWHERE
 from tests.peaks.both_sides_record import SHAPES, VARIANTS, WHOLES, Record, Row, compared, recorded, varied, write
 from tests.peaks.prompted import PROMPTED, embedded
 from tests.peaks.record import type_of
@@ -20,8 +21,16 @@ _SIZES = {
     "max_position_embeddings": 256,
     "max_source_positions": 256,
     "conv_channels": 32,
+    "src_vocab_size": 128,
+    "tgt_vocab_size": 128,
 }
 """In place of a type's own, or of those for other tests."""
+_WINDOW = {"sliding_window": 100}
+_CHANGES: Mapping[str, Mapping[str, Any]] = {
+    "t5gemma+unequal": {"encoder": {**_WINDOW, "hidden_size": 96, "num_attention_heads": 6}, "decoder": _WINDOW},
+    "t5gemma2+wide_window": {"encoder": {"text_config": _WINDOW}, "decoder": _WINDOW},
+}
+"""Name of a record -> what else is not a type's default."""
 
 
 def inputs_of(model: Any, batch_size: int, tokens: int) -> dict[str, Any]:
@@ -63,8 +72,10 @@ def measured(model: Any, batch_size: int, tokens: int, *, explain: bool = False)
             output = model(encoder_outputs=said, decoder_input_ids=first, use_cache=True)
         cache = output.past_key_values
         after_prefill = held_by(tensors_in(cache))
-        output = model(encoder_outputs=said, decoder_input_ids=more, past_key_values=cache, use_cache=True)
-        del output
+        # A window that is given many tokens at once keeps the storage of all of them.
+        for ids in more.split(1, dim=1) if any(cache.self_attention_cache.is_sliding) else (more,):
+            output = model(encoder_outputs=said, decoder_input_ids=ids, past_key_values=cache, use_cache=True)
+        del output, ids
         gc.collect()
         decode.start_with([*tensors_in(said), *tensors_in(cache), *kept])
         with decode:
@@ -93,19 +104,26 @@ def _allocator_peak(model: Any, batch_size: int, tokens: int) -> int:
     return peak + given
 
 
-def _config_of(model_type: str) -> dict[str, Any]:
+def merged(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with changes in place of what it says, also in the configs within it."""
+    inner = {key: merged(config[key], value) for key, value in changes.items() if isinstance(value, Mapping)}
+    return {**config, **changes, **inner}
+
+
+def _config_of(name: str) -> dict[str, Any]:
     import transformers
 
     from tests.caches.build import values_of
 
-    whole, _, text = model_type.partition("+")
-    if text:
+    if name in WHOLES:
+        whole, _, text = name.partition("+")
         return {**values_of(whole, {}), "text_config": {**_config_of(text), "model_type": text}}
+    model_type = type_of(name)
     usual = transformers.CONFIG_MAPPING[model_type]().to_dict()
     heads = {"d_kv": 16} if "d_kv" in usual else {}
     sizes = {key: value for key, value in _SIZES.items() if key in usual}
     always = {"max_source_positions": 60} if model_type == "whisper" else {}
-    return {**values_of(model_type, {}), **sizes, **heads, **always}
+    return merged({**values_of(model_type, {}), **sizes, **heads, **always}, _CHANGES.get(name, {}))
 
 
 def _model(model_type: str, config: Mapping[str, Any], attention: str, dtype: str = "bf16") -> Any:
@@ -166,21 +184,21 @@ def _runs(model: Any, dtype: str, variant: str, attention: str) -> Iterator[Row]
         )
 
 
-def _run(model_types: list[str]) -> None:
+def _run(names: list[str]) -> None:
     import torch
     import transformers
 
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     versions = {"transformers": transformers.__version__, "torch": torch.__version__}
-    for model_type in model_types:
-        config = _config_of(model_type)
-        write(model_type, Record(config=config, rows=tuple(_rows(model_type, config))), versions)
-        print("ran", model_type, file=sys.stderr)
+    for name in names:
+        config = _config_of(name)
+        write(name, Record(config=config, rows=tuple(_rows(type_of(name), config))), versions)
+        print("ran", name, file=sys.stderr)
 
 
-def _alive(model_type: str, variant: str, attention: str) -> None:
-    model = _model(model_type, varied(_config_of(model_type), variant), attention)
+def _alive(record: str, variant: str, attention: str) -> None:
+    model = _model(type_of(record), varied(_config_of(record), variant), attention)
     for name, (live, more) in zip(("encode", "prefill", "decode"), measured(model, 2, 40, explain=True), strict=True):
         print(f"{name}: {live.peak.total_bytes + more:,}, at {live.peak.at}")
         for held in live.peak.held:
@@ -201,7 +219,7 @@ def main() -> None:
         _alive(*words)
         return
     if "--run" in options:
-        _run(words or [*SIDES, *WHOLES])
+        _run(words or [*SIDES, *SIDES_ELSEWHERE, *_CHANGES, *WHOLES])
     records = recorded()
     for name, row, peaks in compared({name: records[name] for name in words or records}):
         print(

@@ -27,6 +27,10 @@ def _variant(inner: int, head: int) -> dict[str, int]:
     return {**dict.fromkeys(("d_ff", "encoder_ffn_dim", "decoder_ffn_dim"), inner), "d_kv": head}
 
 
+def _half(inner: int, head: int) -> dict[str, int]:
+    return {"intermediate_size": inner, "head_dim": head}
+
+
 VARIANTS: Final[Mapping[str, Mapping[str, int]]] = {
     "wide": _variant(256, 16),
     "narrow": _variant(16, 16),
@@ -35,6 +39,12 @@ VARIANTS: Final[Mapping[str, Mapping[str, int]]] = {
 """A wide MLP; a narrow one; a narrow one beside wide heads. Only fields that a type has."""
 WHOLES: Final = ("blip-2+t5", "instructblip+t5", "instructblipvideo+t5")
 """Wholes and the type of their text model."""
+_HALVES: Final[Mapping[str, Mapping[str, int]]] = {
+    "wide": _half(256, 16),
+    "narrow": _half(16, 16),
+    "heads": _half(16, 64),
+}
+"""The same of a side that has a config of its own."""
 SHAPES: Final = ((2, 40), (1, 67), (3, 160))
 """Batch and tokens of the encoder's input, where that is not always the same."""
 
@@ -72,28 +82,33 @@ class Record:
 
 
 def varied(config: Mapping[str, Any], variant: str) -> dict[str, Any]:
-    """The config with the numbers of a variant in place of its own."""
+    """The config with the numbers of a variant in place of its own, or of those of its sides or text model."""
     if "text_config" in config:
         return {**config, "text_config": varied(config["text_config"], variant)}
-    return {**config, **{key: value for key, value in VARIANTS[variant].items() if key in config}}
+    halves = {name: _varied_half(config[name], variant) for name in ("encoder", "decoder") if name in config}
+    return {**config, **{key: value for key, value in VARIANTS[variant].items() if key in config}, **halves}
+
+
+def _varied_half(config: Mapping[str, Any], variant: str) -> dict[str, Any]:
+    text = {name: _varied_half(config[name], variant) for name in ("text_config",) if name in config}
+    return {**config, **{key: value for key, value in _HALVES[variant].items() if key in config}, **text}
 
 
 def recorded() -> dict[str, Record]:
-    """Model type, or WHOLE+TYPE of its text model -> its record."""
+    """Model type, TYPE+NAME for a second config of one, or WHOLE+TYPE of its text model -> its record."""
     return {
-        model_type: Record(config=config, rows=tuple(Row(**row) for row in rows))
-        for model_type, config, rows in read_all(FOLDER)
+        name: Record(config=config, rows=tuple(Row(**row) for row in rows)) for name, config, rows in read_all(FOLDER)
     }
 
 
-def write(model_type: str, record: Record, versions: Mapping[str, str]) -> None:
+def write(name: str, record: Record, versions: Mapping[str, str]) -> None:
     """One line for each run."""
     about = {
         **versions,
         "measured": "storages alive at the peak of a forward of the encoder, and of two of the decoder, on the CPU "
         "(tests/peaks/both_sides.py), beside weights and cache",
     }
-    write_one(FOLDER / f"{model_type}.json", about, record.config, [asdict(row) for row in record.rows])
+    write_one(FOLDER / f"{name}.json", about, record.config, [asdict(row) for row in record.rows])
 
 
 def said(model_type: str, config: Mapping[str, Any], row: Row) -> tuple[Peak, Peak, Peak]:
@@ -122,6 +137,6 @@ def _largest(peaks: tuple[Peak, ...]) -> Peak:
 
 def compared(records: Mapping[str, Record]) -> Iterator[tuple[str, Row, tuple[Peak, Peak, Peak]]]:
     """Each run beside what is said of it."""
-    for model_type, record in records.items():
+    for name, record in records.items():
         for row in record.rows:
-            yield model_type, row, said(model_type, record.config, row)
+            yield name, row, said(type_of(name), record.config, row)

@@ -5,11 +5,13 @@ A type stands here once the peaks of its class were measured and met (fixtures/m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from functools import partial
+from importlib import import_module
+from typing import Final, NamedTuple
 
-from hubvram.architecture.layers import Architecture
+from hubvram.architecture.layers import Architecture, Stack
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.memory.cached import Cached
 from hubvram.memory.engines.transformers_caches import Kept
@@ -23,14 +25,14 @@ from hubvram.memory.forward.encoder_decoder import (
     play_encoder,
     play_step,
 )
-from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, Whole, with_traits
+from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, Whole, with_traits
 from hubvram.memory.forward.run import Run, Sizes
 from hubvram.memory.forward.sound import SPEECH_TO_TEXT, WHISPER
 from hubvram.memory.forward.tape import Peak, Share
 from hubvram.memory.kv_cache import lengths
 from hubvram.memory.workload import Workload
 
-_BART: Final = BothSides(
+BART: Final = BothSides(
     code=with_traits(LAYER_NORM, softmax_in_fp32=False, norm_row_bytes=0),
     encoder=Positions(rows=Share.SEQUENCE),
     decoder=Positions(rows=Share.ALL, ids=Share.ALL),
@@ -38,20 +40,20 @@ _BART: Final = BothSides(
 )
 _T5: Final = BothSides(code=with_traits(LLAMA, softmax_in_fp32=False), relative=Relative.FIRST, widens_in_fp16=True)
 
-_MVP: Final = replace(_BART, orders_heads=True, keeps_probabilities=False)
-_M2M: Final = replace(_BART, adds_logits_bias=False, decoder=Positions(rows=Share.SEQUENCE), grows_table=True)
-_LATER: Final = replace(_BART, decoder=Positions(rows=Share.ALL, padding=True))
+_MVP: Final = replace(BART, orders_heads=True, keeps_probabilities=False)
+_M2M: Final = replace(BART, adds_logits_bias=False, decoder=Positions(rows=Share.SEQUENCE), grows_table=True)
+_LATER: Final = replace(BART, decoder=Positions(rows=Share.ALL, padding=True))
 _SINUSOIDS: Final = replace(_LATER, encoder=Positions(rows=Share.ALL))
 
 SIDES: Final[Mapping[str, BothSides]] = {
-    **dict.fromkeys(("bart", "plbart"), _BART),
+    **dict.fromkeys(("bart", "plbart"), BART),
     "mbart": _LATER,
     "mvp": replace(_MVP, decoder=Positions(rows=Share.SEQUENCE)),
     **dict.fromkeys(("marian", "blenderbot", "blenderbot-small"), _SINUSOIDS),
     "pegasus": replace(_SINUSOIDS, decoder=Positions(rows=Share.ALL, ids=Share.ALL, padding=True)),
     "m2m_100": _M2M,
     "whisper": replace(
-        _BART,
+        BART,
         adds_logits_bias=False,
         sound=WHISPER,
         orders_heads=True,
@@ -63,27 +65,72 @@ SIDES: Final[Mapping[str, BothSides]] = {
     "umt5": replace(_T5, relative=Relative.EACH),
 }
 
+SIDES_ELSEWHERE: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("t5gemma", "t5gemma2"), "transformers_sides_gemma"),
+    "fsmt": "transformers_sides_bart",
+}
+"""Model type -> the file in this folder whose `KNOWN` has its program: types that few ask for."""
+
+
+class Program(NamedTuple):
+    """How the classes of some model types are played."""
+
+    code: ModelingCode
+    encode: Callable[[Run, Stack], tuple[Peak, ...]]
+    """The encoder's peak, and moments at which more is shared."""
+    step: Callable[..., tuple[Peak, Peak]]
+    """(run, architecture, copies_logits=) -> the decoder's peak before the head, and that at it."""
+    is_playable: Callable[[Architecture], bool]
+    widens_in_fp16: bool = False
+    """As in BothSides."""
+
+
+def program_of(sides: BothSides) -> Program:
+    """Where both sides are played by the usual program."""
+    return Program(
+        code=sides.code,
+        encode=partial(play_encoder, sides=sides),
+        step=partial(play_step, sides=sides),
+        is_playable=is_playable,
+        widens_in_fp16=sides.widens_in_fp16,
+    )
+
+
+def _known(model_type: str) -> Program | None:
+    if model_type in SIDES:
+        return program_of(SIDES[model_type])
+    if model_type not in SIDES_ELSEWHERE:
+        return None
+    known: Program = import_module(f"{__package__}.{SIDES_ELSEWHERE[model_type]}").KNOWN[model_type]
+    return known
+
+
+def _program(architecture: Architecture) -> Program:
+    program = _known(architecture.model_type)
+    assert program is not None
+    return program
+
 
 def knows(architecture: Architecture) -> bool:
     """Whether a program was found to meet the peaks of this model type; as the text model of a whole, in those that
     were run with both sides."""
-    whole = _whole(architecture)
+    whole, program = _whole(architecture), _known(architecture.model_type)
     is_run = architecture.whole_type is None or (whole is not None and whole.embeds_prompt)
-    return is_run and architecture.model_type in SIDES and is_playable(architecture)
+    return is_run and program is not None and architecture.encoder is not None and program.is_playable(architecture)
 
 
 def _whole(architecture: Architecture) -> Whole | None:
     return WHOLES.get(architecture.whole_type) if architecture.whole_type is not None else None
 
 
-def _run(architecture: Architecture, sizes: Sizes, sides: BothSides) -> Run:
-    return Run(sizes, with_traits(sides.code, whole=_whole(architecture)))
+def _run(architecture: Architecture, sizes: Sizes, program: Program) -> Run:
+    return Run(sizes, with_traits(program.code, whole=_whole(architecture)))
 
 
 def kept_in_fp32(architecture: Architecture) -> int:
     """Parameters of the matrices that write the output of MLPs, in types that keep them so."""
-    sides, encoder = SIDES.get(architecture.model_type), architecture.encoder
-    if sides is None or not sides.widens_in_fp16:
+    program, encoder = _known(architecture.model_type), architecture.encoder
+    if program is None or not program.widens_in_fp16:
         return 0
     layers = (*architecture.layers, *(encoder.layers if encoder is not None else ()))
     mlps = (layer.mlp for layer in layers if isinstance(layer.mlp, DenseMLP))
@@ -92,21 +139,21 @@ def kept_in_fp32(architecture: Architecture) -> int:
 
 def encode(architecture: Architecture, sizes: Sizes) -> tuple[Peak, ...]:
     """The encoder's forward over `sizes.tokens`: its peak, and moments at which more is shared."""
-    stack, sides = architecture.encoder, SIDES[architecture.model_type]
+    stack, program = architecture.encoder, _program(architecture)
     assert stack is not None
-    run = _run(architecture, sizes, sides)
+    run = _run(architecture, sizes, program)
     kept = run.whole_keeps(sizes.tokens, 0)  # the embeddings themselves are what the encoder reads
-    peaks = play_encoder(run, stack, sides)
+    peaks = program.encode(run, stack)
     del kept
     return peaks
 
 
 def step(architecture: Architecture, sizes: Sizes, *, copies_logits: bool = True) -> tuple[Peak, Peak]:
     """A forward of the decoder beside `sizes.source_tokens` of the encoder: (the peak before the head, that at it)."""
-    sides = SIDES[architecture.model_type]
-    run = _run(architecture, sizes, sides)
+    program = _program(architecture)
+    run = _run(architecture, sizes, program)
     kept = run.whole_keeps(sizes.source_tokens, architecture.hidden_size)
-    peaks = play_step(run, architecture, sides, copies_logits=copies_logits)
+    peaks = program.step(run, architecture, copies_logits=copies_logits)
     del kept
     return peaks
 

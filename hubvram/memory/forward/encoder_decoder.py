@@ -35,6 +35,8 @@ class Positions:
     ids: Share | None = None
     padding: bool = False
     """Whether a mask of ones stays, in fp32, that a decoder makes where it is given none."""
+    added_in_place: bool = False
+    """Whether they are added to the embeddings in place, which are the first layer's input then (modeling_fsmt.py)."""
 
 
 class Relative(Enum):
@@ -64,9 +66,15 @@ class BothSides:
     grows_table: bool = False
     """Whether a side that is given more tokens than its table of sinusoids knows makes a longer one
     (modeling_m2m_100.py, M2M100SinusoidalPositionalEmbedding.forward)."""
+    spare_rows: int = 2
+    """How many more than it needs that one has."""
     widens_in_fp16: bool = False
     """Whether the matrices that write an MLP's output stay fp32 where the rest is fp16: what they read is copied to
     fp32, and from the first of them on so are the hidden states (`_keep_in_fp32_modules = ["wo"]`, modeling_t5.py)."""
+    masks_from: float = 1
+    """From how many tokens on the decoder's eager attention has a mask; inf where it has none while it caches."""
+    queries_last: bool = False
+    """Whether Q is made when K and V are cached, not before (modeling_fsmt.py, Attention.forward)."""
     adds_logits_bias: bool = False
     """Whether a bias is added to the logits, which makes them a second time."""
 
@@ -130,11 +138,11 @@ def _play_head(run: Run, sides: BothSides, width: int, copies_logits: bool) -> N
 
 
 def _grown(run: Run, sides: BothSides, of: Stack | Architecture, tokens: int) -> Tensor | None:
-    """By how much a longer table is larger. It has two rows before the first position, and two more than it needs."""
+    """By how much a longer table is larger: both have two rows before the first position."""
     known = of.max_position_embeddings or 0
     if not sides.grows_table or tokens <= known:
         return None
-    return run.shared("table of positions, as far as it grew", tokens + 4 - (known + 2), of.hidden_size)
+    return run.shared("table of positions, as far as it grew", tokens + sides.spare_rows - known, of.hidden_size)
 
 
 def _given(run: Run, stack: Stack, sides: BothSides, source: int) -> Tensor:
@@ -152,8 +160,9 @@ def _play_layers(side: _Side, groups: tuple[LayerGroup, ...], positions: Positio
     rows = _of(run, positions.rows, "embedded positions", hidden_size, run.element_bytes)
     ids = _of(run, positions.ids, "position ids", 1, ID_BYTES)
     ones = run.tensor("padding mask", run.keys, element_bytes=FP32) if positions.padding else None
-    mask = run.tensor("additive mask", run.tokens, run.keys) if run.is_eager and run.sizes.source_tokens else None
-    embedded = run.features("embeddings", hidden_size)
+    masks = run.is_eager and run.sizes.source_tokens and run.tokens >= side.sides.masks_from
+    mask = run.tensor("additive mask", run.tokens, run.keys) if masks else None
+    embedded = None if positions.added_in_place else run.features("embeddings", hidden_size)
     widens = run.sizes.in_fp16 and side.sides.widens_in_fp16
     for index, group in enumerate(groups):
         is_first = index == 0 and group.count == 1
@@ -231,11 +240,12 @@ def _mix(side: _Side, mixer: Part | None) -> Tensor | None:
     assert isinstance(mixer, FullAttention)
     run = side.run
     copies = 2 if side.sides.orders_heads else 1
-    query = run.features("Q", mixer.q_size)
+    query = None if side.sides.queries_last else run.features("Q", mixer.q_size)
     if side.sides.orders_heads:
         ordered = run.features("Q in the order of heads", mixer.q_size)
         del ordered
     keys, made = _keys_and_values(side, mixer)
+    query = query or run.features("Q", mixer.q_size)
     bias = _bias(side, mixer, keys)
     if run.is_eager:
         probabilities = eager(run, mixer, keys)

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from hubvram.architecture import families
 from hubvram.architecture.layers import Architecture
-from hubvram.memory.engines.transformers_sides import SIDES, encode, knows, step
+from hubvram.memory.engines.transformers_sides import SIDES, SIDES_ELSEWHERE, encode, knows, step
 from hubvram.memory.forward.relative_positions import play_position_bias
 from hubvram.memory.forward.run import Run, Sizes
 from hubvram.memory.forward.tape import Peak, Share
 from hubvram.memory.kv_cache import kv_cache_bytes
 from hubvram.memory.workload import Attention
+from tests.peaks.both_sides_record import recorded
+from tests.peaks.record import type_of
 from tests.samples import CORPUS, architecture_of, corpus_config, fixture_architecture, needs_corpus
 
 SMALL = {"vocab_size": 100, "d_model": 64, "max_position_embeddings": 50, "num_layers": 2, "num_heads": 4, "d_kv": 32}
@@ -166,7 +168,18 @@ def test_a_table_that_grows() -> None:
 
 # ------------------------------------------------------------------------------------------ laws
 
-each_type = st.sampled_from(sorted(SIDES))
+FEW_ASK_FOR = {
+    name: architecture_of({**record.config, "model_type": type_of(name)})
+    for name, record in recorded().items()
+    if type_of(name) in SIDES_ELSEWHERE
+}
+each_type = st.sampled_from(sorted({*SIDES, *FEW_ASK_FOR}))
+
+
+def one_of(name: str) -> Architecture:
+    return FEW_ASK_FOR.get(name) or small(name)
+
+
 attentions = st.sampled_from([Attention.SDPA, Attention.EAGER])
 tokens_ = st.integers(1, 2000)
 
@@ -181,7 +194,7 @@ def played(architecture: Architecture, source: int, decoded: int, batch_size: in
 def test_all_is_exactly_linear_in_the_batch(
     model_type: str, source: int, decoded: int, batch_size: int, attention: Attention
 ) -> None:
-    one, many = (played(small(model_type), source, decoded, number, attention) for number in (1, batch_size))
+    one, many = (played(one_of(model_type), source, decoded, number, attention) for number in (1, batch_size))
     for single, more in zip(one, many, strict=True):
         assert more.phase == single.phase
         assert more.size_bytes(Share.SEQUENCE) == batch_size * single.size_bytes(Share.SEQUENCE)
@@ -193,7 +206,7 @@ def test_all_is_exactly_linear_in_the_batch(
 def test_nothing_shrinks_with_the_input_or_the_answer(
     model_type: str, source: int, decoded: int, more: int, attention: Attention
 ) -> None:
-    architecture = small(model_type)
+    architecture = one_of(model_type)
     before = played(architecture, source, decoded, 1, attention)
     for longer in ((source + more, decoded), (source, decoded + more)):
         after = played(architecture, *longer, 1, attention)

@@ -1,0 +1,27 @@
+"""Kin of bart that few ask for: what their classes do in their own way (transformers 5.23)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import inf
+from typing import Final
+
+from hubvram.memory.engines.transformers_sides import BART, Program, program_of
+from hubvram.memory.forward.encoder_decoder import BothSides, Positions
+from hubvram.memory.forward.tape import Share
+
+_SIDES: Final[Mapping[str, BothSides]] = {
+    "fsmt": replace(
+        BART,
+        keeps_probabilities=False,
+        adds_logits_bias=False,
+        decoder=Positions(rows=Share.SEQUENCE, added_in_place=True),
+        grows_table=True,
+        spare_rows=0,
+        masks_from=inf,
+        queries_last=True,
+    ),
+}
+
+KNOWN: Final[Mapping[str, Program]] = {model_type: program_of(sides) for model_type, sides in _SIDES.items()}
