@@ -8,6 +8,7 @@ import pytest
 
 from hubvram.architecture.layers import Architecture
 from hubvram.memory.engines.transformers import TRANSFORMERS
+from hubvram.memory.estimate import Instant
 from hubvram.memory.forward.run import ID_BYTES
 from hubvram.memory.workload import Attention
 from tests.caches.packed_records import BATCH, KINDS, MODELS, PROMPT, Record, Row, recorded
@@ -18,7 +19,7 @@ ROWS: Final = [(record, row) for record in RECORDS for row in record.rows]
 
 
 def said(architecture: Architecture, row: Row, decoded: int) -> tuple[int, int]:
-    """(prefill, decode) of a generation, without ids, which the measured forwards were handed from outside."""
+    """(prefill, decode) of a generation, as far as forwards alone make it: the measured ones had no `generate()`."""
     workload = workload_of(
         PROMPT + decoded,
         input_tokens=PROMPT,
@@ -27,11 +28,20 @@ def said(architecture: Architecture, row: Row, decoded: int) -> tuple[int, int]:
         attention=Attention(row.attention),
     )
     moments = TRANSFORMERS.instants(architecture, workload, element_bytes=2, cache_element_bytes=2)
-    found = {moment.name: moment.total_bytes for moment in moments}
-    buffers = max(moment.buffers_bytes for moment in moments)
-    ids = [ID_BYTES * BATCH * tokens for tokens in (PROMPT, PROMPT + decoded)]
-    prefill = max(found["prefill"], found["prefill-logits"]) + buffers
-    return prefill - ids[0], max(found["decode"], found["decode-logits"]) - ids[1]
+    found = {moment.name: forward_bytes(moment) for moment in moments}
+    return max(found["prefill"], found["prefill-logits"]), max(found["decode"], found["decode-logits"])
+
+
+def forward_bytes(moment: Instant) -> int:
+    """Without ids, mask, and logits of the token before; positions, and what is made of them, once."""
+    given = {"token ids, mask, and ids of all tokens", "fp32 logits of the token before"}
+    held_bytes = sum(
+        held.size_bytes // (BATCH if held.what in ("cos and sin", "embedded positions") else 1)
+        for held in moment.held
+        if held.what not in {*given, "position ids"}
+    )
+    tokens = 1 if moment.name.startswith("decode") else PROMPT
+    return moment.kv_cache_bytes + moment.state_bytes + held_bytes + ID_BYTES * tokens
 
 
 def test_all_are_recorded() -> None:
