@@ -309,9 +309,14 @@ def is_encoder(architecture: Architecture) -> bool:
     )
 
 
+_TAKEN_FOR: Final[Mapping[tuple[str | None, str], str]] = {("kimi_k25", "kimi_k2"): "deepseek_v3"}
+"""(whole, what its text model calls itself) -> the type whose class runs it (Kimi_K25Config.__post_init__): released
+files name the code that their repos bring along."""
+
+
 def _known(architecture: Architecture) -> tuple[ModelingCode, Program] | None:
     """How a type that is known computes, and its program."""
-    name = architecture.model_type
+    name = _TAKEN_FOR.get((architecture.whole_type, architecture.model_type), architecture.model_type)
     if name in CODE:
         return CODE[name], _PROGRAMS.get(name, _DECODER)
     if name in ELSEWHERE:

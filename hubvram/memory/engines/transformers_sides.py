@@ -128,13 +128,31 @@ def _run(architecture: Architecture, sizes: Sizes, program: Program) -> Run:
 
 
 def kept_in_fp32(architecture: Architecture) -> int:
-    """Parameters of the matrices that write the output of MLPs, in types that keep them so."""
+    """Parameters of the matrices that write the output of MLPs, in types that keep them so; and of what looks at the
+    patches, in wholes that do."""
     program, encoder = _known(architecture.model_type), architecture.encoder
     if program is None or not program.widens_in_fp16:
-        return 0
+        return _kept_beside(architecture)
     layers = (*architecture.layers, *(encoder.layers if encoder is not None else ()))
     mlps = (layer.mlp for layer in layers if isinstance(layer.mlp, DenseMLP))
-    return sum(mlp.hidden_size * mlp.intermediate_size for mlp in mlps)
+    return sum(mlp.hidden_size * mlp.intermediate_size for mlp in mlps) + _kept_beside(architecture)
+
+
+_QUERIES: Final = ("queries",)
+_KEPT_BESIDE: Final[Mapping[str, tuple[str, ...]]] = {
+    "blip-2": ("queries", "norm", "norm bias", "layers"),
+    "instructblip": _QUERIES,
+    "instructblipvideo": _QUERIES,
+}
+"""Whole -> what its class keeps of the stack between patches and text (`_keep_in_fp32_modules`, modeling_blip_2.py)."""
+
+
+def _kept_beside(architecture: Architecture) -> int:
+    names = _KEPT_BESIDE.get(architecture.whole_type or "", ())
+    stacks = [stack for stack in architecture.stacks if names and stack.name == "projector"]
+    weights = sum(weight.parameters for stack in stacks for weight in stack.extras if weight.name in names)
+    layers = [layer for stack in stacks for layer in stack.layers if "layers" in names]
+    return weights + sum(layer.parameters for layer in layers)
 
 
 def encode(architecture: Architecture, sizes: Sizes) -> tuple[Peak, ...]:

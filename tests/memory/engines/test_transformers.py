@@ -113,6 +113,16 @@ def test_what_t5_keeps_in_fp32_where_the_rest_is_fp16() -> None:
     assert half.activations_bytes - other.activations_bytes == 512 * 2 * (2 * 512 + 2048)
 
 
+def test_what_looks_at_patches_may_stay_fp32() -> None:
+    # 32 queries of 64 and their norm; a layer of attention to itself and to patches of 32, and of an MLP, each normed.
+    qformer = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 96, "num_hidden_layers": 1}
+    config = {"qformer_config": {**qformer, "encoder_hidden_size": 32}, "text_config": {"model_type": "opt"}}
+    itself, across = 4 * (64 * 64 + 64), 2 * (64 * 64 + 64) + 2 * (32 * 64 + 64)
+    layer = itself + across + 2 * 64 * 96 + 96 + 64 + 3 * 2 * 64
+    assert engine.kept_in_fp32(architecture_of({"model_type": "blip-2", **config})) == 32 * 64 + 2 * 64 + layer
+    assert engine.kept_in_fp32(architecture_of({"model_type": "instructblip", **config})) == 32 * 64
+
+
 def test_the_cache_may_have_a_precision_of_its_own() -> None:
     sixteen, eight = (
         engine.instants(small_llama(), workload_of(100), element_bytes=2, cache_element_bytes=element_bytes)

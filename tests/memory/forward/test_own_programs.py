@@ -193,6 +193,14 @@ def test_a_whole_that_embeds_the_prompt_holds_it_to_the_end() -> None:
             assert peak.total_bytes == other.total_bytes + more
 
 
+def test_a_text_model_that_calls_itself_by_its_own_code() -> None:
+    # Released files of Kimi-K2.5 say kimi_k2, which transformers has no class for, and its config says deepseek_v3.
+    own = replace(architecture_of(SMALL_LLAMA), model_type="kimi_k2")
+    inside, usual = (replace(own, whole_type="kimi_k25", model_type=name) for name in ("kimi_k2", "deepseek_v3"))
+    assert knows(inside) and not knows(own)
+    assert play(inside, sizes(7, 3)) == play(usual, sizes(7, 3))
+
+
 def test_layers_across_do_not_run_without_an_image() -> None:
     # Layer 1 of 3 would attend to an image: what is alive is that of the other two, which are a llama's.
     text = {**SMALL_LLAMA, "model_type": "mllama_text_model", "num_hidden_layers": 3, "cross_attention_layers": [1]}
