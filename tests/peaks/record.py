@@ -106,6 +106,11 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "layer_types": ["full_attention"] * 2 + ["minimax_m3_sparse"] * 4,
         "mlp_layer_types": ["dense"] * 2 + ["sparse"] * 4,
     },
+    "dots3_note_text": {
+        "shared_experts_intermediate_size": 48, "swa_num_attention_heads": 2, "swa_num_key_value_heads": 2,
+        "swa_q_lora_rank": 24, "swa_kv_lora_rank": 32, "swa_head_dim": 16, "swa_qk_nope_head_dim": 8,
+        "swa_v_head_dim": 16,
+    },
     # Their widths are not in default configs.
     "gptj": {"n_inner": 96},
     "codegen": {"n_inner": 96},

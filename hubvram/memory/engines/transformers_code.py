@@ -275,7 +275,7 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 """Model type -> its program, where that is not a decoder's."""
 
 ELSEWHERE: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("deepseek_v4", "minimax_m3_vl_text"), "transformers_large"),
+    **dict.fromkeys(("deepseek_v4", "dots3_note_text", "minimax_m3_vl_text"), "transformers_large"),
 }
 """Model type -> the file in this folder whose `KNOWN` has its code and its program: types that few ask for."""
 
