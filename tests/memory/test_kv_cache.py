@@ -256,3 +256,13 @@ def test_an_indexer_that_keeps_its_keys_in_fp32() -> None:
     )
     assert token_bytes(part, 2) == 2 * (16 + 4 + 8)
     assert token_bytes(replace(part, index_dtype="fp32"), 2) == 2 * (16 + 4) + 4 * 8
+
+
+def test_an_indexer_of_blocks_keeps_its_own_keys() -> None:
+    # 5 tokens x (a full layer of K and V of 2 heads x 16; a sparse one with 8 features more) x 2 bytes
+    config = {
+        **{"model_type": "minimax_m3_vl_text", "num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4},
+        **{"num_key_value_heads": 2, "head_dim": 16, "index_n_heads": 2, "index_head_dim": 8},
+        "layer_types": ["full_attention", "minimax_m3_sparse"],
+    }
+    assert kv_cache_bytes(architecture_of(config), tokens=5, batch_size=1, element_bytes=2) == 5 * (64 + 64 + 8) * 2

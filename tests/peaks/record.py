@@ -129,6 +129,11 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "swiglu_limits": [7.0] * 6, "swiglu_limits_shared": [16.0] * 6, "rope_theta": [5e6, 1e4] * 3,
         "partial_rotary_factors": [0.5, 1.0] * 3,
     },
+    "dots3_note_text": {
+        "shared_experts_intermediate_size": 48, "swa_num_attention_heads": 2, "swa_num_key_value_heads": 2,
+        "swa_q_lora_rank": 24, "swa_kv_lora_rank": 32, "swa_head_dim": 16, "swa_qk_nope_head_dim": 8,
+        "swa_v_head_dim": 16,
+    },
     # Their widths are not in default configs.
     "gptj": {"n_inner": 96},
     "codegen": {"n_inner": 96},

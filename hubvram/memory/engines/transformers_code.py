@@ -289,7 +289,7 @@ _RECURRENCES: Final = ("recurrent_gemma", "rwkv", "zamba", "diffllama", "xlstm")
 
 ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("mllama_text_model", "kosmos_2_text_model", "git"), "transformers_multimodal"),
-    **dict.fromkeys(("deepseek_v4", "minimax_m3_vl_text"), "transformers_large"),
+    **dict.fromkeys(("deepseek_v4", "dots3_note_text", "minimax_m3_vl_text"), "transformers_large"),
     **dict.fromkeys(_RECURRENCES, "transformers_recurrences"),
     **dict.fromkeys(
         ("axk2", "bailing_hybrid", "dbrx", "ernie4_5_vl_moe_text", "jetmoe", "longcat_flash", "step3p5"),

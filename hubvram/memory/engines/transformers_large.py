@@ -11,13 +11,25 @@ from hubvram.memory.forward.decoder import is_playable, play_decoder
 from hubvram.memory.forward.later import later
 from hubvram.memory.forward.modeling_code import LLAMA, ModelingCode, with_traits
 
-_compressed = partial(later, "compressed")
+_compressed, _dots3 = (partial(later, module) for module in ("compressed", "dots3"))
 
 KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
     "deepseek_v4": (
         # Its norm's weights are fp32; gate and up are clamped (DeepseekV4RMSNorm, DeepseekV4MLP).
         with_traits(LLAMA, norm_bytes=10, norm_row_bytes=4, gate_copies=4, gated_copies=4),
         Program(play=_compressed("play_compressed"), is_playable=_compressed("is_compressed")),
+    ),
+    "dots3_note_text": (
+        with_traits(
+            LLAMA,
+            routing_in_fp32=True,
+            router_logits_in_fp32=True,
+            rotary_in_fp32=True,
+            positions=_dots3("positions"),
+            masks=_dots3("masks"),
+            latent_attention=later("indexed", "play_indexed_attention"),
+        ),
+        Program(play=play_decoder, is_playable=_dots3("is_dots3_playable")),
     ),
     # `gate * sigmoid(alpha * gate) * (up + 1)`, written out, of both clamped (MiniMaxM3VLDenseMLP).
     "minimax_m3_vl_text": (

@@ -241,6 +241,7 @@ _STATEFUL: Final[Mapping[type, Callable[..., Kept]]] = {
 }
 _BLOCKS: Final[Mapping[str, Callable[..., Kept]]] = {
     "kimi_delta_attention": later("delta_net", "play_kimi_delta_attention"),
+    "sliding_latent_attention": later("dots3", "play_sliding_latent_attention"),
     "block_sparse_attention": later("block_sparse", "play_block_sparse_attention"),
     "rg_lru": later("griffin", "play_rg_lru"),
 }

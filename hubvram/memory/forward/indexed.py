@@ -12,6 +12,7 @@ from hubvram.architecture.attention import LatentAttention
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.memory.forward.attention import play_scores
 from hubvram.memory.forward.decoder import is_playable, play_decoder, play_embedding
+from hubvram.memory.forward.dots3 import play_gates
 from hubvram.memory.forward.modeling_code import Kept
 from hubvram.memory.forward.run import FP32, Run
 from hubvram.memory.forward.tape import Peak, Tensor
@@ -89,20 +90,25 @@ def play_indexed_attention(run: Run, mixer: LatentAttention) -> Kept:
     if not run.is_eager:
         additive = run.tensor("additive mask", run.tokens, keys)
         said = run.features("what heads say, and O", mixer.v_size + mixer.hidden_size)
-        del said
-        if mixer.gated_query:
-            _weigh(run, mixer)
-        del query, latent, made, joined, chosen, masks, additive
+        del said, additive
+        _play_gates(run, mixer)
+        del query, latent, made, joined, chosen, masks
         return None
     more = run.tensor("the mask, and what is not chosen", run.tokens, keys, element_bytes=run.element_bytes - 1)
     play_scores(run, heads, keys)
     probabilities = run.tensor("probabilities", heads, run.tokens, keys)
     copied = run.tensor("V once more", keys, mixer.v_size) if run.decodes else None
     del copied
-    if mixer.gated_query:
-        _weigh(run, mixer)
+    _play_gates(run, mixer)
     del query, latent, made, joined, chosen, masks, more
     return probabilities
+
+
+def _play_gates(run: Run, mixer: LatentAttention) -> None:
+    if mixer.gated_query:
+        _weigh(run, mixer)
+    if mixer.gates:
+        play_gates(run, mixer)
 
 
 def _play_indexer(run: Run, mixer: LatentAttention, keys: int) -> None:
@@ -112,11 +118,20 @@ def _play_indexer(run: Run, mixer: LatentAttention, keys: int) -> None:
     where there is one sequence, of which a view does.
     """
     width, heads, rotated = mixer.index_head_dim, mixer.index_n_heads, mixer.qk_rope_head_dim
-    query = run.features("the indexer's Q, as made and joined", 2 * heads * width)
+    # By fp32 tables all that rotates becomes fp32, and what it is joined to; else all is turned to fp32 for scores.
+    joined_bytes = FP32 if run.code.rotary_in_fp32 else run.element_bytes
+    query = run.features("the indexer's Q, as made", heads * width)
+    joined = run.features("its Q, joined", heads * width, element_bytes=joined_bytes)
     # K, which the cache counts, has been made before.
-    parts = run.features("its K as made, and parts that rotate", width + (heads + 1) * rotated)
-    in_fp32 = run.features("its Q in fp32", heads * width, element_bytes=FP32)
-    keys_in_fp32 = run.tensor("its K in fp32", keys, width, element_bytes=FP32)
+    parts = run.features("its K as made", width)
+    turned = run.features("parts that rotate", (heads + 1) * rotated, element_bytes=joined_bytes)
+    if run.decodes:
+        before = run.tensor("its K before this token", keys - 1, width, element_bytes=joined_bytes)
+        del before
+    in_fp32 = keys_in_fp32 = None
+    if joined_bytes < FP32:
+        in_fp32 = run.features("its Q in fp32", heads * width, element_bytes=FP32)
+        keys_in_fp32 = run.tensor("its K in fp32", keys, width, element_bytes=FP32)
     several = run.batch_size > 1 and run.tokens > 1
     copied = (
         run.tensor("the same for each token of Q", run.tokens, width, keys, element_bytes=FP32) if several else None
@@ -131,4 +146,4 @@ def _play_indexer(run: Run, mixer: LatentAttention, keys: int) -> None:
     masked = run.tensor("the same, masked", run.tokens, keys, element_bytes=FP32 + not_mask)
     del masked
     largest = run.features("the largest, and their places", min(mixer.index_topk, keys), element_bytes=FP32 + _PLACE)
-    del query, parts, scores, weights, sums, largest
+    del query, joined, parts, turned, scores, weights, sums, largest

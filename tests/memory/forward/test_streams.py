@@ -1,12 +1,13 @@
-"""Several residual streams, entries of many tokens, and blocks of them that are chosen, term by term by hand."""
+"""Several residual streams, entries of many tokens, blocks of them that are chosen, and gates, term by term by hand."""
 
 from __future__ import annotations
 
-from hubvram.architecture.attention import BlockSparseAttention, FullAttention
+from hubvram.architecture.attention import BlockSparseAttention, FullAttention, LatentAttention
 from hubvram.architecture.parts import Linear, Pool
 from hubvram.checkpoint.components import Component
 from hubvram.memory.forward.block_sparse import play_block_sparse_attention
 from hubvram.memory.forward.compressed import play_pool
+from hubvram.memory.forward.dots3 import play_gates
 from hubvram.memory.forward.hyper_streams import play_reading, play_writing
 from tests.memory.forward.test_programs import peak_of, sizes, step
 
@@ -56,3 +57,18 @@ def test_chosen_blocks_have_a_mask_for_each_head() -> None:
     )
     of_token = 2 * 32 + 2 * 2 * 3 * 8 + 2 * 2 * 6 + 40 + 8 * 40 * (3 + 2 * 2)
     assert peak_of(lambda run: play_block_sparse_attention(run, block), sizes(40)) == 40 * of_token
+
+
+def test_gates_behind_a_latent() -> None:
+    # 4 heads of V of 12: what they say, a gate for each as made and in (0, 1), and what they leave.
+    mixer = LatentAttention(
+        hidden_size=16,
+        num_attention_heads=4,
+        q_lora_rank=24,
+        kv_lora_rank=16,
+        qk_nope_head_dim=8,
+        qk_rope_head_dim=4,
+        v_head_dim=12,
+        gates=(Linear(name="g", out_features=4, in_features=16),),
+    )
+    assert peak_of(lambda run: play_gates(run, mixer), sizes(7)) == 2 * 7 * (48 + 4 + 4 + 48)
