@@ -79,6 +79,10 @@ def _seen(config: Any, batch_size: int) -> dict[str, Any]:
 def _read(model_type: str, batch_size: int, tokens: int) -> dict[str, Any]:
     ids = torch.arange(batch_size * tokens).reshape(batch_size, tokens) % 100 + 3
     made = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+    if model_type == "roc_bert":  # whose tokenizer makes these beside those that it names
+        return {
+            key: ids.clone() for key in ("input_ids", "attention_mask", "input_shape_ids", "input_pronunciation_ids")
+        }
     # Published ones name the class of their own, which gives no types.
     name = "DistilBertTokenizer" if model_type == "distilbert" else TOKENIZER_MAPPING_NAMES.get(model_type)
     names = getattr(transformers, name).model_input_names if name else ("input_ids", "attention_mask")

@@ -161,6 +161,8 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         for name in ("beit", "data2vec-vision")
         for which, own, shared in (("each", True, False), ("shared", False, True), ("both", True, True))
     },
+    # As wide beside the hidden size as in what is released.
+    "roc_bert": {"pronunciation_embed_dim": 64, "shape_embed_dim": 44},
     "dinov3_vit+gated": {"use_gated_mlp": True, "hidden_act": "silu", "num_register_tokens": 4},
 }  # fmt: skip
 """Record -> what is not as its type's defaults are, in the config of its text model. TYPE+NAME is a second one."""

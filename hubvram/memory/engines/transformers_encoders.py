@@ -12,6 +12,7 @@ from hubvram.memory.forward.encoder_code import EncoderCode, Pixels, Types, Unti
 from hubvram.memory.forward.later import later
 from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, with_traits
 from hubvram.memory.forward.rotation import halves_through_fp32, pairs
+from hubvram.memory.forward.spoken import joins_sounds_and_shapes
 
 _OWN_TYPE: Final = with_traits(LAYER_NORM, softmax_in_fp32=False)
 """Softmax in the model's own type (modeling_bert.py, eager_attention_forward)."""
@@ -89,6 +90,10 @@ ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
         ),
     ),
     "bert-generation": (_OWN_TYPE, EncoderCode()),
+    "roc_bert": (
+        _OWN_TYPE,
+        EncoderCode(inputs=4, embed=later("spoken", "embed_spoken"), is_playable=joins_sounds_and_shapes),
+    ),
     "clip_text_model": (LAYER_NORM, _CLIP_TEXT),
     "clip": (LAYER_NORM, replace(_CLIP_TEXT, tower=_TOWER)),
     **dict.fromkeys(("siglip", "siglip2"), (LAYER_NORM, replace(_VIT, tower=_TOWER))),

@@ -46,7 +46,7 @@ def _given(run: Run, architecture: Architecture, code: EncoderCode) -> Tensor:
     if image is not None:
         element_bytes = None if code.pixels is Pixels.CALLER else FP32
         return run.tensor("pixels", image.channels, image.height, image.width, element_bytes=element_bytes)
-    numbers = 2 + (code.types is Types.TOKENIZER)
+    numbers = code.inputs + (code.types is Types.TOKENIZER)
     return run.tensor("ids, mask, and types of tokens", run.tokens, numbers, element_bytes=ID_BYTES)
 
 
@@ -54,7 +54,8 @@ def _play_model(run: Run, architecture: Architecture, code: EncoderCode) -> None
     hidden_size = architecture.hidden_size
     types = run.features("types of tokens", 1, element_bytes=ID_BYTES) if code.types is Types.MODEL else None
     pixels = _pixels(run, architecture.image) if code.pixels is Pixels.MODEL else None
-    _embed(run, architecture, code) if architecture.image is None else _embed_patches(run, architecture, code)
+    embed = code.embed or (_embed if architecture.image is None else _embed_patches)
+    embed(run, architecture, code)
     kept = architecture.embedding_size if code.keeps_narrow_embedding else None
     embedded = run.features("embeddings", kept or hidden_size)
     own = code.around(run, architecture) if code.around else ()

@@ -109,6 +109,10 @@ class EncoderCode:
     around: Around | None = None
     """What is made once for all layers, beside what others make too."""
     pixels: Pixels = Pixels.EMBEDDING
+    embed: Callable[[Run, Architecture, EncoderCode], None] | None = None
+    """How tokens are embedded, where that takes more than a sum."""
+    inputs: int = 2
+    """Numbers of each token that a tokenizer makes beside types: ids and a mask."""
     types: Types = Types.EMBEDDING
     keeps_narrow_embedding: bool = False
     """Whether the model's forward holds the embedding in its own width, not the layers' (albert)."""

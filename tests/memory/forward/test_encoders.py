@@ -137,6 +137,15 @@ def test_a_pair_runs_one_tower_after_the_other() -> None:
     assert activations(encoder("siglip", **narrow), tokens=100) == given + 3 * 93 * 16 + left + 2 * 300 * 8 * 64
 
 
+def test_roc_bert_joins_what_characters_sound_and_look_like() -> None:
+    widths = {"pronunciation_embed_dim": 300, "shape_embed_dim": 100}
+    found = encoder("roc_bert", **widths, pronunciation_vocab_size=9, shape_vocab_size=9)
+    # Tokens and shapes, a copy of both side by side, sounds, and all three side by side; ids, mask, sounds, shapes.
+    assert peaks(found)[0].phase == "embeddings"
+    assert activations(found) == 2 * T * (2 * (64 + 100) + 300 + 464) + T * 4 * 8
+    assert not knows(encoder("roc_bert", **widths, concat_input=False)), "sums have no program"
+
+
 def test_patches_of_beit_have_biases() -> None:
     # 64 patches and a class token: 65 x 65 pairs, 15 x 15 offsets and 3 more; 32 heads.
     sizes = {"image_size": 16, "patch_size": 2, "num_channels": 3, "num_attention_heads": 32}
