@@ -22,7 +22,7 @@ from hubvram.memory.kv_cache import knows_cache
 from hubvram.memory.packing import Packing
 from hubvram.memory.runtime import runtime_component
 from hubvram.memory.workload import Attention, Workload
-from hubvram.units import gib
+from hubvram.units import size
 
 if TYPE_CHECKING:
     from hubvram.memory.forward.linears import LinearCode
@@ -222,7 +222,7 @@ def _spread(architecture: Architecture, sizes: Sizes, cached: Cached, peak: Peak
 
 
 def _chosen(spread_bytes: int) -> str:
-    less = f"{gib(spread_bytes)} less if they choose all of them evenly"
+    less = f"{size(spread_bytes)} less if they choose all of them evenly"
     return f", if all tokens choose the same experts; {less}" if spread_bytes else ""
 
 

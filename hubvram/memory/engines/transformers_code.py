@@ -292,7 +292,17 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("deepseek_v4", "dots3_note_text", "minimax_m3_vl_text"), "transformers_large"),
     **dict.fromkeys(_RECURRENCES, "transformers_recurrences"),
     **dict.fromkeys(
-        ("axk2", "bailing_hybrid", "dbrx", "ernie4_5_vl_moe_text", "jetmoe", "longcat_flash", "step3p5"),
+        (
+            "axk2",
+            "bailing_hybrid",
+            "dbrx",
+            "doge",
+            "ernie4_5_vl_moe_text",
+            "hy_v4",
+            "jetmoe",
+            "longcat_flash",
+            "step3p5",
+        ),
         "transformers_own_experts",
     ),
 }

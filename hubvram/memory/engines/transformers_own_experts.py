@@ -12,9 +12,10 @@ from hubvram.memory.forward.later import later
 from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, with_traits
 from hubvram.memory.forward.rotation import halves_in_fp32
 
-_looped, _two_kinds, _longcat, _jetmoe, _indexed = (
-    partial(later, module) for module in ("looped_experts", "experts_for_images", "longcat", "jetmoe", "indexed")
+_looped, _two_kinds, _longcat, _jetmoe = (
+    partial(later, module) for module in ("looped_experts", "experts_for_images", "longcat", "jetmoe")
 )
+_indexed, _hyper = (partial(later, module) for module in ("indexed", "hyper_connected"))
 
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
 
@@ -40,6 +41,10 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
         ),
         _DECODER,
     ),
+    "doge": (
+        with_traits(LLAMA, always_masks=True, attention=later("dynamic_mask", "play_dynamic_attention")),
+        Program(play=play_decoder, is_playable=is_playable),
+    ),
     "ernie4_5_vl_moe_text": (
         with_traits(
             LLAMA,
@@ -50,6 +55,19 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
             rotary_per_sequence=True,
         ),
         Program(play=_two_kinds("play_text_alone"), is_playable=_two_kinds("is_playable_alone"), plays_linears=True),
+    ),
+    "hy_v4": (
+        with_traits(
+            LLAMA,
+            routing_in_fp32=True,
+            router_logits_in_fp32=True,
+            always_masks=True,
+            softmax_in_fp32=False,
+            score_copies=3,
+            sink_columns=1,
+            gate_copies=4,
+        ),
+        Program(play=_hyper("play_hyper_connected"), is_playable=_hyper("is_hyper_connected_playable")),
     ),
     "jetmoe": (
         with_traits(LLAMA, experts=_jetmoe("play_jetmoe_experts")),

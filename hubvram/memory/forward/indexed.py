@@ -25,10 +25,11 @@ _CHOICE: int = 4
 
 def play_handing_on(run: Run, architecture: Architecture, copies_logits: bool) -> tuple[Peak, Peak]:
     """A decoder in which each layer is handed what the one before chose (modeling_glm_moe_dsa.py)."""
-    return play_decoder(run, architecture, copies_logits, embed=_embed)
+    return play_decoder(run, architecture, copies_logits, embed=embed_and_hand_on)
 
 
-def _embed(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
+def embed_and_hand_on(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
+    """The embeddings; and what the layer before chose, which each layer is handed."""
     before = next((_chosen(run, mixer) for mixer in _indexed(architecture)), None)
     return (*play_embedding(run, architecture), *((before,) if before else ()))
 
@@ -43,8 +44,12 @@ def _chosen(run: Run, mixer: LatentAttention) -> Tensor:
 
 
 def play_handed_on_attention(run: Run, mixer: LatentAttention) -> Kept:
-    """The same; the layer hands on what was chosen, which it keeps."""
-    return play_indexed_attention(run, mixer), _chosen(run, mixer)
+    """The same; the layer hands on what was chosen, which it keeps. Gates of their own are made first (hy_v4)."""
+    gates = sum(linear.out_features for linear in mixer.gates)
+    made = run.features("gates as made", gates) if gates else None
+    kept = play_indexed_attention(run, mixer)
+    del made
+    return kept, _chosen(run, mixer)
 
 
 def play_attention_with_gated_query(run: Run, mixer: LatentAttention) -> Kept:
@@ -58,9 +63,10 @@ def play_attention_with_gated_query(run: Run, mixer: LatentAttention) -> Kept:
 
 
 def _weigh(run: Run, mixer: LatentAttention) -> None:
-    """What heads say, by gates that Q's matrix made."""
+    """What heads say, by gates: in fp32 where Q's matrix made them (axk2)."""
     said = run.features("what heads say", mixer.v_size)
-    gated = run.features("gates in (0, 1), and what they leave", 2 * mixer.v_size, element_bytes=FP32)
+    gate_bytes = FP32 if mixer.gated_query else None
+    gated = run.features("gates in (0, 1), and what they leave", 2 * mixer.v_size, element_bytes=gate_bytes)
     del said, gated
 
 
@@ -95,10 +101,12 @@ def play_indexed_attention(run: Run, mixer: LatentAttention) -> Kept:
         del query, latent, made, joined, chosen, masks
         return None
     more = run.tensor("the mask, and what is not chosen", run.tokens, keys, element_bytes=run.element_bytes - 1)
-    play_scores(run, heads, keys)
-    probabilities = run.tensor("probabilities", heads, run.tokens, keys)
+    columns = run.code.sink_columns
+    play_scores(run, heads, keys, columns)
+    probabilities = run.tensor("probabilities", heads, run.tokens, keys + columns)
+    before = run.tensor("scores before", heads, run.tokens, keys + columns) if columns else None
     copied = run.tensor("V once more", keys, mixer.v_size) if run.decodes else None
-    del copied
+    del before, copied
     _play_gates(run, mixer)
     del query, latent, made, joined, chosen, masks, more
     return probabilities
