@@ -272,9 +272,13 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 }
 """Model type -> its program, where that is not a decoder's."""
 
-_RECURRENCES: Final = ("recurrent_gemma", "rwkv", "zamba", "diffllama", "xlstm")
+_RECURRENCES: Final = ("recurrent_gemma", "rwkv", "zamba", "xlstm")
+_OWN_ATTENTION: Final = ("diffllama", "flint", "hrm_text")
 
-ELSEWHERE: Final[Mapping[str, str]] = {**dict.fromkeys(_RECURRENCES, "transformers_recurrences")}
+ELSEWHERE: Final[Mapping[str, str]] = {
+    **dict.fromkeys(_RECURRENCES, "transformers_recurrences"),
+    **dict.fromkeys(_OWN_ATTENTION, "transformers_own_attention"),
+}
 """Model type -> the file in this folder whose `KNOWN` has its code and its program: types that few ask for."""
 
 
