@@ -17,7 +17,8 @@ from hubvram.memory.workload import Attention
 
 def spared_bytes(architecture: Architecture, run: Sizes) -> int:
     """Of a batch of one, in 16 bits: V through a latent; the one head of K or V for all of Q, beside Q, or all of them
-    in fp32 where sdpa is composed; Q in bloom. 0 for several sequences."""
+    in fp32 where sdpa is composed; Q in bloom, and in flint in fp32; in griffin what was convolved. 0 for
+    several sequences."""
     eager, mixers = run.attention is Attention.EAGER, [layer.mixer for layer in architecture.layers]
     mixer = next((mixer for mixer in mixers if isinstance(mixer, LatentAttention)), mixers[0])
     if run.batch_size > 1:
@@ -32,6 +33,8 @@ def spared_bytes(architecture: Architecture, run: Sizes) -> int:
         return 0
     if architecture.model_type == "bloom":
         return 2 * run.tokens * mixer.q_size
+    if architecture.model_type == "flint":
+        return 4 * run.tokens * mixer.q_size * (eager and not run.decodes)
     composed = architecture.model_type == "falcon" and run.attention is Attention.SDPA
     return (2 * eager + 4 * composed) * _of_single_head(mixer, run)
 

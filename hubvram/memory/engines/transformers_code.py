@@ -285,26 +285,17 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 }
 """Model type -> its program, where that is not a decoder's."""
 
-_RECURRENCES: Final = ("recurrent_gemma", "rwkv", "zamba", "diffllama", "xlstm")
-
-ELSEWHERE: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("mllama_text_model", "kosmos_2_text_model", "git"), "transformers_multimodal"),
-    **dict.fromkeys(("deepseek_v4", "dots3_note_text", "minimax_m3_vl_text"), "transformers_large"),
-    **dict.fromkeys(_RECURRENCES, "transformers_recurrences"),
-    **dict.fromkeys(
-        (
-            "axk2",
-            "bailing_hybrid",
-            "dbrx",
-            "doge",
-            "ernie4_5_vl_moe_text",
-            "hy_v4",
-            "jetmoe",
-            "longcat_flash",
-            "step3p5",
-        ),
-        "transformers_own_experts",
+_BY_FILE: Final = {
+    "transformers_large": "deepseek_v4 dots3_note_text minimax_m3_vl_text",
+    "transformers_multimodal": "mllama_text_model kosmos_2_text_model git",
+    "transformers_own_attention": "diffllama flint hrm_text",
+    "transformers_own_experts": (
+        "axk2 bailing_hybrid dbrx doge ernie4_5_vl_moe_text hy_v4 jetmoe longcat_flash step3p5"
     ),
+    "transformers_recurrences": "recurrent_gemma rwkv xlstm zamba",
+}
+ELSEWHERE: Final[Mapping[str, str]] = {
+    model_type: file for file, model_types in _BY_FILE.items() for model_type in model_types.split()
 }
 """Model type -> the file in this folder whose `KNOWN` has its code and its program: types that few ask for."""
 

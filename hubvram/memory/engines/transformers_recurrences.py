@@ -27,7 +27,6 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
         ),
         _DECODER,
     ),
-    "diffllama": (with_traits(LLAMA, attention=later("differential", "play_differential_attention")), _DECODER),
     "xlstm": (
         with_traits(LLAMA, norm_row_bytes=4, counts_positions=False),
         Program(play=_xlstm("play_xlstm"), is_playable=_xlstm("is_xlstm")),

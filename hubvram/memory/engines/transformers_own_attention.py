@@ -1,0 +1,31 @@
+"""Decoders with attention of their own kind: what their classes in transformers 5.23 do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from hubvram.memory.engines.transformers_code import Program
+from hubvram.memory.forward.decoder import is_playable, play_decoder
+from hubvram.memory.forward.later import later
+from hubvram.memory.forward.modeling_code import LLAMA, ModelingCode, with_traits
+
+_DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
+
+KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
+    "diffllama": (with_traits(LLAMA, attention=later("differential", "play_differential_attention")), _DECODER),
+    "flint": (
+        with_traits(
+            LLAMA,
+            routing_in_fp32=True,
+            router_logits_in_fp32=True,
+            makes_window_mask=True,
+            attention=later("sinks_in_fp32", "play_flint_attention"),
+        ),
+        _DECODER,
+    ),
+    "hrm_text": (
+        with_traits(LLAMA, norm_row_bytes=4, attention=later("cycles", "play_gated_attention")),
+        Program(play=later("cycles", "play_cycles"), is_playable=is_playable),
+    ),
+}
