@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hubvram.architecture.parts import Linear, Part, Tensor, Weight, vector
+from hubvram.architecture.parts import Block, Linear, Part, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
 
 
@@ -139,6 +139,14 @@ class BidirectionalAttention(FullAttention):
     kind: ClassVar[str] = "bidirectional_attention"
 
     sliding_window: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockwiseAttention(Block):
+    """An encoder's that looks at blocks of its tokens in a way of its own, which `kind` names."""
+
+    attention: BidirectionalAttention
+    """What it makes Q, K and V by, and its window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

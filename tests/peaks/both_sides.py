@@ -18,6 +18,8 @@ from tests.peaks.both_sides_record import SHAPES, VARIANTS, Record, Row, compare
 _SIZES = {
     "max_position_embeddings": 256,
     "max_source_positions": 256,
+    "max_encoder_position_embeddings": 256,
+    "max_decoder_position_embeddings": 256,
     "conv_channels": 32,
     "src_vocab_size": 128,
     "tgt_vocab_size": 128,
@@ -25,6 +27,8 @@ _SIZES = {
 """In place of a type's own, or of those for other tests."""
 _WINDOW = {"sliding_window": 100}
 _CHANGES: Mapping[str, Mapping[str, Any]] = {
+    "led": {"attention_window": 16},
+    "led+windows": {"attention_window": [32, 128]},
     "t5gemma+unequal": {"encoder": {**_WINDOW, "hidden_size": 96, "num_attention_heads": 6}, "decoder": _WINDOW},
     "t5gemma2+wide_window": {"encoder": {"text_config": _WINDOW}, "decoder": _WINDOW},
 }
