@@ -147,6 +147,8 @@ class BlockwiseAttention(Block):
 
     attention: BidirectionalAttention
     """What it makes Q, K and V by, and its window."""
+    staggered: bool = False
+    """Whether its blocks begin in the middle of those of other layers (pegasus_x)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

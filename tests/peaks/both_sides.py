@@ -28,6 +28,8 @@ _SIZES = {
 _WINDOW = {"sliding_window": 100}
 _CHANGES: Mapping[str, Mapping[str, Any]] = {
     "led": {"attention_window": 16},
+    "pegasus_x": {"block_size": 16, "num_global_tokens": 8},
+    "pegasus_x+plain": {"block_size": 32, "num_global_tokens": 32, "stagger_local_blocks": False},
     "led+windows": {"attention_window": [32, 128]},
     "t5gemma+unequal": {"encoder": {**_WINDOW, "hidden_size": 96, "num_attention_heads": 6}, "decoder": _WINDOW},
     "t5gemma2+wide_window": {"encoder": {"text_config": _WINDOW}, "decoder": _WINDOW},

@@ -63,6 +63,8 @@ class Bart:
     """What the encoder's attention is, where it is neither plain nor over a window."""
     encoder_window: Callable[[ConfigDocument, int], int | None] = lambda config, index: None
     """How many tokens that attention looks at in a layer, where it is not plain."""
+    staggered: Switch = False
+    """Whether its blocks begin in the middle of the others' in every second layer."""
     decoder_block: str | None = None
     encoder_weights: Callable[[int], tuple[Weight, ...]] | None = None
     """Further weights of the encoder's attention, by hidden_size."""
@@ -122,8 +124,9 @@ def _encoder_layer(config: ConfigDocument, traits: Bart, index: int) -> Layer:
         others=traits.encoder_weights(config.size("hidden_size")) if traits.encoder_weights else (),
     )
     kind = traits.encoder_block(config)
+    staggered = index % 2 == 1 and switch(config, traits.staggered)
     return Layer(
-        mixer=mixer if kind is None else blockwise(kind, mixer),
+        mixer=mixer if kind is None else blockwise(kind, mixer, staggered=staggered),
         mlp=_mlp(config, traits, "encoder", index),
         norms=Norms(count=traits.encoder_norms, hidden_size=config.size("hidden_size"), bias=True),
         pre_norm=traits.pre_norm,
@@ -325,6 +328,8 @@ _BART: Final[Mapping[str, Bart]] = {
         _PEGASUS,
         attention_bias=False,
         encoder_block=lambda config: "global_local_attention",
+        encoder_window=lambda config, index: config.size("block_size"),
+        staggered="stagger_local_blocks",
         encoder_norms=3,
         extras=_global_tokens,
     ),

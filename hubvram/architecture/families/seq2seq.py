@@ -173,7 +173,7 @@ def block_of(kind: str, mixer: Part, keeps: tuple[Part, ...] = ()) -> Block:
     return Block(kind=kind, component=mixer.component, weights=mixer.linears, others=mixer.tensors, keeps=keeps)
 
 
-def blockwise(kind: str, attention: BidirectionalAttention) -> BlockwiseAttention:
+def blockwise(kind: str, attention: BidirectionalAttention, *, staggered: bool = False) -> BlockwiseAttention:
     """The same of an encoder's attention over blocks of its tokens."""
     return BlockwiseAttention(
         kind=kind,
@@ -181,4 +181,5 @@ def blockwise(kind: str, attention: BidirectionalAttention) -> BlockwiseAttentio
         weights=attention.linears,
         others=attention.tensors,
         attention=attention,
+        staggered=staggered,
     )

@@ -11,6 +11,7 @@ from typing import Final
 from hubvram.memory.engines.transformers_sides import BART, Program, program_of
 from hubvram.memory.forward.encoder_decoder import BothSides, Positions, is_playable
 from hubvram.memory.forward.longformer import padded, play_led_encoder, play_longformer
+from hubvram.memory.forward.pegasus_x import play_pegasus_x_encoder
 from hubvram.memory.forward.tape import Share
 
 _SIDES: Final[Mapping[str, BothSides]] = {
@@ -35,11 +36,16 @@ _LED: Final = replace(
     decoder=Positions(rows=Share.ALL),
     encoder=Positions(rows=Share.ALL),
 )
+_PEGASUS_X: Final = replace(BART, adds_logits_bias=False, decoder=Positions(rows=Share.ALL, padding=True))
 
 KNOWN: Final[Mapping[str, Program]] = {
     **{model_type: program_of(sides) for model_type, sides in _SIDES.items()},
     "led": program_of(_LED)._replace(
         encode=partial(play_led_encoder, sides=_LED),
         is_playable=partial(is_playable, blocks=frozenset({"longformer_attention"})),
+    ),
+    "pegasus_x": program_of(_PEGASUS_X)._replace(
+        encode=play_pegasus_x_encoder,
+        is_playable=partial(is_playable, blocks=frozenset({"global_local_attention"})),
     ),
 }

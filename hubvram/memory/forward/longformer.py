@@ -68,6 +68,7 @@ def play_longformer(run: Run, mixer: BlockwiseAttention) -> None:
 
 def _play_chunked_scores(run: Run, heads: int, width: int, half: int) -> None:
     """(_sliding_chunks_query_key_matmul, _mask_invalid_locations)"""
+    run.phase("scores of chunks")
     chunks = run.tokens // half - 1
     copied = run.tensor("chunks of Q and K, copied", 2, chunks, 2 * half, width)
     scores = run.tensor("scores of chunks", heads, chunks, 2 * half, 2 * half)
@@ -79,6 +80,7 @@ def _play_chunked_scores(run: Run, heads: int, width: int, half: int) -> None:
     ends = run.tensor("one end, and what is put there", 2, heads, half, half + 1)
     found = run.tensor("where", heads, half, half + 1, element_bytes=_BOOL)
     del skewed, rows, corners, ends, found
+    run.phase("attention")
 
 
 def _play_chunked_values(run: Run, heads: int, width: int, half: int) -> None:

@@ -72,3 +72,35 @@ def test_softmax_of_led_in_a_wide_window() -> None:
     peak, *_ = encode(led(64, 10), over(64, 1))
     scores = 65 * (4 * (2 + 4 + 4) + 2)
     assert peak.size_bytes(Share.SEQUENCE) == 64 * (scores + 3 * 2 * 64 + 3 + 8 + 2 * 64 + 2 + 2 * 2 * 64)
+
+
+def pegasus_x(inner: int, *, staggered: bool) -> Architecture:
+    return architecture_of(
+        {
+            "model_type": "pegasus_x", "d_model": 64, "vocab_size": 100, "encoder_layers": 2, "decoder_layers": 2,
+            "encoder_ffn_dim": inner, "decoder_ffn_dim": 10, "encoder_attention_heads": 4,
+            "decoder_attention_heads": 4, "activation_function": "gelu", "block_size": 16, "num_global_tokens": 8,
+            "stagger_local_blocks": staggered,
+        }
+    )  # fmt: skip
+
+
+def test_blocks_and_global_tokens_of_pegasus_x() -> None:
+    # 40 tokens are 48 in 3 blocks: ids and embeddings of 40, their mask, and that of 48. Of 64 features the layer's
+    # input, normed, Q, K and V, and what heads say, of global tokens, of blocks, and of both; of the 8 global tokens
+    # input, normed, Q, K, V and what heads say to them. Of 4 heads the probabilities of these over 56, and three times
+    # (apart, masked, probabilities) the scores of each token over 24.
+    peak, *_ = encode(pegasus_x(10, staggered=False), over(40, 3))
+    tokens, few = 48 * 8 * 64, 8 * 6 * 64
+    scores = 4 * 8 * 56 + 3 * 4 * 48 * 24
+    features = 40 * 64 + 40 + 48 + tokens + few + scores + 3 * 24
+    assert peak.size_bytes(Share.SEQUENCE) == 3 * (40 * 8 + 2 * features)
+
+
+def test_staggered_blocks_of_pegasus_x_are_one_more() -> None:
+    # 64 in place of 48 in what attention makes, but not in the layer's input; and another mask.
+    peak, *_ = encode(pegasus_x(10, staggered=True), over(40, 3))
+    tokens, few = 48 * 64 + 64 * 7 * 64, 8 * 6 * 64
+    scores = 4 * 8 * 72 + 3 * 4 * 64 * 24
+    features = 40 * 64 + 40 + 48 + 64 + tokens + few + scores + 4 * 24
+    assert peak.size_bytes(Share.SEQUENCE) == 3 * (40 * 8 + 2 * features)
