@@ -152,6 +152,16 @@ class BidirectionalAttention(FullAttention):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BlockwiseAttention(Block):
+    """An encoder's that looks at blocks of its tokens in a way of its own, which `kind` names."""
+
+    attention: BidirectionalAttention
+    """What it makes Q, K and V by, and its window."""
+    staggered: bool = False
+    """Whether its blocks begin in the middle of those of other layers (pegasus_x)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CrossAttention(FullAttention):
     """A decoder's over what an encoder or a tower said, of width `encoder_hidden_size`."""
 

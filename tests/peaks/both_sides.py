@@ -20,6 +20,8 @@ from tests.peaks.record import type_of
 _SIZES = {
     "max_position_embeddings": 256,
     "max_source_positions": 256,
+    "max_encoder_position_embeddings": 256,
+    "max_decoder_position_embeddings": 256,
     "conv_channels": 32,
     "src_vocab_size": 128,
     "tgt_vocab_size": 128,
@@ -27,6 +29,10 @@ _SIZES = {
 """In place of a type's own, or of those for other tests."""
 _WINDOW = {"sliding_window": 100}
 _CHANGES: Mapping[str, Mapping[str, Any]] = {
+    "led": {"attention_window": 16},
+    "pegasus_x": {"block_size": 16, "num_global_tokens": 8},
+    "pegasus_x+plain": {"block_size": 32, "num_global_tokens": 32, "stagger_local_blocks": False},
+    "led+windows": {"attention_window": [32, 128]},
     "t5gemma+unequal": {"encoder": {**_WINDOW, "hidden_size": 96, "num_attention_heads": 6}, "decoder": _WINDOW},
     "t5gemma2+wide_window": {"encoder": {"text_config": _WINDOW}, "decoder": _WINDOW},
 }

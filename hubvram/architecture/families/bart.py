@@ -24,7 +24,7 @@ from hubvram.architecture.families.decoder import (
 )
 from hubvram.architecture.families.fields import LAYERS_LIMIT, number_of_layers
 from hubvram.architecture.families.interface import Read
-from hubvram.architecture.families.seq2seq import Around, Name, Side, assemble, block_of
+from hubvram.architecture.families.seq2seq import Around, Name, Side, assemble, block_of, blockwise
 from hubvram.architecture.families.weights import norm
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
@@ -61,6 +61,10 @@ class Bart:
     k_bias: bool | None = None
     encoder_block: Callable[[ConfigDocument], str | None] = lambda config: None
     """What the encoder's attention is, where it is neither plain nor over a window."""
+    encoder_window: Callable[[ConfigDocument, int], int | None] = lambda config, index: None
+    """How many tokens that attention looks at in a layer, where it is not plain."""
+    staggered: Switch = False
+    """Whether its blocks begin in the middle of the others' in every second layer."""
     decoder_block: str | None = None
     encoder_weights: Callable[[int], tuple[Weight, ...]] | None = None
     """Further weights of the encoder's attention, by hidden_size."""
@@ -114,13 +118,15 @@ def _vocab_size(config: ConfigDocument, field: str) -> int:
 
 
 def _encoder_layer(config: ConfigDocument, traits: Bart, index: int) -> Layer:
-    mixer: Part = BidirectionalAttention(
+    mixer = BidirectionalAttention(
         **_attention(config, traits, "encoder"),
+        sliding_window=traits.encoder_window(config, index),
         others=traits.encoder_weights(config.size("hidden_size")) if traits.encoder_weights else (),
     )
     kind = traits.encoder_block(config)
+    staggered = index % 2 == 1 and switch(config, traits.staggered)
     return Layer(
-        mixer=mixer if kind is None else block_of(kind, mixer),
+        mixer=mixer if kind is None else blockwise(kind, mixer, staggered=staggered),
         mlp=_mlp(config, traits, "encoder", index),
         norms=Norms(count=traits.encoder_norms, hidden_size=config.size("hidden_size"), bias=True),
         pre_norm=traits.pre_norm,
@@ -197,6 +203,15 @@ def _two_experts(config: ConfigDocument, name: Name, index: int) -> Part:
 def _block_sparse(config: ConfigDocument) -> str | None:
     """bigbird_pegasus: block sparse, or plain."""
     return None if config.require(str, "attention_type") == "original_full" else "block_sparse_attention"
+
+
+def _attention_window(config: ConfigDocument, index: int) -> int:
+    """led: one for all layers, or one for each."""
+    windows = config.one_or_more("attention_window")
+    window = windows[min(index, len(windows) - 1)] if windows else 0
+    if window <= 0 or window % 2:
+        raise config.error("attention_window", f"{window} is no size of a window that has two halves")
+    return window
 
 
 def _global_qkv(hidden_size: int) -> tuple[Weight, ...]:
@@ -313,6 +328,8 @@ _BART: Final[Mapping[str, Bart]] = {
         _PEGASUS,
         attention_bias=False,
         encoder_block=lambda config: "global_local_attention",
+        encoder_window=lambda config, index: config.size("block_size"),
+        staggered="stagger_local_blocks",
         encoder_norms=3,
         extras=_global_tokens,
     ),
@@ -320,6 +337,7 @@ _BART: Final[Mapping[str, Bart]] = {
         positions=("max_encoder_position_embeddings", "max_decoder_position_embeddings"),
         position_offset=0,
         encoder_block=lambda config: "longformer_attention",
+        encoder_window=_attention_window,
         encoder_weights=_global_qkv,
     ),
     "prophetnet": Bart(

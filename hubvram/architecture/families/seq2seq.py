@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from hubvram.architecture.attention import BidirectionalAttention, BlockwiseAttention
 from hubvram.architecture.families.encoder_tops import linear
 from hubvram.architecture.families.fields import labels_of
 from hubvram.architecture.families.weights import norm
@@ -170,3 +171,15 @@ _CLASSIFIERS: Final = (
 def block_of(kind: str, mixer: Part, keeps: tuple[Part, ...] = ()) -> Block:
     """A mixer of known weights and an arrangement of its own."""
     return Block(kind=kind, component=mixer.component, weights=mixer.linears, others=mixer.tensors, keeps=keeps)
+
+
+def blockwise(kind: str, attention: BidirectionalAttention, *, staggered: bool = False) -> BlockwiseAttention:
+    """The same of an encoder's attention over blocks of its tokens."""
+    return BlockwiseAttention(
+        kind=kind,
+        component=attention.component,
+        weights=attention.linears,
+        others=attention.tensors,
+        attention=attention,
+        staggered=staggered,
+    )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from math import inf
 from typing import Final
 
 from hubvram.memory.engines.transformers_sides import BART, Program, program_of
-from hubvram.memory.forward.encoder_decoder import BothSides, Positions
+from hubvram.memory.forward.encoder_decoder import BothSides, Positions, is_playable
+from hubvram.memory.forward.longformer import padded, play_led_encoder, play_longformer
+from hubvram.memory.forward.pegasus_x import play_pegasus_x_encoder
 from hubvram.memory.forward.tape import Share
 
 _SIDES: Final[Mapping[str, BothSides]] = {
@@ -24,4 +27,25 @@ _SIDES: Final[Mapping[str, BothSides]] = {
     ),
 }
 
-KNOWN: Final[Mapping[str, Program]] = {model_type: program_of(sides) for model_type, sides in _SIDES.items()}
+_LED: Final = replace(
+    BART,
+    keeps_probabilities=False,
+    masks_from=2,
+    attends=play_longformer,
+    padded=padded,
+    decoder=Positions(rows=Share.ALL),
+    encoder=Positions(rows=Share.ALL),
+)
+_PEGASUS_X: Final = replace(BART, adds_logits_bias=False, decoder=Positions(rows=Share.ALL, padding=True))
+
+KNOWN: Final[Mapping[str, Program]] = {
+    **{model_type: program_of(sides) for model_type, sides in _SIDES.items()},
+    "led": program_of(_LED)._replace(
+        encode=partial(play_led_encoder, sides=_LED),
+        is_playable=partial(is_playable, blocks=frozenset({"longformer_attention"})),
+    ),
+    "pegasus_x": program_of(_PEGASUS_X)._replace(
+        encode=play_pegasus_x_encoder,
+        is_playable=partial(is_playable, blocks=frozenset({"global_local_attention"})),
+    ),
+}

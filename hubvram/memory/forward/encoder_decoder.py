@@ -9,11 +9,12 @@ takes for convolutions over sound is not in it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
-from hubvram.architecture.attention import BidirectionalAttention, CrossAttention, FullAttention
+from hubvram.architecture.attention import BidirectionalAttention, BlockwiseAttention, CrossAttention, FullAttention
 from hubvram.architecture.layers import Architecture, Layer, LayerGroup, Stack
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.architecture.parts import Part
@@ -73,6 +74,10 @@ class BothSides:
     fp32, and from the first of them on so are the hidden states (`_keep_in_fp32_modules = ["wo"]`, modeling_t5.py)."""
     masks_from: float = 1
     """From how many tokens on the decoder's eager attention has a mask; inf where it has none while it caches."""
+    attends: Callable[[Run, BlockwiseAttention], None] | None = None
+    """How an encoder's attention over blocks is played."""
+    padded: Callable[[Stack, int], int] | None = None
+    """To how many tokens an encoder pads its input; what it says is a view of what it makes of all of them."""
     queries_last: bool = False
     """Whether Q is made when K and V are cached, not before (modeling_fsmt.py, Attention.forward)."""
     adds_logits_bias: bool = False
@@ -103,7 +108,7 @@ def play_encoder(run: Run, stack: Stack, sides: BothSides) -> tuple[Peak, ...]:
         run.phase("convolutions")
         sides.sound.play(run, stack)
     table = _grown(run, sides, stack, run.tokens)
-    _play_layers(_Side(run, sides), stack.groups(), sides.encoder)
+    play_layers(run, sides, stack.groups(), sides.encoder)
     del given, table
     return run.tape.take_all()
 
@@ -115,9 +120,10 @@ def play_step(run: Run, architecture: Architecture, sides: BothSides, *, copies_
     source = run.sizes.source_tokens
     given = _given(run, stack, sides, source)
     tables = _grown(run, sides, stack, source), _grown(run, sides, architecture, run.keys)
-    said = run.tensor("what the encoder says", source, stack.hidden_size)
+    padded = sides.padded(stack, source) if sides.padded else source
+    said = run.tensor("what the encoder says", padded, stack.hidden_size)
     ids = run.tensor("token ids", run.keys, element_bytes=ID_BYTES)
-    _play_layers(_Side(run, sides), architecture.groups(), sides.decoder)
+    play_layers(run, sides, architecture.groups(), sides.decoder)
     before = run.tape.take()
     run.phase("logits")
     hidden = run.features("hidden states, normed", architecture.hidden_size)
@@ -155,8 +161,9 @@ def _given(run: Run, stack: Stack, sides: BothSides, source: int) -> Tensor:
 # ----------------------------------------------------------------------------------------------- layers
 
 
-def _play_layers(side: _Side, groups: tuple[LayerGroup, ...], positions: Positions) -> None:
-    run, hidden_size = side.run, groups[0].layer.norms.hidden_size
+def play_layers(run: Run, sides: BothSides, groups: tuple[LayerGroup, ...], positions: Positions) -> None:
+    """All of one side, from its embeddings to its last norm."""
+    side, hidden_size = _Side(run, sides), groups[0].layer.norms.hidden_size
     rows = _of(run, positions.rows, "embedded positions", hidden_size, run.element_bytes)
     ids = _of(run, positions.ids, "position ids", 1, ID_BYTES)
     ones = run.tensor("padding mask", run.keys, element_bytes=FP32) if positions.padding else None
@@ -237,8 +244,12 @@ def _norm(run: Run, hidden_size: int, state_bytes: int) -> Tensor:
 
 def _mix(side: _Side, mixer: Part | None) -> Tensor | None:
     """Returns the probabilities where attention is eager: a layer keeps them until its next one has made its own."""
-    assert isinstance(mixer, FullAttention)
     run = side.run
+    if isinstance(mixer, BlockwiseAttention):
+        assert side.sides.attends is not None
+        side.sides.attends(run, mixer)
+        return None
+    assert isinstance(mixer, FullAttention)
     copies = 2 if side.sides.orders_heads else 1
     query = None if side.sides.queries_last else run.features("Q", mixer.q_size)
     if side.sides.orders_heads:
@@ -305,10 +316,15 @@ def _mask(side: _Side, mixer: FullAttention, keys: int) -> Tensor | None:
 _PLAYABLE: Final = (BidirectionalAttention, FullAttention)
 
 
-def is_playable(architecture: Architecture) -> bool:
-    """Whether there are two sides, of layers of attention and then an MLP, of the kinds that have a program."""
+def is_playable(architecture: Architecture, *, blocks: frozenset[str] = frozenset()) -> bool:
+    """Whether there are two sides, of layers of attention and then an MLP, of the kinds that have a program; `blocks`
+    names those of attention over blocks."""
     stack = architecture.encoder
     if stack is None or any(weight.name == "prompts" for weight in stack.extras):  # mvp's are joined to K and V.
         return False
     layers = [group.layer for group in (*stack.groups(), *architecture.groups())]
-    return all(type(layer.mixer) in _PLAYABLE and type(layer.mlp) is DenseMLP for layer in layers)
+    return all(
+        (type(layer.mixer) in _PLAYABLE or (isinstance(layer.mixer, BlockwiseAttention) and layer.mixer.kind in blocks))
+        and type(layer.mlp) is DenseMLP
+        for layer in layers
+    )
