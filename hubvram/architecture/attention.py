@@ -47,6 +47,8 @@ class FullAttention(Part):
     """How many tokens the cache keeps, where the config names a window that attention itself does not know."""
     cached_before: int | None = None
     """How many positions that are no tokens of the text the cache keeps before them."""
+    keep_window: int | None = None
+    """Up to how many tokens all are looked at; of more, as many as V says matter most (doge)."""
     others: tuple[Weight, ...] = ()
     """What else it holds: sinks, a table of relative positions, a gate of its own."""
 

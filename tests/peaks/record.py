@@ -89,6 +89,7 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "global_head_dim": 32, "hidden_size_per_layer_input": 0, "attention_k_eq_v": True, "enable_moe_block": True,
         "num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 32, "num_global_key_value_heads": 1,
     },
+    "doge+window": {"keep_window_size": 30},
     "longcat_flash": {"zero_expert_num": 2},
     "longcat_flash+experts": {"zero_expert_num": 20, "expert_ffn_hidden_size": 192},
     "step3p7": {"share_expert_dim": 48},

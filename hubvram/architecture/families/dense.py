@@ -57,6 +57,10 @@ def _doge_mlp(config: ConfigDocument, traits: Traits, index: int) -> Part:
     )
 
 
+def _doge_attention(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
+    return replace(attention(config, traits, index, window), keep_window=config.size("keep_window_size"))
+
+
 def _doge_residuals(config: ConfigDocument, index: int) -> tuple[Weight, ...]:
     """A scale for each feature of what attention and MLP add to."""
     return (Tensor(name="residual", shape=(config.size("hidden_size"),), count=2, component=Component.OTHER),)
@@ -324,6 +328,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
     "diffllama": replace(LLAMA, mlp_bias=False, attention_extras=_lambdas),
     "doge": replace(
         LLAMA,
+        read_mixer=_doge_attention,
         read_mlp=_doge_mlp,
         windows=patterns.wherever_set,
         qk_norm=True,

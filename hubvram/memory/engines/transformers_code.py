@@ -275,7 +275,17 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 
 ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(
-        ("axk2", "bailing_hybrid", "dbrx", "ernie4_5_vl_moe_text", "hy_v4", "jetmoe", "longcat_flash", "step3p5"),
+        (
+            "axk2",
+            "bailing_hybrid",
+            "dbrx",
+            "doge",
+            "ernie4_5_vl_moe_text",
+            "hy_v4",
+            "jetmoe",
+            "longcat_flash",
+            "step3p5",
+        ),
         "transformers_own_experts",
     ),
 }

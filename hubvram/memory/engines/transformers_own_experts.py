@@ -41,6 +41,10 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
         ),
         _DECODER,
     ),
+    "doge": (
+        with_traits(LLAMA, always_masks=True, attention=later("dynamic_mask", "play_dynamic_attention")),
+        Program(play=play_decoder, is_playable=is_playable),
+    ),
     "ernie4_5_vl_moe_text": (
         with_traits(
             LLAMA,

@@ -65,12 +65,14 @@ def play_attention_of_experts(run: Run, mixer: FullAttention, *, num_experts: in
     cache(
         run, 2 * mixer.k_size + mixer.v_size, mixer.k_size, keys_of(run, mixer)
     )  # Views of one matrix, and K rotated.
+    cached = run.sizes.cached
+    unpacked = run.packing("K and V unpacked", cached.unpacked_bytes) if cached else None
     repeated = run.tensor("K and V repeated for each choice", keys_of(run, mixer), 2 * mixer.q_size)
     heads = replace(mixer, num_key_value_heads=mixer.num_attention_heads)
     probabilities = attend(run, heads, keys_of(run, mixer))
     said = run.features("what heads say, and for each choice", 2 * mixer.q_size)
     _say(run, hidden, chosen)
-    del choices, query, repeated, probabilities, said
+    del choices, query, unpacked, repeated, probabilities, said
     return logits
 
 
