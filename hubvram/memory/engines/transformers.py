@@ -253,17 +253,18 @@ def _forward(
         batch_size=workload.batch_size, tokens=workload.context_tokens, element_bytes=element_bytes, attention=attention
     )
     layers, head = transformers_code.play(architecture, sequence)
+    around = buffers(architecture, element_bytes)
     all_tokens = f"over all {_tokens(sequence.tokens)}"
     forward = (
-        _instant("forward", _NOTHING, layers, f"{_where(layers)}, {all_tokens}", ()),
+        _instant("forward", _NOTHING, layers, f"{_where(layers)}, {all_tokens}", around),
         *(
-            _instant(f"forward-{peak.phase.split()[-1]}", _NOTHING, peak, f"{_where(peak)}, {all_tokens}", ())
+            _instant(f"forward-{peak.phase.split()[-1]}", _NOTHING, peak, f"{_where(peak)}, {all_tokens}", around)
             for peak in layers.others
         ),
     )
     if architecture.head is None:
         return forward
-    return *forward, _instant("forward-logits", _NOTHING, head, f"at what the head says, {all_tokens}", ())
+    return *forward, _instant("forward-logits", _NOTHING, head, f"at what the head says, {all_tokens}", around)
 
 
 def _where(peak: Peak) -> str:

@@ -330,7 +330,7 @@ def _known(architecture: Architecture) -> tuple[ModelingCode, Program] | None:
     if name not in encoders.ENCODERS:
         return None
     code, own = encoders.ENCODERS[name]
-    play = partial(later("encoder", "play_encoder"), code=own)
+    play = own.play or partial(later("encoder", "play_encoder"), code=own)
     return code, Program(play=play, is_playable=partial(encoders.is_known_encoder, code=own))
 
 
