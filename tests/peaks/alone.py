@@ -19,8 +19,7 @@ from hubvram.memory.workload import Attention
 def spared_bytes(architecture: Architecture, run: Sizes) -> int:
     """Of a batch of one, in 16 bits: V through a latent; the one head of K or V for all of Q, beside Q, or all of them
     in fp32 where sdpa is composed; Q in bloom, and in flint in fp32; in griffin what was convolved; the mask of
-    swin's windows. 0 for
-    several sequences."""
+    swin's windows. 0 for several sequences."""
     eager, mixers = run.attention is Attention.EAGER, [layer.mixer for layer in architecture.layers]
     mixer = next((mixer for mixer in mixers if isinstance(mixer, LatentAttention)), mixers[0])
     if run.batch_size > 1:
