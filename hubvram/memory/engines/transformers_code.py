@@ -83,7 +83,7 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     **dict.fromkeys(("dots1", "solar_open", "exaone_moe"), _SIGMOID),
     "gemma3_text": with_traits(_GEMMA, norms_projections=True),
     "olmo": with_traits(_OLMO, norm_row_bytes=0),
-    "phi3": with_traits(LLAMA, joins_rotated=True),
+    **dict.fromkeys(("phi3", "phi4_multimodal"), with_traits(LLAMA, joins_rotated=True)),
     "gpt2": with_traits(LAYER_NORM, softmax_in_fp32=False, hidden_beside_mlp=1, keeps_normed=True),
     "helium": with_traits(LLAMA, norm_bytes=10, norm_row_bytes=4),
     "hunyuan_v1_dense": with_traits(LLAMA, norms_projections=True),
@@ -171,7 +171,7 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     "nanochat": with_traits(LLAMA, norm_row_bytes=4, norms_projections=True, norms_without_weight=True),
     "apertus": with_traits(LLAMA, norms_projections=True),
     "afmoe": with_traits(_SIGMOID, shared_expert_first=True, norm_bytes=10, norm_row_bytes=4, norms_projections=True),
-    **dict.fromkeys(("mistral4", "emu3_text_model", "phi4_multimodal"), LLAMA),
+    **dict.fromkeys(("mistral4", "emu3_text_model"), LLAMA),
     "axk1": _SIGMOID,
     "gemma3n_text": LLAMA,
     "mimo_v2_flash": with_traits(
