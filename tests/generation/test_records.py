@@ -13,8 +13,9 @@ from tests.peaks.record import recorded as small_models
 from tests.peaks.record import type_of
 
 RUNS = tuple(compared(recorded()))
-TOLERANCE = {"prefill": 0.005, "decode": 0.03}
-"""As of single steps (tests/peaks/test_records.py)."""
+TOLERANCE = {"prefill": 0.005, "decode": 0.03, "forward": 0.015}
+"""As of single steps (tests/peaks/test_records.py); at the logits of all tokens some classes hold their hidden states
+twice, which are 64 features beside 4,096 words."""
 
 
 @pytest.mark.parametrize("name", sorted({row.name for row, _ in RUNS}))

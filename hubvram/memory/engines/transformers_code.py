@@ -32,12 +32,12 @@ _classic, _gemma4, _indexed = (partial(later, module) for module in ("classic", 
 _GEMMA: Final = with_traits(LLAMA, norm_row_bytes=4)
 """Its norm keeps no root apart (modeling_gemma.py, GemmaRMSNorm)."""
 _OLMO: Final = ModelingCode(rotary_in_fp32=True, rotation=halves_in_fp32)
-_COHERE: Final = with_traits(LLAMA, norm_bytes=12, rotation=all_in_fp32)
+_COHERE: Final = with_traits(LLAMA, norm_bytes=12, rotation=all_in_fp32, logit_copies=2)
 """Its norm takes the mean off in fp32 (modeling_cohere.py, CohereLayerNorm)."""
 _SIGMOID: Final = with_traits(LLAMA, routing_in_fp32=True, router_logits_in_fp32=True)
 """Routers of DeepSeek-V3's kind: logits, and the weights of chosen experts (modeling_deepseek_v3.py, TopkRouter)."""
 
-_GRANITE: Final = with_traits(LLAMA, scales_embeddings=True)
+_GRANITE: Final = with_traits(LLAMA, scales_embeddings=True, logit_copies=2)
 _ERNIE: Final = ModelingCode(rotary_in_fp32=True, rotation=repeated_in_fp32)
 
 _GEMMA4: Final = with_traits(
@@ -65,7 +65,7 @@ _HOLD_NOTHING: Final = (
     *("voxtral", "llama4", "aria", "audioflamingo3"),
     *("deepseek_vl", "glmasr", "got_ocr2", "lighton_ocr"),
     *("musicflamingo", "ovis2", "pp_chart2table", "qianfan_ocr", "qwen3_asr"),
-    *("granite_docling", "molmo2", "emu3", "gemma3", "shieldgemma2", "paligemma"),
+    *("molmo2", "emu3", "gemma3", "shieldgemma2", "paligemma"),
     *("minicpmv4_6", "minicpmv4_7", "minicpm_ocr", "mllama", "deepseek_vl_hybrid", "fuyu", "kosmos-2"),
     *("lfm2_vl", "lfm3_vl", "nemotron_h_omni", "minimax_m3_vl"),
     *("step3p7", "ernie4_5_vl_moe"),
@@ -244,7 +244,9 @@ _PLACE_BY_AXES: Final = (
 WHOLES: Final[Mapping[str, Whole]] = {
     **dict.fromkeys(_HOLD_NOTHING, Whole()),
     **dict.fromkeys(_PLACE_BY_AXES, Whole(position_rows=_AXES)),
-    **dict.fromkeys(("exaone4_5", "hyperclovax_vision_v2"), Whole(position_rows=0, drops_positions=True)),
+    "exaone4_5": Whole(position_rows=0, drops_positions=True),
+    "hyperclovax_vision_v2": Whole(position_rows=0, drops_positions=True, scales_logits=True),
+    "granite_docling": Whole(scales_logits=True),
     "moss_transcribe_diarize": Whole(position_rows=0),
     **dict.fromkeys(
         ("kimi_k25", "granite_speech", "granite_speech_plus"),
