@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import prod
+from typing import Final
 
-from hubvram.architecture.layers import Architecture
+from hubvram.architecture.layers import Architecture, Waveform
 from hubvram.architecture.reconcile import Reconciliation, Status
 from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.checkpoint.totals import Totals
@@ -113,6 +115,22 @@ def _encoder_notes(architecture: Architecture, workload: Workload) -> Iterator[s
     elif engine.knows_activations(architecture) and not engine.generates(architecture):
         tokens = f"{workload.context_tokens:,} token{'s' * (workload.context_tokens != 1)}"
         yield f"an encoder: one forward over {tokens} of each sequence, unpadded; it keeps no cache"
+    if architecture.waveform is not None:
+        yield _heard(architecture.waveform, workload.context_tokens)
+
+
+_SAMPLES_PER_SECOND: Final = 16_000
+"""Of all published models of this kind; preprocessor_config.json says it, which is not read."""
+
+
+def _heard(waveform: Waveform, tokens: int) -> str:
+    """What a context is of sound."""
+    samples = waveform.frames(tokens)[0]
+    step = prod(convolution.step for convolution in waveform.convolutions)
+    return (
+        f"it hears: a token is a frame of {step:,} samples, so that {tokens:,} of them take {samples:,} samples, "
+        f"{samples / _SAMPLES_PER_SECOND:,.1f} s at 16 kHz; the workspace of convolutions is not in the totals"
+    )
 
 
 def _source_notes(architecture: Architecture, workload: Workload) -> Iterator[str]:

@@ -251,8 +251,9 @@ were measured and met."""
 class Program(NamedTuple):
     """How the classes of some model types are played."""
 
-    play: Callable[[Run, Architecture, bool], tuple[Peak, Peak]]
-    """(run, architecture, whether logits are copied to fp32) -> the peak before the head, and that at it."""
+    play: Callable[[Run, Architecture, bool], tuple[Peak, ...]]
+    """(run, architecture, whether logits are copied to fp32) -> the peak before the head, and that at it; of an
+    encoder, between the two also moments before the head at which all sequences share more (Tape.take_all)."""
     is_playable: Callable[[Architecture], bool]
     """Whether all parts of an architecture are of kinds that it plays."""
     plays_linears: bool = False
@@ -272,7 +273,9 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 }
 """Model type -> its program, where that is not a decoder's."""
 
-ELSEWHERE: Final[Mapping[str, str]] = {}
+ELSEWHERE: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("wav2vec2", "hubert", "unispeech", "unispeech-sat", "data2vec-audio"), "transformers_speech"),
+}
 """Model type -> the file in this folder whose `KNOWN` has its code and its program: types that few ask for."""
 
 
@@ -321,9 +324,9 @@ def plays_linears(architecture: Architecture) -> bool:
 
 def play(
     architecture: Architecture, sizes: Sizes, *, copies_logits: bool = True, code: ModelingCode | None = None
-) -> tuple[Peak, Peak]:
-    """A forward pass: (its peak before the head, and that at it); by another `code` than the type's own, if one is
-    given.
+) -> tuple[Peak, ...]:
+    """A forward pass: its peak before the head, and last that at it (Program.play); by another `code` than the type's
+    own, if one is given.
 
     `generate()` copies logits to fp32, a forward alone does not.
     """
@@ -346,7 +349,7 @@ class _Same:
 
 
 @lru_cache(maxsize=16)
-def _played(same: _Same, sizes: Sizes, copies_logits: bool, own: ModelingCode | None) -> tuple[Peak, Peak]:
+def _played(same: _Same, sizes: Sizes, copies_logits: bool, own: ModelingCode | None) -> tuple[Peak, ...]:
     """Once for all precisions that are computed in the same type."""
     architecture = same.architecture
     code, program = _known(architecture) or (LLAMA, _DECODER)

@@ -40,7 +40,7 @@ def encoder(model_type: str, **changes: Any) -> Architecture:
     return architecture_of({**BASE, **names, **changes})
 
 
-def peaks(architecture: Architecture, attention: Attention = Attention.SDPA, tokens: int = 7) -> tuple[Peak, Peak]:
+def peaks(architecture: Architecture, attention: Attention = Attention.SDPA, tokens: int = 7) -> tuple[Peak, ...]:
     return play(architecture, Sizes(batch_size=3, tokens=tokens, element_bytes=2, attention=attention))
 
 
