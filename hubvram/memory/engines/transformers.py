@@ -251,6 +251,7 @@ _AROUND_LAYERS: Final[Mapping[str, str]] = {
     "embeddings": "tokens are embedded",
     "convolutions": "convolutions make frames of sound",
     "positions": "a convolution makes positions of frames",
+    "relative positions": "distances of frames are put into buckets",
 }
 """Phase of an encoder -> what is done in it, where that is not in its layers."""
 

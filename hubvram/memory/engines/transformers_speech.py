@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from hubvram.architecture.layers import Architecture
 from hubvram.memory.engines.transformers_code import Program
 from hubvram.memory.forward.encoder_code import EncoderCode, Until
+from hubvram.memory.forward.gated_positions import attend_gated
 from hubvram.memory.forward.modeling_code import LAYER_NORM, ModelingCode, with_traits
 from hubvram.memory.forward.speech import SpeechCode, play_speech
 
@@ -34,6 +36,7 @@ def _speech(code: SpeechCode) -> tuple[ModelingCode, Program]:
 
 KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
     "wav2vec2": _speech(SpeechCode(layers=_LAYER, quantizes=True)),
+    "wavlm": _speech(SpeechCode(layers=replace(_LAYER, attend=attend_gated))),
     "unispeech": _speech(SpeechCode(layers=_LAYER, quantizes=True, projects_before=False)),
     **dict.fromkeys(("unispeech-sat", "data2vec-audio"), _speech(SpeechCode(layers=_LAYER))),
     "hubert": _speech(SpeechCode(layers=_LAYER, returns_features=False)),

@@ -17,6 +17,7 @@ from hubvram.architecture.parts import Linear, Weight
 from hubvram.architecture.parts import Tensor as Table
 from hubvram.memory.forward.encoder import play_layers
 from hubvram.memory.forward.encoder_code import EncoderCode
+from hubvram.memory.forward.gated_positions import play_shared_bias
 from hubvram.memory.forward.run import ID_BYTES, Run
 from hubvram.memory.forward.tape import Peak, Tensor
 
@@ -75,6 +76,7 @@ def _play_model(run: Run, architecture: Architecture, waveform: Waveform, code: 
         normed = run.norm(hidden_size)
         del normed
     del hidden
+    bias = play_shared_bias(run, architecture)
     others = _layers_before(run, architecture, waveform)
     left = play_layers(run, architecture, code.layers)
     if pre_norm:
@@ -82,7 +84,7 @@ def _play_model(run: Run, architecture: Architecture, waveform: Waveform, code: 
         hidden = run.features("hidden states", hidden_size)
         normed = run.norm(hidden_size)
         del hidden, normed
-    del projected, mask, positions, others, left
+    del projected, mask, positions, bias, others, left
     return features
 
 

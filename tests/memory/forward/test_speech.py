@@ -104,3 +104,12 @@ def test_which_code_it_is() -> None:
 def test_what_a_context_is() -> None:
     (note,) = (note for note in workload_notes(speech(), workload_of(100)) if "hears" in note)
     assert note.startswith("it hears: a token is a frame of 8 samples, so that 100 of them take 809 samples, 0.1 s")
+
+
+def test_positions_gated_in_each_layer() -> None:
+    # The bias, what its gate leaves, the scores and the probabilities; Q and V, the layer's input, the features, what
+    # they were projected to, positions; five numbers of a gate for each head; the samples. And biases of Q, K and V.
+    model = speech(model_type="wavlm", architectures=["WavLMModel"])
+    before = play(model, sizes(100))[0]
+    assert before.phase == "attention"
+    assert before.total_bytes == 3 * 2 * (4 * 4 * 100 * 100 + 100 * (8 + 5 * 64 + 5 * 4) + 809) + 2 * 3 * 64
