@@ -47,6 +47,8 @@ class FullAttention(Part):
     """How many tokens the cache keeps, where the config names a window that attention itself does not know."""
     cached_before: int | None = None
     """How many positions that are no tokens of the text the cache keeps before them."""
+    padded_head_dim: int | None = None
+    """What heads of Q, K and V are filled up to with zeros before attention (moonshine)."""
     others: tuple[Weight, ...] = ()
     """What else it holds: sinks, a table of relative positions, a gate of its own."""
 

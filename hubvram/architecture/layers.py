@@ -81,6 +81,34 @@ def grouped(layers: Iterable[Layer]) -> tuple[LayerGroup, ...]:
     return tuple(LayerGroup(layer=layer, indices=ranges(indices)) for layer, indices in members.items())
 
 
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """One of those that make frames of samples."""
+
+    width: int
+    """Channels that it makes."""
+    kernel: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waveform:
+    """What a model hears, sample by sample: convolutions make frames of it, which are its tokens."""
+
+    convolutions: tuple[Convolution, ...]
+    all_normed: bool = False
+    """Whether each of them has a norm of its channels; else the first has one over its frames."""
+    is_labelled: bool = False
+    """Whether its class gives labels to it, for which transformers keeps what every layer says."""
+
+    def frames(self, tokens: int) -> tuple[int, ...]:
+        """The fewest samples that make so many tokens; and how many frames each convolution makes of them."""
+        found = [tokens]
+        for convolution in reversed(self.convolutions):
+            found.append((found[-1] - 1) * convolution.step + convolution.kernel)
+        return tuple(reversed(found))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """What stands beside the decoder: an encoder, a vision or audio tower, a projector (which has no layers)."""
@@ -99,6 +127,8 @@ class Stack:
     source_tokens: int | None = None
     """Positions that an encoder says something for whatever its input (whisper); None: as many as its input has; 0:
     always the same, and not known."""
+    waveform: Waveform | None = None
+    """What an encoder hears, where it makes its positions of samples."""
     cached_per_token: int = 0
     """Positions that its own cache gets with each token of the text (voxtral_realtime, which hears while it writes)."""
 
@@ -125,34 +155,6 @@ class Image:
     width: int
     tokens: int
     """Its patches, and the learned tokens that stand beside them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Convolution:
-    """One of those that make frames of samples."""
-
-    width: int
-    """Channels that it makes."""
-    kernel: int
-    step: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waveform:
-    """What a model hears, sample by sample: convolutions make frames of it, which are its tokens."""
-
-    convolutions: tuple[Convolution, ...]
-    all_normed: bool
-    """Whether each of them has a norm of its channels; else the first has one over its frames."""
-    is_labelled: bool = False
-    """Whether its class gives labels to it, for which transformers keeps what every layer says."""
-
-    def frames(self, tokens: int) -> tuple[int, ...]:
-        """The fewest samples that make so many tokens; and how many frames each convolution makes of them."""
-        found = [tokens]
-        for convolution in reversed(self.convolutions):
-            found.append((found[-1] - 1) * convolution.step + convolution.kernel)
-        return tuple(reversed(found))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -141,6 +141,8 @@ def _source_notes(architecture: Architecture, workload: Workload) -> Iterator[st
     if encoder.source_tokens is None:
         rest = workload.context_tokens - workload.input_tokens
         yield f"the encoder reads the {workload.input_tokens:,} tokens of input, the decoder makes the {rest:,} behind"
+        if encoder.waveform is not None:
+            yield _heard(encoder.waveform, workload.input_tokens)
     else:
         yield (
             f"the cache holds {encoder.source_tokens:,} positions of the encoder, whatever its input; "

@@ -33,6 +33,11 @@ def inputs_of(model: Any, batch_size: int, tokens: int) -> dict[str, Any]:
         # Frames, of which two convolutions make a quarter.
         shape = (batch_size, 4 * tokens, model.config.input_feat_per_channel)
         return {"input_features": torch.zeros(shape, dtype=torch.bfloat16)}
+    if model.config.model_type == "moonshine":
+        samples = tokens
+        for kernel, step in ((3, 2), (7, 3), (127, 64)):
+            samples = (samples - 1) * step + kernel
+        return {"input_values": torch.rand(batch_size, samples, dtype=torch.bfloat16)}
     return {"input_ids": torch.arange(batch_size * tokens).reshape(batch_size, tokens) % 100 + 3}
 
 
@@ -95,7 +100,9 @@ def _config_of(model_type: str) -> dict[str, Any]:
     usual = transformers.CONFIG_MAPPING[model_type]().to_dict()
     heads = {"d_kv": 16} if "d_kv" in usual else {}
     sizes = {key: value for key, value in _SIZES.items() if key in usual}
-    always = {"max_source_positions": 60} if model_type == "whisper" else {}
+    always: dict[str, Any] = {"max_source_positions": 60} if model_type == "whisper" else {}
+    if model_type == "moonshine":  # whose heads published models fill up
+        always = {"hidden_size": 80, "pad_head_dim_to_multiple_of": 8}
     return {**values_of(model_type, {}), **sizes, **heads, **always}
 
 

@@ -22,9 +22,10 @@ from hubvram.memory.forward.encoder_decoder import (
     play_encoder,
     play_step,
 )
+from hubvram.memory.forward.later import later
 from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, with_traits
 from hubvram.memory.forward.run import Run, Sizes
-from hubvram.memory.forward.sound import SPEECH_TO_TEXT, WHISPER
+from hubvram.memory.forward.sound import MOONSHINE, SPEECH_TO_TEXT, WHISPER
 from hubvram.memory.forward.tape import Peak, Share
 from hubvram.memory.kv_cache import lengths
 from hubvram.memory.workload import Workload
@@ -58,6 +59,12 @@ SIDES: Final[Mapping[str, BothSides]] = {
         decoder=Positions(rows=Share.SEQUENCE, ids=Share.SEQUENCE),
     ),
     "speech_to_text": replace(_M2M, sound=SPEECH_TO_TEXT, encoder=Positions(rows=Share.SEQUENCE, ids=Share.SEQUENCE)),
+    "moonshine": BothSides(
+        sound=MOONSHINE,
+        mix=later("padded_attention", "mix_padded"),
+        encoder=Positions(ids=Share.ALL, rotary=True, embeddings=False),
+        decoder=Positions(ids=Share.ALL, rotary=True),
+    ),
     **dict.fromkeys(("t5", "mt5"), _T5),
     "umt5": replace(_T5, relative=Relative.EACH),
 }
@@ -82,13 +89,14 @@ def encode(architecture: Architecture, sizes: Sizes) -> tuple[Peak, ...]:
     """The encoder's forward over `sizes.tokens`: its peak, and moments at which more is shared."""
     stack, sides = architecture.encoder, SIDES[architecture.model_type]
     assert stack is not None
-    return play_encoder(Run(sizes, sides.code), stack, sides)
+    return play_encoder(Run(sizes, sides.code, rotary_dim=architecture.rotary_dim), stack, sides)
 
 
 def step(architecture: Architecture, sizes: Sizes, *, copies_logits: bool = True) -> tuple[Peak, Peak]:
     """A forward of the decoder beside `sizes.source_tokens` of the encoder: (the peak before the head, that at it)."""
     sides = SIDES[architecture.model_type]
-    return play_step(Run(sizes, sides.code), architecture, sides, copies_logits=copies_logits)
+    run = Run(sizes, sides.code, rotary_dim=architecture.rotary_dim)
+    return play_step(run, architecture, sides, copies_logits=copies_logits)
 
 
 def instants(

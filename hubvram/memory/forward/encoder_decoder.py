@@ -9,6 +9,7 @@ takes for convolutions over sound is not in it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -35,6 +36,10 @@ class Positions:
     ids: Share | None = None
     padding: bool = False
     """Whether a mask of ones stays, in fp32, that a decoder makes where it is given none."""
+    rotary: bool = False
+    """Whether they rotate, by cos and sin, so that nothing is added to the embeddings."""
+    embeddings: bool = True
+    """Whether the embeddings stay too."""
 
 
 class Relative(Enum):
@@ -67,6 +72,8 @@ class BothSides:
     widens_in_fp16: bool = False
     """Whether the matrices that write an MLP's output stay fp32 where the rest is fp16: what they read is copied to
     fp32, and from the first of them on so are the hidden states (`_keep_in_fp32_modules = ["wo"]`, modeling_t5.py)."""
+    mix: Callable[[Run, FullAttention], Tensor | None] | None = None
+    """How attention is played, where that is not as in bart: returns the probabilities, where there are any."""
     adds_logits_bias: bool = False
     """Whether a bias is added to the logits, which makes them a second time."""
 
@@ -151,22 +158,24 @@ def _play_layers(side: _Side, groups: tuple[LayerGroup, ...], positions: Positio
     run, hidden_size = side.run, groups[0].layer.norms.hidden_size
     rows = _of(run, positions.rows, "embedded positions", hidden_size, run.element_bytes)
     ids = _of(run, positions.ids, "position ids", 1, ID_BYTES)
+    tables = run.shared("cos and sin", 2, run.tokens, run.rotary_dim) if positions.rotary else None
     ones = run.tensor("padding mask", run.keys, element_bytes=FP32) if positions.padding else None
     mask = run.tensor("additive mask", run.tokens, run.keys) if run.is_eager and run.sizes.source_tokens else None
-    embedded = run.features("embeddings", hidden_size)
+    embedded = run.features("embeddings", hidden_size) if positions.embeddings else None
     widens = run.sizes.in_fp16 and side.sides.widens_in_fp16
     for index, group in enumerate(groups):
         is_first = index == 0 and group.count == 1
         state_bytes = FP32 if widens and not is_first else run.element_bytes
         # Without positions to add, the embeddings are the first layer's input.
-        is_embedded = is_first and side.sides.relative is not Relative.NONE
+        adds_positions = side.sides.relative is Relative.NONE and not positions.rotary
+        is_embedded = is_first and embedded is not None and not adds_positions
         hidden = None if is_embedded else run.features("input of the layer", hidden_size, element_bytes=state_bytes)
         _play_layer(side, group.layer, hidden_size, state_bytes)
         del hidden
     run.phase("norms")
     hidden = run.features("hidden states", hidden_size)
     normed = run.norm(hidden_size)
-    del rows, ids, ones, mask, embedded, hidden, normed
+    del rows, ids, tables, ones, mask, embedded, hidden, normed
 
 
 def _of(run: Run, share: Share | None, what: str, width: int, element_bytes: int) -> Tensor | None:
@@ -230,6 +239,8 @@ def _mix(side: _Side, mixer: Part | None) -> Tensor | None:
     """Returns the probabilities where attention is eager: a layer keeps them until its next one has made its own."""
     assert isinstance(mixer, FullAttention)
     run = side.run
+    if side.sides.mix is not None:
+        return side.sides.mix(run, mixer)
     copies = 2 if side.sides.orders_heads else 1
     query = run.features("Q", mixer.q_size)
     if side.sides.orders_heads:
