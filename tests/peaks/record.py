@@ -97,6 +97,7 @@ SOUND_VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "large-wide": _sound("Model", 256, **_LARGE),
     "large-labels": _sound("ForSequenceClassification", 16, **_LARGE),
     "large-narrow": _sound("ForCTC", 16, **_LARGE),
+    "large-language": _sound("ForCTC", 16, **_LARGE, adapter_attn_dim=16),
 }
 """Convolutions as in published models, or few; a wide MLP, a narrow one, many positions; and all that with a norm for
 each convolution, and norms before each layer's parts, as large ones have them."""

@@ -250,6 +250,7 @@ def _where(peak: Peak) -> str:
 _AROUND_LAYERS: Final[Mapping[str, str]] = {
     "embeddings": "tokens are embedded",
     "convolutions": "convolutions make frames of sound",
+    "projection": "frames are projected to the layers' width",
     "positions": "a convolution makes positions of frames",
     "relative positions": "distances of frames are put into buckets",
 }

@@ -282,12 +282,15 @@ ELSEWHERE: Final[Mapping[str, str]] = {
 
 
 def is_encoder(architecture: Architecture) -> bool:
-    """Whether every layer is attention both ways, then one MLP, and nothing else."""
-    return bool(architecture.layers) and all(
-        type(group.layer.mixer) is BidirectionalAttention
-        and type(group.layer.mlp) is DenseMLP
-        and not group.layer.others
-        for group in architecture.groups()
+    """Whether it hears, and that is all it reads; or every layer is attention both ways, then one MLP, and no more."""
+    return architecture.waveform is not None or (
+        bool(architecture.layers)
+        and all(
+            type(group.layer.mixer) is BidirectionalAttention
+            and type(group.layer.mlp) is DenseMLP
+            and not group.layer.others
+            for group in architecture.groups()
+        )
     )
 
 

@@ -27,7 +27,8 @@ _LAYER: Final = EncoderCode(
 
 
 def _is_playable(architecture: Architecture) -> bool:
-    return architecture.waveform is not None
+    """Without convolutions behind the layers, which make the sequence shorter."""
+    return architecture.waveform is not None and all(weight.name != "adapter" for weight in architecture.extras)
 
 
 def _speech(code: SpeechCode) -> tuple[ModelingCode, Program]:

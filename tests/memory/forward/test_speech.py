@@ -101,6 +101,17 @@ def test_which_code_it_is() -> None:
     assert head.total_bytes == 3 * (2 * (100 * features + 809) + 100 * 2 * 8)
 
 
+def test_an_adapter_for_a_language_takes_less() -> None:
+    large = {"do_stable_layer_norm": True, "feat_extract_norm": "layer"}
+    mms = speech(**large, adapter_attn_dim=16)
+    assert not engine.generates(mms)
+    assert play(mms, sizes(100)) == play(speech(**large), sizes(100))
+
+
+def test_adapters_that_shorten_the_sequence_are_not_known() -> None:
+    assert not engine.knows_activations(speech(add_adapter=True, output_hidden_size=64))
+
+
 def test_what_a_context_is() -> None:
     (note,) = (note for note in workload_notes(speech(), workload_of(100)) if "hears" in note)
     assert note.startswith("it hears: a token is a frame of 8 samples, so that 100 of them take 809 samples, 0.1 s")
