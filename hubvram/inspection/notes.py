@@ -120,7 +120,7 @@ def _encoder_notes(architecture: Architecture, workload: Workload) -> Iterator[s
 
 
 _SAMPLES_PER_SECOND: Final = 16_000
-"""Of all published models of this kind; preprocessor_config.json says it, which is not read."""
+"""transformers' default (feature_extraction_wav2vec2.py); preprocessor_config.json says it, which is not read."""
 
 
 def _heard(waveform: Waveform, tokens: int) -> str:

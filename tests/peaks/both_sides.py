@@ -101,7 +101,7 @@ def _config_of(model_type: str) -> dict[str, Any]:
     heads = {"d_kv": 16} if "d_kv" in usual else {}
     sizes = {key: value for key, value in _SIZES.items() if key in usual}
     always: dict[str, Any] = {"max_source_positions": 60} if model_type == "whisper" else {}
-    if model_type == "moonshine":  # whose heads published models fill up
+    if model_type == "moonshine":  # so that heads of 20 are filled up
         always = {"hidden_size": 80, "pad_head_dim_to_multiple_of": 8}
     return {**values_of(model_type, {}), **sizes, **heads, **always}
 

@@ -58,7 +58,7 @@ def hears(model_type: str) -> bool:
 
 def _sound(config: Any, batch_size: int, tokens: int) -> dict[str, Any]:
     """The fewest samples that make so many frames; a mask where each convolution has a norm
-    (models/wav2vec2/convert_wav2vec2_original_pytorch_checkpoint_to_pytorch.py, return_attention_mask)."""
+    (feature_extraction_wav2vec2.py, Wav2Vec2FeatureExtractor: return_attention_mask)."""
     samples = tokens
     for kernel, step in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
         samples = (samples - 1) * step + kernel

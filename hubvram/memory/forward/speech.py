@@ -2,11 +2,12 @@
 (modeling_wav2vec2.py, Wav2Vec2Model.forward, and its kin).
 
 What is given is what a feature extractor makes of recordings of one length: samples, turned into the model's own type
-by the caller, for the class does not do it; and a mask of ones where every convolution has a norm, for which kind of
-model its extractor makes one. The convolutions are the peak but for long recordings in eager attention. Norms and
-convolutions read their channels in one order, and copy what is in the other (ATen, native_layer_norm and convolution:
-`contiguous()`). Not played: the small MLP for a language behind each layer (MMS), which takes less than the layer
-does. The workspace that a GPU's library takes for convolutions is not in it.
+by the caller, for the class does not do it; and a mask of ones where every convolution has a norm, the kind of model
+that is to be given one (feature_extraction_wav2vec2.py, Wav2Vec2FeatureExtractor: return_attention_mask; what an
+extractor really does, preprocessor_config.json says, which is not read). The convolutions are the peak but for long
+recordings in eager attention. Norms and convolutions read their channels in one order, and copy what is in the other
+(ATen, native_layer_norm and convolution: `contiguous()`). Not played: the small MLP for a language behind each layer
+(MMS), which takes less than the layer does. The workspace that a GPU's library takes for convolutions is not in it.
 """
 
 from __future__ import annotations
