@@ -55,8 +55,6 @@ class Peak(NamedTuple):
     unpacking: tuple[Held, ...] = ()
     """All that is alive at the moment when what sequences hold and unpacked matrices are the most together; empty
     where nothing is unpacked."""
-    others: tuple[Peak, ...] = ()
-    """Moments at which sequences held less, and what they share was so much that all of it was more."""
 
     def size_bytes(self, share: Share) -> int:
         return sum(held.size_bytes for held in self.held if held.share is share)
