@@ -11,18 +11,22 @@ from hubvram.architecture.attention import FullAttention, LatentAttention
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.parts import Block, Part
 from hubvram.memory.forward.run import Sizes
+from hubvram.memory.forward.windows import stages
 from hubvram.memory.kv_cache import held_tokens
 from hubvram.memory.workload import Attention
 
 
 def spared_bytes(architecture: Architecture, run: Sizes) -> int:
     """Of a batch of one, in 16 bits: V through a latent; the one head of K or V for all of Q, beside Q, or all of them
-    in fp32 where sdpa is composed; Q in bloom, and in flint in fp32; in griffin what was convolved. 0 for
-    several sequences."""
+    in fp32 where sdpa is composed; Q in bloom, and in flint in fp32; in griffin what was convolved; the mask of
+    swin's windows. 0 for several sequences."""
     eager, mixers = run.attention is Attention.EAGER, [layer.mixer for layer in architecture.layers]
     mixer = next((mixer for mixer in mixers if isinstance(mixer, LatentAttention)), mixers[0])
     if run.batch_size > 1:
         return 0
+    if architecture.model_type == "swin":
+        moved = (place for stage in stages(architecture) for place, _ in stage if place.is_moved)
+        return max((2 * place.windows * place.pairs for place in moved), default=0)
     if isinstance(mixer, LatentAttention):
         return 2 * _keys(mixer, run) * mixer.v_size if eager else 0
     if architecture.model_type == "deepseek_v4":

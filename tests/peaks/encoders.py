@@ -33,7 +33,7 @@ _NAMES: Final = {
     ("clip_text_model", "WithProjection"): "CLIPTextModelWithProjection",
 }
 """Classes that are in none of these tables."""
-_CONVERT_NOTHING: Final = ("beit",)
+_CONVERT_NOTHING: Final = ("beit", "swin")
 """Types whose classes take pixels as they are, and cannot compute with those of another type."""
 
 

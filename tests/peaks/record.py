@@ -118,6 +118,8 @@ SHAPES: Final = ((2, 40), (1, 67), (3, 160))
 """Batch and prompt; positions suffice for the longest and the tokens decoded."""
 POSITIONS: Final = 256
 
+_SWIN: Final = {"embed_dim": 32, "image_size": 96, "patch_size": 8}
+"""Patches for a window at the least, in each stage."""
 CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
     "gemma3n": {
         "intermediate_size": 96, "hidden_size_per_layer_input": 16, "laurel_rank": 8, "num_hidden_layers": 15,
@@ -194,6 +196,9 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         for name in ("beit", "data2vec-vision")
         for which, own, shared in (("each", True, False), ("shared", False, True), ("both", True, True))
     },
+    "swin": {**_SWIN, "depths": [2, 2], "num_heads": [2, 4], "window_size": 3},
+    "swin+windows": {**_SWIN, "depths": [2, 2], "num_heads": [8, 16], "window_size": 4},
+    "swin+deep": {**_SWIN, "depths": [1, 2, 3], "num_heads": [1, 2, 4], "window_size": 2},
     # As wide beside the hidden size as in what is released.
     "roc_bert": {"pronunciation_embed_dim": 64, "shape_embed_dim": 44},
     "dinov3_vit+gated": {"use_gated_mlp": True, "hidden_act": "silu", "num_register_tokens": 4},
@@ -323,7 +328,7 @@ def said(model_type: str, config: Mapping[str, Any], row: Row) -> Said:
             prefill_peak_bytes=forward.total_bytes,
             decode_phase="",
             decode_peak_bytes=0,
-            prefill_spared_bytes=0,
+            prefill_spared_bytes=spared_bytes(architecture, run),
             decode_spared_bytes=0,
         )
     step = step_of(run, row.tokens + DECODED - 1)

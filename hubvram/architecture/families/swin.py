@@ -12,9 +12,9 @@ from hubvram.architecture.families import encoder_tops as tops
 from hubvram.architecture.families.encoder_tops import LABELS, Top, Tops
 from hubvram.architecture.families.fields import LAYERS_LIMIT, changed, ratio
 from hubvram.architecture.families.interface import Read
-from hubvram.architecture.families.towers import grid, patches
+from hubvram.architecture.families.towers import grid, patches, sides
 from hubvram.architecture.families.weights import norm
-from hubvram.architecture.layers import Architecture, Layer
+from hubvram.architecture.layers import Architecture, Image, Layer
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.architecture.parts import Linear, Norms, Tensor, Weight
 from hubvram.checkpoint.components import Component
@@ -51,8 +51,21 @@ def _read(config: ConfigDocument, architectures: tuple[str, ...], swin: Swin) ->
         ),
         final_norm=Norms(count=int(swin.final_norm), hidden_size=out, bias=True),
         head=head,
+        image=_image(config, len(stages)),
         extras=(*_embeddings(config, width, swin), *around),
     )
+
+
+def _image(config: ConfigDocument, stages: int) -> Image:
+    """What is left over at an edge makes a patch too; each stage but the last then merges squares of four."""
+    height, width = sides(config, "image_size")
+    tokens = 1
+    for side, patch in zip((height, width), sides(config, "patch_size"), strict=True):
+        patches = -(-side // patch)
+        for _ in range(stages - 1):
+            patches = -(-patches // 2)
+        tokens *= patches
+    return Image(channels=config.size("num_channels"), height=height, width=width, tokens=tokens)
 
 
 def _stages(config: ConfigDocument) -> tuple[tuple[int, int], ...]:

@@ -253,20 +253,16 @@ def _forward(
         batch_size=workload.batch_size, tokens=workload.context_tokens, element_bytes=element_bytes, attention=attention
     )
     *before, head = transformers_code.play(architecture, sequence)
+    around = buffers(architecture, element_bytes)
     all_tokens = f"over all {_tokens(sequence.tokens)}"
-    forward = (
-        _instant(
-            f"forward-{peak.phase.replace(' ', '-')}" if index else "forward",
-            _NOTHING,
-            peak,
-            f"{_where(peak)}, {all_tokens}",
-            (),
-        )
-        for index, peak in enumerate(before)
+    names = ("forward", *(f"forward-{peak.phase.replace(' ', '-')}" for peak in before[1:]))
+    forward = tuple(
+        _instant(name, _NOTHING, peak, f"{_where(peak)}, {all_tokens}", around)
+        for name, peak in zip(names, before, strict=True)
     )
     if architecture.head is None and head.phase != "head":
-        return tuple(forward)
-    return *forward, _instant("forward-logits", _NOTHING, head, f"at what the head says, {all_tokens}", ())
+        return forward
+    return *forward, _instant("forward-logits", _NOTHING, head, f"at what the head says, {all_tokens}", around)
 
 
 def _where(peak: Peak) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from hubvram.architecture.layers import Architecture
-from hubvram.memory.forward.run import FP32
+from hubvram.memory.forward.run import FP32, ID_BYTES
 from hubvram.memory.forward.tape import Held, Share
 
 _Sizes = Callable[[Architecture, int], tuple[int, ...]]
@@ -51,6 +51,13 @@ def _table(offset: int) -> _Sizes:
     return sizes
 
 
+def _places(architecture: Architecture, element_bytes: int) -> tuple[int, ...]:
+    """Of the patches of a window in the table of offsets, for each pair, in each layer (SwinRelativePositionBias)."""
+    from hubvram.memory.forward.windows import window_side  # for those who ask for it
+
+    return len(architecture.layers), window_side(architecture.layers[0]) ** 4, ID_BYTES
+
+
 _BUFFERS: Final[Mapping[str, _Sizes]] = {
     "gptj": _sines,
     "codegen": _sines,
@@ -59,6 +66,7 @@ _BUFFERS: Final[Mapping[str, _Sizes]] = {
     "gpt_bigcode": _mask,
     **dict.fromkeys(("xglm", "kosmos_2_text_model"), _table(2)),
     "ctrl": _table(0),
+    "swin": _places,
 }
 """Model type -> its buffers."""
 

@@ -266,7 +266,7 @@ class Program(NamedTuple):
 
     play: Callable[[Run, Architecture, bool], tuple[Peak, ...]]
     """(run, architecture, whether logits are copied to fp32) -> the peak before the head, and that at it; of an
-    encoder, between the two also moments before the head at which all sequences share more (Tape.take_all)."""
+    encoder, between the two also moments before the head at which all sequences share more (Tape.take_larger)."""
     is_playable: Callable[[Architecture], bool]
     """Whether all parts of an architecture are of kinds that it plays."""
     plays_linears: bool = False
@@ -335,7 +335,7 @@ def _known(architecture: Architecture) -> tuple[ModelingCode, Program] | None:
     if name not in encoders.ENCODERS:
         return None
     code, own = encoders.ENCODERS[name]
-    play = partial(later("encoder", "play_encoder"), code=own)
+    play = own.play or partial(later("encoder", "play_encoder"), code=own)
     return code, Program(play=play, is_playable=partial(encoders.is_known_encoder, code=own))
 
 

@@ -90,6 +90,10 @@ ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
         ),
     ),
     "bert-generation": (_OWN_TYPE, EncoderCode()),
+    "swin": (
+        LAYER_NORM,
+        EncoderCode(play=later("windows", "play_swin"), is_playable=later("windows", "is_swin_playable")),
+    ),
     "roc_bert": (
         _OWN_TYPE,
         EncoderCode(inputs=4, embed=later("spoken", "embed_spoken"), is_playable=joins_sounds_and_shapes),

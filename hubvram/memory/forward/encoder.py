@@ -29,16 +29,14 @@ from hubvram.memory.workload import Attention
 def play_encoder(
     run: Run, architecture: Architecture, copies_logits: bool = False, *, code: EncoderCode
 ) -> tuple[Peak, ...]:
-    """The peak before the head, moments at which so much more is shared that all of it is more, and the peak at the
-    head. No forward copies logits."""
+    """The peak before the head, and that at it (Program.play). No forward copies logits."""
     given = _given(run, architecture, code)
     seen = code.tower(run, architecture, code) if code.tower else None
     _play_model(run, architecture, code)
-    before, *others = run.tape.take_all()
-    larger = [moment for moment in others if moment.total_bytes > before.total_bytes]
+    before = run.tape.take_larger()
     _play_head(run, architecture, code)
     del given, seen
-    return before, *larger, run.tape.take()
+    return *before, run.tape.take()
 
 
 def _given(run: Run, architecture: Architecture, code: EncoderCode) -> Tensor:

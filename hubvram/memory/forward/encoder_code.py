@@ -8,7 +8,7 @@ from enum import Enum, IntEnum, auto
 from typing import TYPE_CHECKING
 
 from hubvram.memory.forward.modeling_code import Around
-from hubvram.memory.forward.tape import Tensor
+from hubvram.memory.forward.tape import Peak, Tensor
 
 if TYPE_CHECKING:
     from hubvram.architecture.attention import BidirectionalAttention
@@ -76,6 +76,9 @@ Attend = Callable[["Run", "Architecture", "BidirectionalAttention", "EncoderCode
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderCode:
     """One model type's. The defaults are bert's (modeling_bert.py, BertLayer)."""
+
+    play: Callable[[Run, Architecture, bool], tuple[Peak, Peak]] | None = None
+    """Its program, where that is not the one for all encoders (encoder.py)."""
 
     # --- how long what a layer makes has a name
     normed: Until = Until.ADDED

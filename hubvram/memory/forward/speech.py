@@ -50,7 +50,7 @@ def play_speech(
     given = run.tensor("samples", samples)
     mask = run.tensor("mask of samples", samples, element_bytes=_MASK_BYTES) if waveform.all_normed else None
     features = _play_model(run, architecture, waveform, code)
-    before = run.tape.take_all()
+    before = run.tape.take_larger()
     if not code.returns_features:
         del features
     others = _layers_before(run, architecture, waveform)

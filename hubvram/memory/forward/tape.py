@@ -121,3 +121,8 @@ class Tape:
         moments, unpacking = [peak for _, _, peak in self._highest], self._unpacking
         self._highest, self._most_unpacking, self._unpacking = [], 0, ()
         return tuple([peak._replace(unpacking=unpacking) for peak in moments] if unpacking else moments)
+
+    def take_larger(self) -> tuple[Peak, ...]:
+        """The same, but of these moments only those at which so much more was shared that all of it was more."""
+        before, *others = self.take_all()
+        return before, *(moment for moment in others if moment.total_bytes > before.total_bytes)

@@ -137,6 +137,26 @@ def test_a_pair_runs_one_tower_after_the_other() -> None:
     assert activations(encoder("siglip", **narrow), tokens=100) == given + 3 * 93 * 16 + left + 2 * 300 * 8 * 64
 
 
+def test_windows_of_swin_move_in_every_second_layer() -> None:
+    sizes = {"image_size": 30, "patch_size": 2, "num_channels": 3, "embed_dim": 16, "window_size": 4, "mlp_ratio": 1.0}
+    found = encoder("swin", **sizes, depths=[2], num_heads=[8])
+    assert found.image is not None and found.image.tokens == 15 * 15
+    # 15 x 15 patches are filled up to 4 x 4 windows of 16: embeddings, input, filled up, cut into windows, Q, K and V;
+    # the scores and two copies in fp32; the probabilities of the layer before, the mask of each image, and that with
+    # the bias.
+    patches, windows = 3 * 225 * 16, 3 * 16
+    scores = windows * 8 * 16 * 16
+    expected = 2 * (2 * patches + 5 * windows * 16 * 16) + scores * (2 + 4 + 4 + 2 + 2) + windows * 2 * 16 * 16
+    peak, _ = play(found, Sizes(batch_size=3, tokens=225, element_bytes=2, attention=Attention.EAGER))
+    assert peak.size_bytes(Share.SEQUENCE) == expected + 3 * 3 * 30 * 30 * 2
+    # The bias of 8 heads, and the mask of 16 windows.
+    assert peak.size_bytes(Share.ALL) == 2 * (8 + 16) * 16 * 16
+    # In both layers, the place in the table of offsets for each pair stays, in 64 bits.
+    forward, *_ = engine.instants(found, workload_of(225), element_bytes=2, cache_element_bytes=2)
+    assert any(held.factors == (2, 16 * 16, 8) for held in forward.held)
+    assert not knows(encoder("swin", **{**sizes, "window_size": 16}, depths=[2], num_heads=[8])), "it does not run"
+
+
 def test_roc_bert_joins_what_characters_sound_and_look_like() -> None:
     widths = {"pronunciation_embed_dim": 300, "shape_embed_dim": 100}
     found = encoder("roc_bert", **widths, pronunciation_vocab_size=9, shape_vocab_size=9)
@@ -252,12 +272,10 @@ def test_laws(model_type: str, kind: Attention, tokens: int, batch_size: int) ->
     """Exactly linear in the batch; never less for a longer sequence."""
     architecture = encoder(model_type, architectures=["ForMaskedLM"], local_attention=64, relative_attention=True)
     run = Sizes(batch_size=1, tokens=tokens, element_bytes=2, attention=kind)
-    for one, many, longer in zip(
-        play(architecture, run),
-        play(architecture, replace(run, batch_size=batch_size)),
-        play(architecture, replace(run, tokens=tokens + 1)),
-        strict=True,
-    ):
+    runs = (run, replace(run, batch_size=batch_size), replace(run, tokens=tokens + 1))
+    # Before the head, and at it: moments at which more is shared, between the two, are not the same ones.
+    played = [play(architecture, each) for each in runs]
+    for one, many, longer in ([peaks[place] for peaks in played] for place in (0, -1)):
         for share in (Share.SEQUENCE, Share.OUTPUT):
             assert many.size_bytes(share) == batch_size * one.size_bytes(share)
         assert longer.total_bytes - longer.size_bytes(Share.ALL) >= one.total_bytes - one.size_bytes(Share.ALL)

@@ -45,5 +45,6 @@ def test_gates_that_the_matrix_of_q_makes() -> None:
     plain = peak_of(lambda run: play_indexed_attention(run, mixer), sizes(7, 3))
     gated = replace(mixer, gated_query=True)
     more = peak_of(lambda run: play_attention_with_gated_query(run, gated), sizes(7, 3)) - plain
-    # What weighs them is wider than O: a gate and its product with what heads say, both in fp32, 32 each.
-    assert more == 21 * (2 * (24 + 2 * 32) + 2 * 4 * 32 - 2 * 10)
+    # What weighs them is wider than O and the kernel's mask of 7 tokens: a gate and its product with what heads say,
+    # both in fp32, 32 each.
+    assert more == 21 * (2 * (24 + 2 * 32) + 2 * 4 * 32 - 2 * (10 + 7))
