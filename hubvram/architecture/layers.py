@@ -81,6 +81,34 @@ def grouped(layers: Iterable[Layer]) -> tuple[LayerGroup, ...]:
     return tuple(LayerGroup(layer=layer, indices=ranges(indices)) for layer, indices in members.items())
 
 
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """One of those that make frames of samples."""
+
+    width: int
+    """Channels that it makes."""
+    kernel: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waveform:
+    """What a model hears, sample by sample: convolutions make frames of it, which are its tokens."""
+
+    convolutions: tuple[Convolution, ...]
+    all_normed: bool = False
+    """Whether each of them has a norm of its channels; else the first has one over its frames."""
+    is_labelled: bool = False
+    """Whether its class gives labels to it, for which transformers keeps what every layer says."""
+
+    def frames(self, tokens: int) -> tuple[int, ...]:
+        """The fewest samples that make so many tokens; and how many frames each convolution makes of them."""
+        found = [tokens]
+        for convolution in reversed(self.convolutions):
+            found.append((found[-1] - 1) * convolution.step + convolution.kernel)
+        return tuple(reversed(found))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """What a model sees, in the size that its config names."""
@@ -112,6 +140,8 @@ class Stack:
     always the same, and not known."""
     image: Image | None = None
     """What a tower sees of one size, where it stands beside a text encoder."""
+    waveform: Waveform | None = None
+    """What an encoder hears, where it makes its positions of samples."""
     cached_per_token: int = 0
     """Positions that its own cache gets with each token of the text (voxtral_realtime, which hears while it writes)."""
 
@@ -165,6 +195,8 @@ class Architecture:  # without slots, for the sake of what is cached
     """Weights outside the layers, with their component: a norm of the embedding, a pooler."""
     image: Image | None = None
     """What it sees, where that is all it reads."""
+    waveform: Waveform | None = None
+    """What it hears, where that is all it reads."""
     stacks: tuple[Stack, ...] = ()
     shares_embedding: bool = False
     """Whether encoder and decoder have one token embedding, which files may store for each of them."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import prod
+from typing import Final
 
-from hubvram.architecture.layers import Architecture
+from hubvram.architecture.layers import Architecture, Waveform
 from hubvram.architecture.reconcile import Reconciliation, Status
 from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.checkpoint.totals import Totals
@@ -120,6 +122,22 @@ def _encoder_notes(architecture: Architecture, workload: Workload) -> Iterator[s
             )
             return
         yield f"an encoder: one forward over {tokens} of each sequence, unpadded; it keeps no cache"
+    if architecture.waveform is not None:
+        yield _heard(architecture.waveform, workload.context_tokens)
+
+
+_SAMPLES_PER_SECOND: Final = 16_000
+"""transformers' default (feature_extraction_wav2vec2.py); preprocessor_config.json says it, which is not read."""
+
+
+def _heard(waveform: Waveform, tokens: int) -> str:
+    """What a context is of sound."""
+    samples = waveform.frames(tokens)[0]
+    step = prod(convolution.step for convolution in waveform.convolutions)
+    return (
+        f"it hears: a token is a frame of {step:,} samples, so that {tokens:,} of them take {samples:,} samples, "
+        f"{samples / _SAMPLES_PER_SECOND:,.1f} s at 16 kHz; the workspace of convolutions is not in the totals"
+    )
 
 
 def _source_notes(architecture: Architecture, workload: Workload) -> Iterator[str]:
@@ -130,6 +148,8 @@ def _source_notes(architecture: Architecture, workload: Workload) -> Iterator[st
     if encoder.source_tokens is None:
         rest = workload.context_tokens - workload.input_tokens
         yield f"the encoder reads the {workload.input_tokens:,} tokens of input, the decoder makes the {rest:,} behind"
+        if encoder.waveform is not None:
+            yield _heard(encoder.waveform, workload.input_tokens)
     else:
         yield (
             f"the cache holds {encoder.source_tokens:,} positions of the encoder, whatever its input; "

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from hubvram.memory.engines.transformers_encoders import ENCODERS
-from tests.peaks.record import compared, recorded, varied, write
+from tests.peaks.record import ENCODER_CODE, compared, recorded, varied, write
 from tests.published.__main__ import main as published
 
 _LINE = "{:20} {:13} {:6} {:>6} {:10} {:>10} {:>10} {:>10} {:>8}"
@@ -35,7 +34,7 @@ def _alive(model_type: str, variant: str, attention: str) -> None:
     from tests.peaks.runs import measured, model_with
 
     config = varied(values_of(model_type, {}), variant)
-    if model_type in ENCODERS:
+    if model_type in ENCODER_CODE:
         prefill = measured_encoder(encoder_with(model_type, config, attention), 2, 40, explain=True)
     else:
         prefill, _, _, _ = measured(model_with(model_type, config, attention), 2, 40, explain=True)

@@ -29,6 +29,7 @@ _SIZES = {
 """In place of a type's own, or of those for other tests."""
 _WINDOW = {"sliding_window": 100}
 _CHANGES: Mapping[str, Mapping[str, Any]] = {
+    "moonshine": {"hidden_size": 80, "pad_head_dim_to_multiple_of": 8},  # so that heads of 20 are filled up
     "led": {"attention_window": 16},
     "pegasus_x": {"block_size": 16, "num_global_tokens": 8},
     "pegasus_x+plain": {"block_size": 32, "num_global_tokens": 32, "stagger_local_blocks": False},
@@ -50,6 +51,11 @@ def inputs_of(model: Any, batch_size: int, tokens: int) -> dict[str, Any]:
         # Frames, of which two convolutions make a quarter.
         shape = (batch_size, 4 * tokens, model.config.input_feat_per_channel)
         return {"input_features": torch.zeros(shape, dtype=torch.bfloat16)}
+    if model.config.model_type == "moonshine":
+        samples = tokens
+        for kernel, step in ((3, 2), (7, 3), (127, 64)):
+            samples = (samples - 1) * step + kernel
+        return {"input_values": torch.rand(batch_size, samples, dtype=torch.bfloat16)}
     return {"input_ids": torch.arange(batch_size * tokens).reshape(batch_size, tokens) % 100 + 3}
 
 

@@ -24,7 +24,8 @@ FOLDER: Final = Path(__file__).parents[2] / "fixtures" / "measurements" / "trans
 
 
 def _variant(inner: int, head: int) -> dict[str, int]:
-    return {**dict.fromkeys(("d_ff", "encoder_ffn_dim", "decoder_ffn_dim"), inner), "d_kv": head}
+    widths = ("d_ff", "encoder_ffn_dim", "decoder_ffn_dim", "intermediate_size")
+    return {**dict.fromkeys(widths, inner), "d_kv": head}
 
 
 def _half(inner: int, head: int) -> dict[str, int]:

@@ -15,8 +15,9 @@ import transformers
 from transformers.models.auto import modeling_auto
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
+from hubvram.memory.engines.transformers_speech import KNOWN as SPEECH
 from tests.peaks.live import Live
-from tests.peaks.record import ENCODER_VARIANTS, IMAGE_VARIANTS, PAIR_VARIANTS, SHAPES, Row, varied
+from tests.peaks.record import ENCODER_VARIANTS, IMAGE_VARIANTS, PAIR_VARIANTS, SHAPES, SOUND_VARIANTS, Row, varied
 
 _TABLES: Final = {
     "Model": "MODEL_MAPPING_NAMES",
@@ -40,13 +41,23 @@ def encoder_with(model_type: str, config: Mapping[str, Any], attention: str) -> 
     """The class in bf16. Raises ValueError for a class that there is not, and for an attention that it has not."""
     torch.manual_seed(0)
     (ending,) = config["architectures"]
-    found = getattr(modeling_auto, _TABLES[ending]).get(model_type) or _NAMES.get((model_type, ending))
-    if found is None:
-        raise ValueError(f"{model_type} has no class that ends in {ending}")
-    name = found if isinstance(found, str) else found[0]
+    name = _of_sound(model_type, ending) if hears(model_type) else _named(model_type, ending)
     made = transformers.CONFIG_MAPPING[model_type](**config)
     model = getattr(transformers, name)._from_config(made, dtype=torch.bfloat16, attn_implementation=attention)
     return model.to(torch.bfloat16).eval()  # parameters that are made in fp32 too (deberta), as when they are loaded
+
+
+def _named(model_type: str, ending: str) -> str:
+    """In the tables. Raises ValueError for a class that there is not."""
+    found: Any = getattr(modeling_auto, _TABLES[ending]).get(model_type) or _NAMES.get((model_type, ending))
+    if found is None:
+        raise ValueError(f"{model_type} has no class that ends in {ending}")
+    return str(found if isinstance(found, str) else found[0])
+
+
+def _of_sound(model_type: str, ending: str) -> str:
+    """Its classes are all named alike."""
+    return _named(model_type, "Model").removesuffix("Model") + ending
 
 
 def sees(model_type: str) -> bool:
@@ -55,9 +66,28 @@ def sees(model_type: str) -> bool:
     return "image_size" in config_class().to_dict()
 
 
+def hears(model_type: str) -> bool:
+    """Whether it reads sound."""
+    return model_type in SPEECH
+
+
+def _sound(config: Any, batch_size: int, tokens: int) -> dict[str, Any]:
+    """The fewest samples that make so many frames; a mask where each convolution has a norm
+    (feature_extraction_wav2vec2.py, Wav2Vec2FeatureExtractor: return_attention_mask)."""
+    samples = tokens
+    for kernel, step in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
+        samples = (samples - 1) * step + kernel
+    given = {"input_values": torch.rand(batch_size, samples, dtype=torch.bfloat16)}
+    if getattr(config, "feat_extract_norm", "layer") == "layer":
+        given["attention_mask"] = torch.ones(batch_size, samples, dtype=torch.int32)
+    return given
+
+
 def _given(config: Any, batch_size: int, tokens: int) -> dict[str, Any]:
     """What a tokenizer makes of sequences of one length, or an image processor of images; or both."""
     model_type = config.model_type
+    if hears(model_type):
+        return _sound(config, batch_size, tokens)
     if sees(model_type):
         return _seen(config, batch_size)
     tower = getattr(config, "vision_config", None)
@@ -93,7 +123,8 @@ def measured_encoder(model: Any, batch_size: int, tokens: int, *, explain: bool 
     """One forward, with what it is given; what earlier ones left is not counted (dinov3_vit, beit)."""
     left = [found for found in gc.get_objects() if issubclass(type(found), torch.Tensor)]
     given = _given(model.config, batch_size, tokens)
-    live = Live([*model.parameters(), *model.buffers(), *left], explain=explain)
+    hearing = hears(model.config.model_type)
+    live = Live([*model.parameters(), *model.buffers(), *left], explain=explain, sees_copies=hearing)
     del left
     live.start_with(given.values())
     with torch.no_grad(), live:
@@ -103,11 +134,11 @@ def measured_encoder(model: Any, batch_size: int, tokens: int, *, explain: bool 
 
 def _allocator_peak(model: Any, batch_size: int, tokens: int) -> int:
     """By torch's profiler, which sees each allocation of the CPU's allocator; without oneDNN, whose matrix products
-    take scratch of their own."""
+    take scratch of their own, but for convolutions over sound, which take minutes without it."""
     given = _given(model.config, batch_size, tokens)
     with (
         torch.no_grad(),
-        torch.backends.mkldnn.flags(enabled=False),
+        torch.backends.mkldnn.flags(enabled=hears(model.config.model_type)),
         torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile,
     ):
         model(**given)
@@ -131,9 +162,21 @@ def _shapes(model: Any) -> tuple[tuple[int, int], ...]:
     return tuple((batch_size, tokens) for batch_size, _ in SHAPES)
 
 
+def variants_of(model_type: str, config: Mapping[str, Any]) -> Iterator[str]:
+    """Those of its kind; of sound, those whose classes there are, and whose fields its config has."""
+    if not hears(model_type):
+        alone = IMAGE_VARIANTS if sees(model_type) else ENCODER_VARIANTS
+        yield from PAIR_VARIANTS if "vision_config" in config else alone
+        return
+    fields = transformers.CONFIG_MAPPING[model_type]()
+    for name, values in SOUND_VARIANTS.items():
+        has_class = hasattr(transformers, _of_sound(model_type, *values["architectures"]))
+        if has_class and all(hasattr(fields, key) for key in values):
+            yield name
+
+
 def encoder_rows(model_type: str, config: Mapping[str, Any]) -> Iterator[Row]:
-    alone = IMAGE_VARIANTS if sees(model_type) else ENCODER_VARIANTS
-    for variant in PAIR_VARIANTS if "vision_config" in config else alone:
+    for variant in variants_of(model_type, config):
         for attention in ("sdpa", "eager"):
             try:
                 model = encoder_with(model_type, varied(config, variant), attention)

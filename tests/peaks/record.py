@@ -13,6 +13,7 @@ from typing import Any, Final
 from hubvram.architecture.layers import Architecture
 from hubvram.memory.engines.transformers_code import code_of, play
 from hubvram.memory.engines.transformers_encoders import ENCODERS
+from hubvram.memory.engines.transformers_speech import KNOWN as SPEECH
 from hubvram.memory.forward.modeling_code import ModelingCode
 from hubvram.memory.forward.run import Sizes
 from hubvram.memory.forward.tape import Peak
@@ -82,6 +83,37 @@ PAIR_VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "pair-texts": _pair(512, 16, 32),
 }
 """Of a text and an image encoder side by side."""
+
+
+def _sound(ending: str, inner: int, **others: Any) -> dict[str, Any]:
+    own = {"conv_dim": [8, 16], "conv_kernel": [4, 3], "conv_stride": [2, 2], "num_feat_extract_layers": 2}
+    positions = {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 4}
+    return {"intermediate_size": inner, **own, **positions, **others, "architectures": [ending]}
+
+
+_PUBLISHED: Final = {
+    "conv_dim": [16] * 7, "conv_kernel": [10, 3, 3, 3, 3, 2, 2], "conv_stride": [5, 2, 2, 2, 2, 2, 2],
+    "num_feat_extract_layers": 7,
+}  # fmt: skip
+_LARGE: Final = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+SOUND_VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "sound-frames": _sound("ForCTC", 96, **_PUBLISHED),
+    "sound-wide": _sound("Model", 256),
+    "sound-narrow": _sound("ForCTC", 16),
+    "sound-positions": _sound("Model", 16, num_conv_pos_embeddings=65),
+    "sound-labels": _sound("ForSequenceClassification", 16),
+    "sound-weighed": _sound("ForSequenceClassification", 16, use_weighted_layer_sum=True),
+    "sound-codes": _sound(
+        "ForPreTraining", 16, num_codevectors_per_group=60, codevector_dim=24, proj_codevector_dim=40
+    ),
+    "large-frames": _sound("ForCTC", 96, **_PUBLISHED, **_LARGE),
+    "large-wide": _sound("Model", 256, **_LARGE),
+    "large-labels": _sound("ForSequenceClassification", 16, **_LARGE),
+    "large-narrow": _sound("ForCTC", 16, **_LARGE),
+    "large-language": _sound("ForCTC", 16, **_LARGE, adapter_attn_dim=16),
+}
+"""Convolutions as in published models, or few; a wide MLP, a narrow one, many positions; and all that with a norm for
+each convolution, and norms before each layer's parts, as large ones have them."""
 SHAPES: Final = ((2, 40), (1, 67), (3, 160))
 """Batch and prompt; positions suffice for the longest and the tokens decoded."""
 POSITIONS: Final = 256
@@ -187,6 +219,10 @@ DECODED: Final = 2
 """Tokens behind the prompt when the decode step is measured that was: the first one drops what windows left over."""
 
 
+ENCODER_CODE: Final = {name: code for name, (code, _) in (*ENCODERS.items(), *SPEECH.items())}
+"""Model type of an encoder -> how it computes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One run in bf16, without padding, logits of the last token. Peaks are bytes beside weights and cache.
@@ -215,6 +251,8 @@ class Record:
 def varied(config: Mapping[str, Any], variant: str) -> dict[str, Any]:
     """The config with the numbers of a variant in place of its own."""
     if variant not in VARIANTS:
+        if variant in SOUND_VARIANTS:
+            return {**config, **SOUND_VARIANTS[variant]}
         return _with({**ENCODER_VARIANTS, **IMAGE_VARIANTS, **PAIR_VARIANTS}[variant], config)
     return with_text_fields(config, VARIANTS[variant])
 
@@ -283,7 +321,7 @@ def said(model_type: str, config: Mapping[str, Any], row: Row) -> Said:
     architecture = architecture_of({**varied(config, row.variant), "model_type": model_type})
     run = Sizes(batch_size=row.batch_size, tokens=row.tokens, element_bytes=2, attention=Attention(row.attention))
     code = on_the_cpu(code_of(architecture))
-    if model_type in ENCODERS:
+    if model_type in ENCODER_CODE:
         forward = _largest(architecture, run, code)
         return Said(
             phase=forward.phase,
@@ -313,7 +351,7 @@ def on_the_cpu(code: ModelingCode) -> ModelingCode:
 def _largest(architecture: Architecture, sizes: Sizes, code: ModelingCode) -> Peak:
     """A forward makes no 32-bit copy of the logits, as `generate()` does."""
     peaks = play(architecture, sizes, copies_logits=False, code=code)
-    return max((moment for peak in peaks for moment in (peak, *peak.others)), key=lambda peak: peak.total_bytes)
+    return max(peaks, key=lambda peak: peak.total_bytes)
 
 
 def compared(records: Mapping[str, Record]) -> Iterator[tuple[str, Row, Said]]:

@@ -14,7 +14,6 @@ import transformers
 from huggingface_hub.errors import StrictDataclassError
 from torch.nn import functional
 
-from hubvram.memory.engines.transformers_encoders import ENCODERS
 from tests.caches.build import LANGUAGE_MODEL, class_of, config_of, values_of
 from tests.caches.runs import tensors_in
 from tests.peaks.encoders import encoder_rows
@@ -24,6 +23,7 @@ from tests.peaks.prompted import PROMPTED, Prompted
 from tests.peaks.record import (
     CHANGES,
     DECODED,
+    ENCODER_CODE,
     PLACES,
     POSITIONS,
     ROUTERS,
@@ -248,5 +248,5 @@ def run_now(name: str) -> Record:
     positions = dict.fromkeys(("max_position_embeddings", "n_positions"), POSITIONS)
     config = with_text_fields(values_of(model_type, CHANGES.get(name, {})), positions)
     config = {**config, **PLACES.get(name, {})}
-    rows = encoder_rows if model_type in ENCODERS else _rows
+    rows = encoder_rows if model_type in ENCODER_CODE else _rows
     return Record(config=config, rows=tuple(rows(model_type, config)))

@@ -26,9 +26,10 @@ from hubvram.architecture.families.fields import LAYERS_LIMIT, number_of_layers
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.seq2seq import Around, Name, Side, assemble, block_of, blockwise
 from hubvram.architecture.families.weights import norm
-from hubvram.architecture.layers import Architecture, Layer
+from hubvram.architecture.layers import Architecture, Convolution, Layer, Waveform
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Linear, Norms, Part, Tensor, Weight, vector
+from hubvram.architecture.patterns import Window
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 
@@ -399,7 +400,7 @@ def _moonshine_side(whole: ConfigDocument, name: Name) -> Side:
     hidden_size, encodes = config.size("hidden_size"), name == "encoder"
     traits = replace(
         _MOONSHINE[name],
-        read_mixer=both_ways if encodes else attention,
+        read_mixer=_padded_both_ways if encodes else _padded,
         read_others=None if encodes else _moonshine_cross,
         partial_rotary_key="partial_rotary_factor",
         partial_rotary_default=0.9,
@@ -413,11 +414,34 @@ def _moonshine_side(whole: ConfigDocument, name: Name) -> Side:
         max_position_embeddings=config.size_or_none("max_position_embeddings"),
         rotary_dim=rotary_dim_of(config, traits, layers),
         extras=_moonshine_sound(hidden_size) if encodes else (),
+        waveform=_moonshine_waveform(hidden_size) if encodes else None,
     )
 
 
 def _moonshine_cross(config: ConfigDocument, traits: Traits, index: int) -> tuple[Part, ...]:
-    return (cross_attention(config, traits, index),)
+    return (_with_padding(config, cross_attention(config, traits, index)),)
+
+
+def _padded(config: ConfigDocument, traits: Traits, index: int, window: Window) -> FullAttention:
+    return _with_padding(config, attention(config, traits, index, window))
+
+
+def _padded_both_ways(config: ConfigDocument, traits: Traits, index: int, window: Window) -> FullAttention:
+    return _with_padding(config, both_ways(config, traits, index, window))
+
+
+def _with_padding(config: ConfigDocument, mixer: FullAttention) -> FullAttention:
+    """Heads are filled up to a multiple of so many dimensions."""
+    multiple = config.size_or_none("pad_head_dim_to_multiple_of")
+    if multiple is None or mixer.head_dim % multiple == 0:
+        return mixer
+    return replace(mixer, padded_head_dim=-(-mixer.head_dim // multiple) * multiple)
+
+
+def _moonshine_waveform(hidden_size: int) -> Waveform:
+    """MoonshineEncoder.__init__"""
+    sizes = ((hidden_size, 127, 64), (2 * hidden_size, 7, 3), (hidden_size, 3, 2))
+    return Waveform(convolutions=tuple(Convolution(*size) for size in sizes))
 
 
 def _moonshine_sound(hidden_size: int) -> tuple[Weight, ...]:

@@ -13,7 +13,7 @@ from hubvram.architecture.attention import BidirectionalAttention, BlockwiseAtte
 from hubvram.architecture.families.encoder_tops import linear
 from hubvram.architecture.families.fields import labels_of
 from hubvram.architecture.families.weights import norm
-from hubvram.architecture.layers import Architecture, Layer, Stack
+from hubvram.architecture.layers import Architecture, Layer, Stack, Waveform
 from hubvram.architecture.parts import Block, Linear, Norms, Part, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
@@ -36,7 +36,8 @@ class Side:
     rotary_tables: int = 1
     extras: tuple[Weight, ...] = ()
     source_tokens: int | None = None
-    """As in Stack."""
+    waveform: Waveform | None = None
+    """Both as in Stack."""
 
 
 ReadSide = Callable[[Name], Side]
@@ -103,6 +104,7 @@ def stack_of(encoder: Architecture, *, source_tokens: int | None) -> Stack:
             max_position_embeddings=encoder.max_position_embeddings,
             extras=encoder.extras,
             source_tokens=source_tokens,
+            waveform=encoder.waveform,
         ),
         shares_embedding=False,
         embedding_size=encoder.embedding_size,
@@ -135,6 +137,7 @@ def _stack(
         learned_positions=side.learned_positions,
         max_position_embeddings=side.max_position_embeddings,
         source_tokens=side.source_tokens,
+        waveform=side.waveform,
     )
 
 

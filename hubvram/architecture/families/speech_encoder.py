@@ -18,7 +18,7 @@ from hubvram.architecture.families.fields import LAYERS_LIMIT, number_of_layers
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.towers import VIT
 from hubvram.architecture.families.weights import norm
-from hubvram.architecture.layers import Architecture
+from hubvram.architecture.layers import Architecture, Convolution, Waveform
 from hubvram.architecture.parts import Block, Linear, Norms, Part, Tensor, Weight, vector
 from hubvram.architecture.patterns import Window
 from hubvram.checkpoint.components import Component
@@ -45,6 +45,7 @@ def read_speech(config: ConfigDocument, architectures: tuple[str, ...], speech: 
     adapts = config.flag("add_adapter")
     out = (config.size_or_none("output_hidden_size") if adapts else None) or hidden_size
     head, around = tops.read_top(config, tops.top_of(speech.tops, architectures), out)
+    every = speech.all_normed or config.get(str, "feat_extract_norm") == "layer"
     return Architecture(
         model_type=config.model_type or config.require(str, "model_type"),
         hidden_size=hidden_size,
@@ -54,8 +55,10 @@ def read_speech(config: ConfigDocument, architectures: tuple[str, ...], speech: 
         layers=read_layers(config, number, replace(speech.layers, pre_norm=config.flag("do_stable_layer_norm"))),
         final_norm=Norms(count=1, hidden_size=hidden_size, bias=True),
         head=head,
+        head_reads_all=tops.reads_all(architectures),
+        waveform=_waveform(config, architectures, every=every),
         extras=(
-            *_convolutions(config, every=speech.all_normed or config.get(str, "feat_extract_norm") == "layer"),
+            *_convolutions(config, every=every),
             *_frames(config, normed=switch(config, speech.projection_norm)),
             *speech.positions(config),
             *(_adapter(config, hidden_size, out) if adapts else ()),
@@ -67,8 +70,9 @@ def read_speech(config: ConfigDocument, architectures: tuple[str, ...], speech: 
 def _convolutions(config: ConfigDocument, *, every: bool) -> tuple[Weight, ...]:
     """What makes frames of the waveform; a norm behind the first of them, or behind every one."""
     widths, kernels = _sizes(config, "conv_dim"), _sizes(config, "conv_kernel")
-    if len(widths) != len(kernels):
-        raise config.error("conv_dim", f"it has {len(widths)} convolutions, conv_kernel {len(kernels)}")
+    for key in ("conv_kernel", "conv_stride"):
+        if len(widths) != (number := len(_sizes(config, key))):
+            raise config.error("conv_dim", f"it has {len(widths)} convolutions, {key} {number}")
     found: list[Weight] = []
     for index, (inputs, width, kernel) in enumerate(zip((1, *widths), widths, kernels, strict=False)):
         found.append(_embedding("convolution", width, inputs, kernel))
@@ -77,6 +81,14 @@ def _convolutions(config: ConfigDocument, *, every: bool) -> tuple[Weight, ...]:
         if every or index == 0:
             found += norm("convolution norm", width)
     return tuple(found)
+
+
+def _waveform(config: ConfigDocument, architectures: tuple[str, ...], *, every: bool) -> Waveform:
+    """What the convolutions hear."""
+    keys = ("conv_dim", "conv_kernel", "conv_stride")
+    convolutions = (Convolution(*sizes) for sizes in zip(*(_sizes(config, key) for key in keys), strict=False))
+    is_labelled = any(name.endswith("Classification") for name in architectures[:1])
+    return Waveform(convolutions=tuple(convolutions), all_normed=every, is_labelled=is_labelled)
 
 
 def _sizes(config: ConfigDocument, key: str) -> tuple[int, ...]:

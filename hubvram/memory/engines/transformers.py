@@ -269,25 +269,32 @@ def _forward(
     sequence = Sizes(
         batch_size=workload.batch_size, tokens=workload.context_tokens, element_bytes=element_bytes, attention=attention
     )
-    layers, head = transformers_code.play(architecture, sequence)
+    *before, head = transformers_code.play(architecture, sequence)
     around = buffers(architecture, element_bytes)
     all_tokens = f"over all {_tokens(sequence.tokens)}"
-    forward = (
-        _instant("forward", _NOTHING, layers, f"{_where(layers)}, {all_tokens}", around),
-        *(
-            _instant(f"forward-{peak.phase.split()[-1]}", _NOTHING, peak, f"{_where(peak)}, {all_tokens}", around)
-            for peak in layers.others
-        ),
+    names = ("forward", *(f"forward-{peak.phase.replace(' ', '-')}" for peak in before[1:]))
+    forward = tuple(
+        _instant(name, _NOTHING, peak, f"{_where(peak)}, {all_tokens}", around)
+        for name, peak in zip(names, before, strict=True)
     )
-    if architecture.head is None:
+    if architecture.head is None and head.phase != "head":
         return forward
     return *forward, _instant("forward-logits", _NOTHING, head, f"at what the head says, {all_tokens}", around)
 
 
 def _where(peak: Peak) -> str:
-    """In an encoder."""
-    is_before = peak.phase == "embeddings"
-    return "before the layers, where tokens are embedded" if is_before else f"in the {peak.phase} of a layer"
+    """In which part of an encoder's forward."""
+    around = _AROUND_LAYERS.get(peak.phase)
+    return f"before the layers, where {around}" if around else f"in the {peak.phase} of a layer"
+
+
+_AROUND_LAYERS: Final[Mapping[str, str]] = {
+    "embeddings": "tokens are embedded",
+    "convolutions": "convolutions make frames of sound",
+    "projection": "frames are projected to the layers' width",
+    "positions": "a convolution makes positions of frames",
+}
+"""Phase of an encoder -> what is done in it, where that is not in its layers."""
 
 
 def _without_kernels(peak: Peak) -> str:

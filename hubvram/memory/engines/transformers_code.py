@@ -266,8 +266,9 @@ were measured and met."""
 class Program(NamedTuple):
     """How the classes of some model types are played."""
 
-    play: Callable[[Run, Architecture, bool], tuple[Peak, Peak]]
-    """(run, architecture, whether logits are copied to fp32) -> the peak before the head, and that at it."""
+    play: Callable[[Run, Architecture, bool], tuple[Peak, ...]]
+    """(run, architecture, whether logits are copied to fp32) -> the peak before the head, and that at it; of an
+    encoder, between the two also moments before the head at which all sequences share more (Tape.take_larger)."""
     is_playable: Callable[[Architecture], bool]
     """Whether all parts of an architecture are of kinds that it plays."""
     plays_linears: bool = False
@@ -295,6 +296,7 @@ _BY_FILE: Final = {
         "axk2 bailing_hybrid dbrx doge ernie4_5_vl_moe_text hy_v4 jetmoe longcat_flash step3p5"
     ),
     "transformers_recurrences": "recurrent_gemma rwkv xlstm zamba",
+    "transformers_speech": "wav2vec2 hubert wavlm unispeech unispeech-sat data2vec-audio",
 }
 ELSEWHERE: Final[Mapping[str, str]] = {
     model_type: file for file, model_types in _BY_FILE.items() for model_type in model_types.split()
@@ -303,12 +305,15 @@ ELSEWHERE: Final[Mapping[str, str]] = {
 
 
 def is_encoder(architecture: Architecture) -> bool:
-    """Whether every layer is attention both ways, then one MLP, and nothing else."""
-    return bool(architecture.layers) and all(
-        type(group.layer.mixer) is BidirectionalAttention
-        and type(group.layer.mlp) is DenseMLP
-        and not group.layer.others
-        for group in architecture.groups()
+    """Whether it hears, and that is all it reads; or every layer is attention both ways, then one MLP, and no more."""
+    return architecture.waveform is not None or (
+        bool(architecture.layers)
+        and all(
+            type(group.layer.mixer) is BidirectionalAttention
+            and type(group.layer.mlp) is DenseMLP
+            and not group.layer.others
+            for group in architecture.groups()
+        )
     )
 
 
@@ -363,9 +368,9 @@ def plays_linears(architecture: Architecture) -> bool:
 
 def play(
     architecture: Architecture, sizes: Sizes, *, copies_logits: bool = True, code: ModelingCode | None = None
-) -> tuple[Peak, Peak]:
-    """A forward pass: (its peak before the head, and that at it); by another `code` than the type's own, if one is
-    given.
+) -> tuple[Peak, ...]:
+    """A forward pass: its peak before the head, and last that at it (Program.play); by another `code` than the type's
+    own, if one is given.
 
     `generate()` copies logits to fp32, a forward alone does not.
     """
@@ -388,7 +393,7 @@ class _Same:
 
 
 @lru_cache(maxsize=16)
-def _played(same: _Same, sizes: Sizes, copies_logits: bool, own: ModelingCode | None) -> tuple[Peak, Peak]:
+def _played(same: _Same, sizes: Sizes, copies_logits: bool, own: ModelingCode | None) -> tuple[Peak, ...]:
     """Once for all precisions that are computed in the same type."""
     architecture = same.architecture
     code, program = _known(architecture) or (LLAMA, _DECODER)

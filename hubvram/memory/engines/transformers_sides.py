@@ -25,9 +25,10 @@ from hubvram.memory.forward.encoder_decoder import (
     play_encoder,
     play_step,
 )
+from hubvram.memory.forward.later import later
 from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, Whole, with_traits
 from hubvram.memory.forward.run import Run, Sizes
-from hubvram.memory.forward.sound import SPEECH_TO_TEXT, WHISPER
+from hubvram.memory.forward.sound import MOONSHINE, SPEECH_TO_TEXT, WHISPER
 from hubvram.memory.forward.tape import Peak, Share
 from hubvram.memory.kv_cache import lengths
 from hubvram.memory.workload import Workload
@@ -61,6 +62,12 @@ SIDES: Final[Mapping[str, BothSides]] = {
         decoder=Positions(rows=Share.SEQUENCE, ids=Share.SEQUENCE),
     ),
     "speech_to_text": replace(_M2M, sound=SPEECH_TO_TEXT, encoder=Positions(rows=Share.SEQUENCE, ids=Share.SEQUENCE)),
+    "moonshine": BothSides(
+        sound=MOONSHINE,
+        mix=later("padded_attention", "mix_padded"),
+        encoder=Positions(ids=Share.ALL, rotary=True, embeddings=False),
+        decoder=Positions(ids=Share.ALL, rotary=True),
+    ),
     **dict.fromkeys(("t5", "mt5"), _T5),
     "umt5": replace(_T5, relative=Relative.EACH),
 }
@@ -124,7 +131,8 @@ def _whole(architecture: Architecture) -> Whole | None:
 
 
 def _run(architecture: Architecture, sizes: Sizes, program: Program) -> Run:
-    return Run(sizes, with_traits(program.code, whole=_whole(architecture)))
+    code = with_traits(program.code, whole=_whole(architecture))
+    return Run(sizes, code, rotary_dim=architecture.rotary_dim)
 
 
 def kept_in_fp32(architecture: Architecture) -> int:

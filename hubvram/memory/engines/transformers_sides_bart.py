@@ -19,7 +19,7 @@ _SIDES: Final[Mapping[str, BothSides]] = {
         BART,
         keeps_probabilities=False,
         adds_logits_bias=False,
-        decoder=Positions(rows=Share.SEQUENCE, added_in_place=True),
+        decoder=Positions(rows=Share.SEQUENCE, embeddings=False),
         grows_table=True,
         spare_rows=0,
         masks_from=inf,

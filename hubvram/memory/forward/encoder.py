@@ -28,16 +28,15 @@ from hubvram.memory.workload import Attention
 
 def play_encoder(
     run: Run, architecture: Architecture, copies_logits: bool = False, *, code: EncoderCode
-) -> tuple[Peak, Peak]:
-    """The peak before the head, and that at it. No forward copies logits."""
+) -> tuple[Peak, ...]:
+    """The peak before the head, and that at it (Program.play). No forward copies logits."""
     given = _given(run, architecture, code)
     seen = code.tower(run, architecture, code) if code.tower else None
     _play_model(run, architecture, code)
-    before, *others = run.tape.take_all()
-    larger = tuple(moment for moment in others if moment.total_bytes > before.total_bytes)
+    before = run.tape.take_larger()
     _play_head(run, architecture, code)
     del given, seen
-    return before._replace(others=larger), run.tape.take()
+    return *before, run.tape.take()
 
 
 def _given(run: Run, architecture: Architecture, code: EncoderCode) -> Tensor:
@@ -62,12 +61,7 @@ def _play_model(run: Run, architecture: Architecture, code: EncoderCode) -> None
     tables = (*_tables(run, architecture, code), *_score_wide(run, architecture, code), *own)
     others = max(architecture.num_hidden_layers - 2, 0) if code.keeps_all_layers else 0
     said = run.features("what the layers before said", others * hidden_size) if others else None
-    before = None
-    for group in architecture.groups():
-        for _ in range(min(group.count, 2)):  # the second beside what the first left
-            hidden = run.features("input of the layer", hidden_size)
-            before = play_layer(run, architecture, group.layer, code, before)
-            del hidden
+    before = play_layers(run, architecture, code)
     if architecture.final_norm.count:
         run.phase("norms")
         hidden = run.features("hidden states", hidden_size)
@@ -153,6 +147,17 @@ def _score_wide(run: Run, architecture: Architecture, code: EncoderCode) -> Iter
             yield run.shared("table of distances, normed", distances(architecture), architecture.hidden_size)
         yield run.tensor("mask", run.tokens, run.tokens, element_bytes=ID_BYTES)
         yield run.shared("distances", run.tokens, run.tokens, element_bytes=ID_BYTES)
+
+
+def play_layers(run: Run, architecture: Architecture, code: EncoderCode) -> Tensor | None:
+    """What the last of them leaves."""
+    before = None
+    for group in architecture.groups():
+        for _ in range(min(group.count, 2)):  # the second beside what the first left
+            hidden = run.features("input of the layer", architecture.hidden_size)
+            before = play_layer(run, architecture, group.layer, code, before)
+            del hidden
+    return before
 
 
 def play_layer(

@@ -36,8 +36,10 @@ class Positions:
     ids: Share | None = None
     padding: bool = False
     """Whether a mask of ones stays, in fp32, that a decoder makes where it is given none."""
-    added_in_place: bool = False
-    """Whether they are added to the embeddings in place, which are the first layer's input then (modeling_fsmt.py)."""
+    rotary: bool = False
+    """Whether they rotate, by cos and sin, so that nothing is added to the embeddings."""
+    embeddings: bool = True
+    """Whether the embeddings stay too; not where positions are added to them in place (modeling_fsmt.py)."""
 
 
 class Relative(Enum):
@@ -80,6 +82,8 @@ class BothSides:
     """To how many tokens an encoder pads its input; what it says is a view of what it makes of all of them."""
     queries_last: bool = False
     """Whether Q is made when K and V are cached, not before (modeling_fsmt.py, Attention.forward)."""
+    mix: Callable[[Run, FullAttention], Tensor | None] | None = None
+    """How attention is played, where that is not as in bart: returns the probabilities, where there are any."""
     adds_logits_bias: bool = False
     """Whether a bias is added to the logits, which makes them a second time."""
 
@@ -166,23 +170,25 @@ def play_layers(run: Run, sides: BothSides, groups: tuple[LayerGroup, ...], posi
     side, hidden_size = _Side(run, sides), groups[0].layer.norms.hidden_size
     rows = _of(run, positions.rows, "embedded positions", hidden_size, run.element_bytes)
     ids = _of(run, positions.ids, "position ids", 1, ID_BYTES)
+    tables = run.shared("cos and sin", 2, run.tokens, run.rotary_dim) if positions.rotary else None
     ones = run.tensor("padding mask", run.keys, element_bytes=FP32) if positions.padding else None
     masks = run.is_eager and run.sizes.source_tokens and run.tokens >= side.sides.masks_from
     mask = run.tensor("additive mask", run.tokens, run.keys) if masks else None
-    embedded = None if positions.added_in_place else run.features("embeddings", hidden_size)
+    embedded = run.features("embeddings", hidden_size) if positions.embeddings else None
     widens = run.sizes.in_fp16 and side.sides.widens_in_fp16
     for index, group in enumerate(groups):
         is_first = index == 0 and group.count == 1
         state_bytes = FP32 if widens and not is_first else run.element_bytes
         # Without positions to add, the embeddings are the first layer's input.
-        is_embedded = is_first and side.sides.relative is not Relative.NONE
+        adds_positions = side.sides.relative is Relative.NONE and not positions.rotary
+        is_embedded = is_first and embedded is not None and not adds_positions
         hidden = None if is_embedded else run.features("input of the layer", hidden_size, element_bytes=state_bytes)
         _play_layer(side, group.layer, hidden_size, state_bytes)
         del hidden
     run.phase("norms")
     hidden = run.features("hidden states", hidden_size)
     normed = run.norm(hidden_size)
-    del rows, ids, ones, mask, embedded, hidden, normed
+    del rows, ids, tables, ones, mask, embedded, hidden, normed
 
 
 def _of(run: Run, share: Share | None, what: str, width: int, element_bytes: int) -> Tensor | None:
@@ -250,6 +256,8 @@ def _mix(side: _Side, mixer: Part | None) -> Tensor | None:
         side.sides.attends(run, mixer)
         return None
     assert isinstance(mixer, FullAttention)
+    if side.sides.mix is not None:
+        return side.sides.mix(run, mixer)
     copies = 2 if side.sides.orders_heads else 1
     query = None if side.sides.queries_last else run.features("Q", mixer.q_size)
     if side.sides.orders_heads:

@@ -79,3 +79,31 @@ def _gated_convolutions(run: Run, stack: Stack) -> None:
 
 
 SPEECH_TO_TEXT = Sound(_frames, _gated_convolutions)
+
+
+# ---------------------------------------------------------------------------------------- moonshine
+
+
+def _samples(run: Run, stack: Stack, positions: int) -> Tensor:
+    """The fewest that make the positions, turned into the model's own type; a mask of them is not given."""
+    assert stack.waveform is not None
+    return run.tensor("samples", stack.waveform.frames(positions)[0])
+
+
+def _three_convolutions(run: Run, stack: Stack) -> None:
+    """Each activated; the first is normed too, and stays for the second (modeling_moonshine.py, MoonshineEncoder)."""
+    assert stack.waveform is not None
+    _, *frames = stack.waveform.frames(run.tokens)
+    before = None
+    for index, (convolution, number) in enumerate(zip(stack.waveform.convolutions, frames, strict=True)):
+        made = run.tensor("of a convolution", number, convolution.width)
+        activated = run.tensor("frames, activated", number, convolution.width)
+        del made
+        before = activated
+        if index == 0:
+            before = run.tensor("frames, normed", number, convolution.width)
+        del activated
+    del before
+
+
+MOONSHINE = Sound(_samples, _three_convolutions)

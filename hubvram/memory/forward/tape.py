@@ -55,8 +55,6 @@ class Peak(NamedTuple):
     unpacking: tuple[Held, ...] = ()
     """All that is alive at the moment when what sequences hold and unpacked matrices are the most together; empty
     where nothing is unpacked."""
-    others: tuple[Peak, ...] = ()
-    """Moments at which sequences held less, and what they share was so much that all of it was more."""
 
     def size_bytes(self, share: Share) -> int:
         return sum(held.size_bytes for held in self.held if held.share is share)
@@ -123,3 +121,8 @@ class Tape:
         moments, unpacking = [peak for _, _, peak in self._highest], self._unpacking
         self._highest, self._most_unpacking, self._unpacking = [], 0, ()
         return tuple([peak._replace(unpacking=unpacking) for peak in moments] if unpacking else moments)
+
+    def take_larger(self) -> tuple[Peak, ...]:
+        """The same, but of these moments only those at which so much more was shared that all of it was more."""
+        before, *others = self.take_all()
+        return before, *(moment for moment in others if moment.total_bytes > before.total_bytes)

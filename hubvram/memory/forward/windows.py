@@ -64,20 +64,19 @@ def is_swin_playable(architecture: Architecture) -> bool:
     )
 
 
-def play_swin(run: Run, architecture: Architecture, copies_logits: bool = False) -> tuple[Peak, Peak]:
-    """The peak before the head, and that at it. Pixels are given in the type that the model computes in."""
+def play_swin(run: Run, architecture: Architecture, copies_logits: bool = False) -> tuple[Peak, ...]:
+    """The peak before the head, and that at it (Program.play). Pixels are given in the type that is computed in."""
     image, hidden_size = architecture.image, architecture.hidden_size
     assert image is not None
     run.phase("embeddings")
     given = run.tensor("pixels", image.channels, image.height, image.width)
     _play_stages(run, architecture)
-    before, *others = run.tape.take_all()
-    larger = tuple(moment for moment in others if moment.total_bytes > before.total_bytes)
+    before = run.tape.take_larger()
     run.phase("logits")
     hidden = run.features("hidden states, and normed", 2 * hidden_size)
     said = run.output("what the head says", architecture.head.out_features) if architecture.head else None
     del given, hidden, said
-    return before._replace(others=larger), run.tape.take()
+    return *before, run.tape.take()
 
 
 def _play_stages(run: Run, architecture: Architecture) -> None:

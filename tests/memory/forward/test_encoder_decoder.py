@@ -65,6 +65,30 @@ def test_a_whole_that_embeds_the_input_holds_it_to_the_end() -> None:
         ]
 
 
+def moonshine(**changes: Any) -> Architecture:
+    sizes = {"hidden_size": 72, "intermediate_size": 100, "vocab_size": 100, "pad_head_dim_to_multiple_of": 8}
+    heads = {f"{side}_num_attention_heads": 2 for side in ("encoder", "decoder")}
+    return architecture_of({"model_type": "moonshine", **sizes, **heads, **changes})
+
+
+def test_sound_of_moonshine() -> None:
+    # 7 positions are made of 2 * 6 + 3 = 15 frames of 144 channels, these of 3 * 14 + 7 = 49 of 72, and these of
+    # 64 * 48 + 127 = 3,199 samples; the first frames stay while the second are activated.
+    (peak, *_) = encode(moonshine(), over(7, 3))
+    assert (peak.phase, peak.total_bytes) == ("convolutions", 3 * 2 * (3199 + 49 * 72 + 2 * 15 * 144))
+
+
+def test_heads_that_are_filled_up() -> None:
+    # Two heads of 36 become two of 40: copies of K and V of 1,000 positions, beside what these are and their
+    # 64 * (3 * (2 * 999 + 3 - 1) + 7 - 1) + 127 samples; Q as wide, embeddings, the layer's input, its sum with what
+    # attention to itself said, a norm of that, and what heads say in both widths; ids of two tokens. All share cos and
+    # sin of the 32 that rotate, and a position.
+    decode, _ = step(moonshine(), later(1000, 2), copies_logits=False)
+    samples, one = 64 * 6006 + 127, 4 * 72 + 80 + 80 + 72
+    own = 2 * (samples + 1000 * (2 * 80 + 72) + one) + 2 * 8
+    assert (decode.size_bytes(Share.SEQUENCE), shared_bytes(decode)) == (own, 2 * 2 * 32 + 8)
+
+
 def test_encoder_of_bart() -> None:
     # 7 tokens: their ids; and of 64 features in bf16 the embeddings, the positions of each sequence, the layer's input
     # and what attention made of it, which is the residual, beside 300 before and after the activation.

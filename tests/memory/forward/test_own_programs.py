@@ -156,7 +156,7 @@ def whole(model_type: str, text_type: str = "llama") -> Architecture:
     return architecture_of({"model_type": model_type, "text_config": {**SMALL_LLAMA, "model_type": text_type}})
 
 
-def logits_of(peaks: tuple[Peak, Peak]) -> int:
+def logits_of(peaks: tuple[Peak, ...]) -> int:
     return peaks[1].size_bytes(Share.OUTPUT)
 
 
