@@ -30,7 +30,7 @@ def _default(model_type: str) -> Architecture | None:
 
 ARCHITECTURES: Final = {name: found for name in sorted(FAMILIES) if (found := _default(name)) is not None}
 
-ALONE_IS_LESS: Final = ("axk2", "deepseek_v32", "glm_moe_dsa", "hy_v4")
+ALONE_IS_LESS: Final = ("dots3_note_text", "axk2", "deepseek_v32", "glm_moe_dsa", "hy_v4")
 """Their indexer multiplies Q by a K that is copied for each token of Q, unless there is one sequence alone: four bytes
 x 128 x S x S, too much to be said of one that has not got it (forward/indexed.py)."""
 
