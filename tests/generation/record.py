@@ -16,8 +16,8 @@ from hubvram.memory.engines import ENGINES
 from hubvram.memory.estimate import Instant
 from hubvram.memory.estimator import largest_of
 from hubvram.memory.workload import Attention, Logits, Workload
+from tests.peaks.record import VARIANTS, type_of, varied, with_text_fields
 from tests.peaks.record import recorded as small_models
-from tests.peaks.record import type_of, varied, with_text_fields
 from tests.samples import architecture_of
 
 FILE: Final = Path(__file__).parents[2] / "fixtures" / "measurements" / "transformers-5.23-generate.json"
@@ -47,7 +47,7 @@ class Row:
 def config_of(config: Mapping[str, Any], row: Row) -> dict[str, Any]:
     """That of one of tests/peaks' records, as this run has it."""
     found = varied(config, row.variant)
-    if row.new_tokens:
+    if row.new_tokens or row.variant not in VARIANTS:
         return found
     words = {"vocab_size": _WORDS}
     return {**with_text_fields(found, words), **(words if "vocab_size" in found else {})}
@@ -82,15 +82,16 @@ def compared(rows: Iterable[Row]) -> Iterator[tuple[Row, Instant]]:
 
 
 def said(architecture: Architecture, row: Row) -> Instant:
+    engine = ENGINES["transformers"]
     workload = Workload(
         context_tokens=row.prompt_tokens + max(row.new_tokens - 1, 0),
         input_tokens=row.prompt_tokens,
         batch_size=row.batch_size,
         attention=Attention(row.attention),
         padded=row.padded,
-        logits=Logits.LAST if row.new_tokens else Logits.ALL,
+        logits=Logits.LAST if row.new_tokens or not engine.generates(architecture) else Logits.ALL,
     )
-    instants = ENGINES["transformers"].instants(architecture, workload, element_bytes=2, cache_element_bytes=2)
+    instants = engine.instants(architecture, workload, element_bytes=2, cache_element_bytes=2)
     return largest_of(instants)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -10,9 +10,10 @@ import torch
 
 from hubvram.memory.engines.transformers_buffers import buffers
 from tests.generation.record import SHAPES, Row, config_of
+from tests.peaks.encoders import encoder_with, measured_encoder, variants_of
 from tests.peaks.live import Live
 from tests.peaks.prompted import PROMPTED
-from tests.peaks.record import recorded, type_of
+from tests.peaks.record import ENCODER_CODE, recorded, type_of, varied
 from tests.peaks.runs import as_on_a_gpu, gathered_experts, model_with
 from tests.samples import architecture_of
 
@@ -47,6 +48,9 @@ run is another than the next; and wholes that insist on an image."""
 def rows_of(name: str) -> Iterator[Row]:
     """All runs of one of tests/peaks' records; none where its class has no `generate()`."""
     model_type, config = type_of(name), recorded()[name].config
+    if model_type in ENCODER_CODE:
+        yield from _padded_encoder(name, config)
+        return
     for variant, batch_size, prompt_tokens, new_tokens in SHAPES:
         for attention in ("sdpa", "eager"):
             row = Row(
@@ -68,3 +72,26 @@ def rows_of(name: str) -> Iterator[Row]:
             for padded in (False, True) if new_tokens else (False,):
                 run = replace(row, padded=padded)
                 yield replace(run, peak_bytes=measured(model, run).peak.total_bytes)
+
+
+def _padded_encoder(name: str, config: Mapping[str, Any]) -> Iterator[Row]:
+    """A text encoder's forward over sequences of which one is padded; without, it is in tests/peaks."""
+    if "masked-narrow" not in variants_of(type_of(name), config):
+        return
+    for attention in ("sdpa", "eager"):
+        row = Row(
+            name=name,
+            variant="masked-narrow",
+            attention=attention,
+            batch_size=2,
+            prompt_tokens=40,
+            new_tokens=0,
+            padded=True,
+            peak_bytes=0,
+        )
+        try:
+            model = encoder_with(type_of(name), varied(config, row.variant), attention)
+        except ValueError:
+            continue
+        live = measured_encoder(model, row.batch_size, row.prompt_tokens, padded=True)
+        yield replace(row, peak_bytes=live.peak.total_bytes)

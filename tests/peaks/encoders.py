@@ -119,10 +119,12 @@ def _read(model_type: str, batch_size: int, tokens: int) -> dict[str, Any]:
     return {key: value for key, value in made.items() if key in names}
 
 
-def measured_encoder(model: Any, batch_size: int, tokens: int, *, explain: bool = False) -> Live:
+def measured_encoder(model: Any, batch_size: int, tokens: int, *, padded: bool = False, explain: bool = False) -> Live:
     """One forward, with what it is given; what earlier ones left is not counted (dinov3_vit, beit)."""
     left = [found for found in gc.get_objects() if issubclass(type(found), torch.Tensor)]
     given = _given(model.config, batch_size, tokens)
+    if padded:
+        given["attention_mask"][0, tokens // 4 :] = 0
     hearing = hears(model.config.model_type)
     live = Live([*model.parameters(), *model.buffers(), *left], explain=explain, sees_copies=hearing)
     del left

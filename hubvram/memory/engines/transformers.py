@@ -77,12 +77,25 @@ class Transformers:
     def check(self, architecture: Architecture, workload: Workload) -> None:
         """Positions from a table end where it does. Raises UnsupportedOptionError beyond, and for a kind of cache that
         the model is not run with."""
+        self._check_sequences(architecture, workload)
         for short in shortages(architecture, workload):
             raise UnsupportedOptionError(
                 f"{short.whose} has {short.positions}: {short.tokens:,} tokens cannot run", short.remedy
             )
         if self.knows_cache(architecture):
             check_cache(architecture, workload)
+
+    def _check_sequences(self, architecture: Architecture, workload: Workload) -> None:
+        """What is asked of them has to have a meaning, and to be known."""
+        name, reads_text = architecture.model_type, architecture.image is None and architecture.waveform is None
+        if workload.padded and architecture.encoder is not None:
+            raise UnsupportedOptionError(
+                f"what {name} makes of padding is not known: it has an encoder and a decoder", "leave out --padded"
+            )
+        if workload.padded and not reads_text:
+            raise UnsupportedOptionError(f"{name} reads no text that could be padded", "leave out --padded")
+        if workload.logits is Logits.ALL and (architecture.encoder is not None or not self.generates(architecture)):
+            raise UnsupportedOptionError(f"--logits is for decoders, and {name} is none", "leave out --logits")
 
     def cached(
         self, architecture: Architecture, workload: Workload, *, element_bytes: int, cache_element_bytes: int
@@ -267,7 +280,11 @@ def _forward(
     architecture: Architecture, workload: Workload, element_bytes: int, attention: Attention
 ) -> tuple[Instant, ...]:
     sequence = Sizes(
-        batch_size=workload.batch_size, tokens=workload.context_tokens, element_bytes=element_bytes, attention=attention
+        batch_size=workload.batch_size,
+        tokens=workload.context_tokens,
+        padded=workload.padded,
+        element_bytes=element_bytes,
+        attention=attention,
     )
     *before, head = transformers_code.play(architecture, sequence)
     around = buffers(architecture, element_bytes)

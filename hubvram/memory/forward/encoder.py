@@ -138,10 +138,17 @@ def causal_mask(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
 
 def _score_wide(run: Run, architecture: Architecture, code: EncoderCode) -> Iterator[Tensor]:
     """What is as wide as the scores, and stays: a mask where a window cuts in, which is one for each sequence, for it
-    is joined with the padding's (masking_utils.py, sdpa_mask); distances of tokens."""
+    is joined with the padding's, as is that of no window where something is padded (masking_utils.py, sdpa_mask);
+    distances of tokens."""
     mixers = [group.layer.mixer for group in architecture.groups()]
-    if run.attention is not Attention.FLASH and any(is_cut(mixer, run.tokens) for mixer in mixers):
-        yield run.tensor("mask of the window", run.tokens, run.tokens, element_bytes=None if run.is_eager else 1)
+    has_masks = run.attention is not Attention.FLASH and not code.masks_scores
+    mask_bytes = None if run.is_eager else 1
+    if run.sizes.padded and has_masks:
+        # One for each window, and one where there is none.
+        for _ in {mixer.sliding_window for mixer in mixers if isinstance(mixer, BidirectionalAttention)}:
+            yield run.tensor("mask of the padding", run.tokens, run.tokens, element_bytes=mask_bytes)
+    elif has_masks and any(is_cut(mixer, run.tokens) for mixer in mixers):
+        yield run.tensor("mask of the window", run.tokens, run.tokens, element_bytes=mask_bytes)
     if code.masks_scores:
         if any(weight.name == "distance norm" for weight in architecture.extras):
             yield run.shared("table of distances, normed", distances(architecture), architecture.hidden_size)

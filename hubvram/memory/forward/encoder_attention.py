@@ -60,13 +60,22 @@ def _softmax(run: Run, mixer: BidirectionalAttention, code: EncoderCode, held: H
 
 
 def _fused(run: Run, mixer: BidirectionalAttention, code: EncoderCode, held: Held) -> None:
-    """One kernel, which says of each row the logarithm of its sum too; a mask is made an additive one for it."""
+    """One kernel, which says of each row the logarithm of its sum too; a mask is made an additive one for it.
+
+    Flash attention takes the padding out of Q, K and V, and puts it back into what heads say.
+    """
     bias = code.bias(run, mixer) if code.bias is not None else None
-    masked = run.attention is Attention.SDPA and is_cut(mixer, run.tokens)
-    mask = run.tensor("additive mask of the window", run.tokens, run.tokens) if masked else None
-    rows = run.features("the kernel's sums", mixer.num_attention_heads, element_bytes=FP32)
+    padded = run.sizes.padded
+    masked = run.attention is Attention.SDPA and (padded or is_cut(mixer, run.tokens))
+    mask = run.tensor("additive mask", run.tokens, run.tokens) if masked else None
+    repeated = repeated_for_heads(run, mixer, run.tokens) if masked else None
+    if padded and not masked:
+        width = mixer.q_size + mixer.k_size + mixer.v_size + mixer.q_size
+        mask = run.features("Q, K, V and what heads say, without padding", width)
+    sums = 0 if masked and padded else mixer.num_attention_heads
+    rows = run.features("the kernel's sums", sums, element_bytes=FP32)
     held.hold(code.said, run.features("what heads say", mixer.q_size))
-    del rows, mask, bias
+    del rows, mask, repeated, bias
 
 
 def is_cut(mixer: Part | None, tokens: int) -> bool:
