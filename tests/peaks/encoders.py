@@ -14,7 +14,7 @@ from transformers.models.auto import modeling_auto
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
 from tests.peaks.live import Live
-from tests.peaks.record import ENCODER_VARIANTS, IMAGE_VARIANTS, SHAPES, Row, varied
+from tests.peaks.record import ENCODER_VARIANTS, IMAGE_VARIANTS, Row, shapes_in, variants_in, varied
 
 _TABLES: Final = {
     "Model": "MODEL_MAPPING_NAMES",
@@ -23,17 +23,19 @@ _TABLES: Final = {
     "ForImageClassification": "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
 }
 """End of a class name -> the table of classes."""
+TORCH_TYPES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
-def encoder_with(model_type: str, config: Mapping[str, Any], attention: str) -> Any:
-    """The class in bf16. Raises ValueError for an attention that it does not have."""
+def encoder_with(model_type: str, config: Mapping[str, Any], attention: str, dtype: str = "bf16") -> Any:
+    """The class in a type. Raises ValueError for an attention that it does not have."""
     torch.manual_seed(0)
     (ending,) = config["architectures"]
     found = getattr(modeling_auto, _TABLES[ending])[model_type]
     name = found if isinstance(found, str) else found[0]
     made = transformers.CONFIG_MAPPING[model_type](**config)
-    model = getattr(transformers, name)._from_config(made, dtype=torch.bfloat16, attn_implementation=attention)
-    return model.to(torch.bfloat16).eval()  # parameters that are made in fp32 too (deberta), as when they are loaded
+    loaded = TORCH_TYPES[dtype]
+    model = getattr(transformers, name)._from_config(made, dtype=loaded, attn_implementation=attention)
+    return model.to(loaded).eval()  # parameters that are made in fp32 too (deberta), as when they are loaded
 
 
 def sees(model_type: str) -> bool:
@@ -82,23 +84,23 @@ def _allocator_peak(model: Any, batch_size: int, tokens: int) -> int:
     return peak + int(sum(tensor.nbytes for tensor in given.values()))
 
 
-def _shapes(model: Any) -> tuple[tuple[int, int], ...]:
+def _shapes(model: Any, dtype: str) -> tuple[tuple[int, int], ...]:
     """Batch and tokens; of images, those that the model makes of one."""
     if not sees(model.config.model_type):
-        return SHAPES
+        return shapes_in(dtype)
     with torch.no_grad():
         tokens = model.base_model(**_given(model.config, 1, 0)).last_hidden_state.shape[1]
-    return tuple((batch_size, tokens) for batch_size, _ in SHAPES)
+    return tuple((batch_size, tokens) for batch_size, _ in shapes_in(dtype))
 
 
-def encoder_rows(model_type: str, config: Mapping[str, Any]) -> Iterator[Row]:
-    for variant in IMAGE_VARIANTS if sees(model_type) else ENCODER_VARIANTS:
+def encoder_rows(model_type: str, config: Mapping[str, Any], dtype: str) -> Iterator[Row]:
+    for variant in variants_in(dtype, IMAGE_VARIANTS if sees(model_type) else ENCODER_VARIANTS):
         for attention in ("sdpa", "eager"):
             try:
-                model = encoder_with(model_type, varied(config, variant), attention)
+                model = encoder_with(model_type, varied(config, variant), attention, dtype)
             except ValueError:
                 continue
-            for batch_size, tokens in _shapes(model):
+            for batch_size, tokens in _shapes(model, dtype):
                 yield Row(
                     variant=variant,
                     attention=attention,

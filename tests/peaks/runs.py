@@ -17,18 +17,19 @@ from torch.nn import functional
 from hubvram.memory.engines.transformers_encoders import ENCODERS
 from tests.caches.build import class_of, config_of, values_of
 from tests.caches.runs import tensors_in
-from tests.peaks.encoders import encoder_rows
+from tests.peaks.encoders import TORCH_TYPES, encoder_rows
 from tests.peaks.live import Live, held_by
 from tests.peaks.record import (
     CHANGES,
     DECODED,
     PLACES,
     POSITIONS,
-    SHAPES,
     VARIANTS,
     Record,
     Row,
+    shapes_in,
     type_of,
+    variants_in,
     varied,
     with_text_fields,
 )
@@ -118,12 +119,12 @@ def measured(model: Any, batch_size: int, tokens: int, *, explain: bool = False)
         return prefill, decode, after_prefill, held_by(_tensors(cache))
 
 
-def model_with(model_type: str, config: Mapping[str, Any], attention: str) -> Any:
-    """The class in bf16. Raises ValueError for an attention that it does not have."""
+def model_with(model_type: str, config: Mapping[str, Any], attention: str, dtype: str = "bf16") -> Any:
+    """The class in a type. Raises ValueError for an attention that it does not have."""
     torch.manual_seed(0)
-    found = config_of(model_type, config)
+    found, loaded = config_of(model_type, config), TORCH_TYPES[dtype]
     with _without_timm():
-        return class_of(model_type)._from_config(found, dtype=torch.bfloat16, attn_implementation=attention).eval()
+        return class_of(model_type)._from_config(found, dtype=loaded, attn_implementation=attention).eval()
 
 
 @contextmanager
@@ -150,17 +151,17 @@ def _has_free_heads(model_type: str, config: Mapping[str, Any]) -> bool:
     return shapes == {(64, 256)}
 
 
-def _rows(model_type: str, config: Mapping[str, Any]) -> Iterator[Row]:
-    for variant in VARIANTS:
+def _rows(model_type: str, config: Mapping[str, Any], dtype: str) -> Iterator[Row]:
+    for variant in variants_in(dtype, VARIANTS):
         if variant == "heads" and not _has_free_heads(model_type, config):
             continue
         for attention in ("sdpa", "eager"):
             try:
-                model = model_with(model_type, varied(config, variant), attention)
+                model = model_with(model_type, varied(config, variant), attention, dtype)
             except ValueError:
                 continue
             model(input_ids=torch.full((1, 2), 5))  # What the first forward makes, a model may keep (ctrl's table).
-            for batch_size, tokens in SHAPES:
+            for batch_size, tokens in shapes_in(dtype):
                 ids_bytes = 8 * batch_size * tokens
                 prefill, decode, after_prefill, after_decode = measured(model, batch_size, tokens)
                 ids = torch.full((batch_size, tokens), 5)
@@ -177,12 +178,16 @@ def _rows(model_type: str, config: Mapping[str, Any]) -> Iterator[Row]:
                 )
 
 
-def run_now(name: str) -> Record:
-    """All variants of one type, or of TYPE+NAME."""
-    model_type = type_of(name)
-    transformers.logging.set_verbosity_error()
+def config_values(name: str) -> dict[str, Any]:
+    """The config of one type, or of TYPE+NAME, without what variants change."""
     positions = dict.fromkeys(("max_position_embeddings", "n_positions"), POSITIONS)
-    config = with_text_fields(values_of(model_type, CHANGES.get(name, {})), positions)
-    config = {**config, **PLACES.get(name, {})}
+    config = with_text_fields(values_of(type_of(name), CHANGES.get(name, {})), positions)
+    return {**config, **PLACES.get(name, {})}
+
+
+def run_now(name: str, dtype: str = "bf16") -> Record:
+    """All variants of one type, or of TYPE+NAME, in bf16; a few in another."""
+    model_type, config = type_of(name), config_values(name)
+    transformers.logging.set_verbosity_error()
     rows = encoder_rows if model_type in ENCODERS else _rows
-    return Record(config=config, rows=tuple(rows(model_type, config)))
+    return Record(config=config, rows=tuple(rows(model_type, config, dtype)), dtype=dtype)

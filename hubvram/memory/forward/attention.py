@@ -149,12 +149,8 @@ def eager(run: Run, mixer: FullAttention, keys: int) -> Tensor:
 
 def multiply_expanded(run: Run, mixer: FullAttention, keys: int) -> None:
     """A single head of K, and one of V, is copied for all heads by its product, and Q into the order of heads beside
-    the one, what heads say beside the other (ATen, matmul: operands are expanded, and reshaped to three dimensions).
-
-    One sequence alone is no copy: its heads are read where they are. What is said is linear in the batch, so too much
-    for it, by the copies.
-    """
-    if mixer.num_key_value_heads > 1 or mixer.num_attention_heads == 1:
+    the one, what heads say beside the other; but not those of one sequence alone (Run.is_alone)."""
+    if run.is_alone or mixer.num_key_value_heads > 1 or mixer.num_attention_heads == 1:
         return
     copied = run.tensor("K or V, copied for all heads", keys, mixer.q_size)
     query = run.features("Q in the order of heads, or what they say", mixer.q_size)

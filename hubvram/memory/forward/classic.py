@@ -216,10 +216,10 @@ def _heads(architecture: Architecture) -> int:
 
 
 def play_bloom(run: Run, mixer: FullAttention) -> Tensor:
-    """Q in the order of heads. Scores with biases stay beside those with the mask, their fp32 copy and its softmax
-    (BloomAttention.forward)."""
+    """Q in the order of heads, where there are several sequences. Scores with biases stay beside those with the mask,
+    their fp32 copy and its softmax (BloomAttention.forward)."""
     fused = _cache_fused(run, mixer)
-    query = run.features("Q in the order of heads", mixer.q_size)
+    query = None if run.is_alone else run.features("Q in the order of heads", mixer.q_size)
     copies = 2 * FP32 if run.element_bytes < FP32 else FP32
     probabilities = _scores(run, mixer, 2 * run.element_bytes + copies)
     left = run.tensor("scores before", 2, mixer.num_attention_heads, run.tokens, keys_of(run, mixer))

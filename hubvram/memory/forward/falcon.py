@@ -80,7 +80,8 @@ def _masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
 
 
 def _attend(run: Run, mixer: FullAttention) -> Tensor | None:
-    """One matrix makes Q, K and V. The newer layers copy each of them for all heads (_split_heads)."""
+    """One matrix makes Q, K and V. The newer layers copy each of them for all heads, those with one head of K that,
+    and V's (_split_heads)."""
     repeats = _repeats(mixer)
     width = mixer.q_size if repeats else mixer.k_size
     fused = mixer.q_size + mixer.k_size + mixer.v_size
@@ -91,7 +92,8 @@ def _attend(run: Run, mixer: FullAttention) -> Tensor | None:
     del made
     made = run.features("Q, K and V as made", fused)
     query = run.features("Q rotated", mixer.q_size) if run.rotary_dim else None
-    cache(run, (width if run.rotary_dim else 0) + (width if repeats else 0), width, run.keys)
+    copies = repeats or mixer.num_key_value_heads == 1
+    cache(run, (width if run.rotary_dim else 0) + (width if copies else 0), width, run.keys)
     probabilities = None
     if run.is_eager:
         probabilities = _eager(run, mixer)
@@ -138,20 +140,19 @@ def _fused(run: Run, mixer: FullAttention) -> None:
 def _composed(run: Run, mixer: FullAttention) -> None:
     """sdpa without a kernel, in fp32: Q, K and V, Q scaled; then K scaled, and copied for all heads; scores, their
     softmax, and which of them show nothing; then the softmax in the model's type too, V for all heads, and what they
-    say. (ATen, attention.cpp: _scaled_dot_product_attention_math, _safe_softmax.)
-
-    One sequence alone has no copies for all heads: what is said is too much for it, by at most one of them.
-    """
+    say. (ATen, attention.cpp: _scaled_dot_product_attention_math, _safe_softmax.) Of one sequence alone
+    nothing is copied."""
     heads, keys = mixer.num_attention_heads, run.keys
     read = run.features("Q in fp32, and scaled", 2 * mixer.q_size, element_bytes=FP32)
     cached = run.tensor("K and V in fp32", keys, mixer.k_size + mixer.v_size, element_bytes=FP32)
-    scaled = run.tensor("K scaled, and copied for all heads", keys, mixer.k_size + mixer.q_size, element_bytes=FP32)
+    copied_size = 0 if run.is_alone else mixer.q_size
+    scaled = run.tensor("K scaled, and copied for all heads", keys, mixer.k_size + copied_size, element_bytes=FP32)
     scores = run.tensor("scores", heads, run.tokens, keys, element_bytes=FP32)
     del scaled
     softmax = run.tensor("softmax, and which scores show nothing", heads, run.tokens, keys, element_bytes=FP32 + 1)
     rows = run.tensor("which rows show nothing", heads, run.tokens, element_bytes=1)
     del scores, softmax, rows
     softmax = run.tensor("softmax", heads, run.tokens, keys, element_bytes=FP32 + run.element_bytes)
-    copied = run.tensor("V, copied for all heads", keys, mixer.q_size, element_bytes=FP32)
+    copied = run.tensor("V, copied for all heads", keys, copied_size, element_bytes=FP32)
     said = run.features("what heads say", mixer.q_size, element_bytes=FP32)
     del read, cached, softmax, copied, said

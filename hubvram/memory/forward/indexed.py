@@ -65,7 +65,7 @@ def play_indexed_attention(run: Run, mixer: LatentAttention) -> Kept:
     more = run.tensor("the mask, and what is not chosen", run.tokens, keys, element_bytes=run.element_bytes - 1)
     play_scores(run, heads, keys)
     probabilities = run.tensor("probabilities", heads, run.tokens, keys)
-    copied = run.tensor("V once more", keys, mixer.v_size) if run.decodes else None
+    copied = run.tensor("V once more", keys, mixer.v_size) if run.decodes and not run.is_alone else None
     del query, latent, made, joined, chosen, masks, more, copied
     return probabilities
 
@@ -82,7 +82,7 @@ def _play_indexer(run: Run, mixer: LatentAttention, keys: int) -> None:
     parts = run.features("its K as made, and parts that rotate", width + (heads + 1) * rotated)
     in_fp32 = run.features("its Q in fp32", heads * width, element_bytes=FP32)
     keys_in_fp32 = run.tensor("its K in fp32", keys, width, element_bytes=FP32)
-    several = run.batch_size > 1 and run.tokens > 1
+    several = run.tokens > 1 and not run.is_alone
     copied = (
         run.tensor("the same for each token of Q", run.tokens, width, keys, element_bytes=FP32) if several else None
     )

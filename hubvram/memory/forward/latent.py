@@ -14,11 +14,8 @@ from hubvram.memory.kv_cache import held_tokens
 
 def play_latent_attention(run: Run, mixer: LatentAttention) -> Tensor | None:
     """Q as made, its part that rotates, both joined; the latent as made; what kv_b makes, and K, which is copied
-    together from that and the rotated part. Eager attention's product with V copies it into the order of heads.
-
-    One sequence alone is not copied: its heads are read where they are (ATen, matmul). What is said is linear in the
-    batch, so too much for it, by at most this copy.
-    """
+    together from that and the rotated part. Eager attention's product with V copies it into the order of heads, if
+    there are several sequences; what heads say is copied into that of tokens."""
     heads = mixer.num_attention_heads
     keys = held_tokens(mixer, run.keys) if run.decodes else run.tokens
     _query_linears(run, mixer)
@@ -41,10 +38,14 @@ def play_latent_attention(run: Run, mixer: LatentAttention) -> Tensor | None:
         return None
     play_scores(run, heads, keys)
     probabilities = run.tensor("probabilities", heads, run.tokens, keys)
-    copied = run.tensor("V in the order of heads", keys, mixer.v_size)
+    copied = None if run.is_alone else run.tensor("V in the order of heads", keys, mixer.v_size)
     said = run.features("what heads say", mixer.v_size)
+    del copied
+    # Of one token both orders are the same.
+    ordered = run.features("the same by tokens", mixer.v_size) if run.tokens > 1 else None
+    del said, ordered
     run.linear(mixer.v_size, mixer.o_size, beside=mixer.v_size)
-    del query, latent, unpacked, made, joined, copied, said
+    del query, latent, unpacked, made, joined
     return probabilities
 
 

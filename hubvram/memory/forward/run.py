@@ -72,6 +72,12 @@ class Run:
         return self.past_tokens + self.tokens
 
     @property
+    def is_alone(self) -> bool:
+        """Whether there is one sequence: its heads are read where they are, where those of several are copied into
+        one order for a product (ATen, matmul: operands are expanded, and reshaped to three dimensions)."""
+        return self.batch_size == 1
+
+    @property
     def is_eager(self) -> bool:
         return self.attention is Attention.EAGER
 

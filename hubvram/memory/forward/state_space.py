@@ -70,9 +70,11 @@ def _states_of_chunks(run: Run, mixer: Mamba2, chunks: int) -> tuple[Tensor, ...
 
 
 def _step_of_heads(run: Run, mixer: Mamba2) -> None:
-    """One token: how much of the state stays, what is put in (twice in the model's type), and the new state."""
+    """One token: how much of the state stays, what is put in (twice in the model's type), and the new state. B of one
+    sequence alone is read where it is, if each head has its own."""
     inner, size = mixer.intermediate_size, mixer.state_size
-    steps = run.tensor("time step for all channels, and B for all heads", inner + mixer.num_heads * size)
+    copied = 0 if run.is_alone and mixer.n_groups == mixer.num_heads else mixer.num_heads * size
+    steps = run.tensor("time step for all channels, and B for all heads", inner + copied)
     put_in = run.tensor("what is put in, before and after x", 2, inner, size)
     states = run.tensor("what stays, how much of it, and the new state", 3, inner, size, element_bytes=FP32)
     del steps, put_in, states
