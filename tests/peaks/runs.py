@@ -124,7 +124,12 @@ def model_with(model_type: str, config: Mapping[str, Any], attention: str, dtype
     torch.manual_seed(0)
     found, loaded = config_of(model_type, config), TORCH_TYPES[dtype]
     with _without_timm():
-        return class_of(model_type)._from_config(found, dtype=loaded, attn_implementation=attention).eval()
+        model = class_of(model_type)._from_config(found, dtype=loaded, attn_implementation=attention).eval()
+    kept = model._keep_in_fp32_modules if dtype == "fp16" else ()
+    for name, parameter in model.named_parameters():
+        if any(f".{part}." in name for part in kept):
+            parameter.data = parameter.data.float()
+    return model
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from hubvram.architecture.attention import ChunkedAttention, FullAttention, SharedKVAttention, SlidingAttention
 from hubvram.memory.forward.rotation import Widths
 from hubvram.memory.forward.run import FP32, Run
@@ -89,7 +91,8 @@ def _norm(run: Run, mixer: FullAttention) -> None:
         return
     early = 0 if code.norms_projections else run.element_bytes * (mixer.k_size + mixer.v_size)
     rows = 1 if mixer.qk_norm_all_heads else mixer.num_attention_heads
-    copies = run.norm_copy_bytes * mixer.q_size + code.norm_row_bytes * rows
+    bytes_each = FP32 if code.norms_without_weight and run.element_bytes == FP32 else run.norm_copy_bytes
+    copies = bytes_each * mixer.q_size + run.norm_row_bytes * rows
     if copies > early:
         normed = run.features("fp32 copies of Q's norm, less K and V", copies - early, element_bytes=1)
         del normed
@@ -176,18 +179,26 @@ def play_scores(run: Run, num_attention_heads: int, keys: int, sink_columns: int
 
 
 def _fused(run: Run, mixer: FullAttention) -> None:
-    """One kernel for scores, softmax and V; with a mask, sdpa repeats K and V, and makes the mask an additive one."""
-    if run.attention is Attention.SDPA and has_window_mask(mixer, run.tokens):
-        mask = run.tensor("additive mask of the window", run.tokens, run.tokens)
-        repeated = repeated_for_heads(run, mixer, run.tokens)
-        said = run.features("what heads say", mixer.o_in_features)
-        del mask, repeated, said
-        return
+    """One kernel for scores, softmax and V; with a mask, or for wide heads, sdpa repeats K and V, and makes the mask an
+    additive one. Then what heads say is copied into the order of tokens, where it is not in it; and O."""
+    repeated = mask = None
+    if run.attention is Attention.SDPA:
+        has_mask = has_window_mask(mixer, run.tokens)
+        if has_mask or (mixer.head_dim > _WIDEST_GROUPED and run.tokens > 1):
+            repeated = repeated_for_heads(run, mixer, keys_of(run, mixer))
+        mask = run.tensor("additive mask of the window", run.tokens, run.tokens) if has_mask else None
     said = run.features("what heads say", mixer.o_in_features)
-    # The kernel's output copied into the order of tokens, or what O makes of it.
-    behind = mixer.o_in_features if run.code.copies_output(mixer, run.rotary_dim) else 0
-    after = run.features("the same in the order of tokens, or O", max(behind, mixer.o_size))
-    del said, after
+    del mask
+    if run.code.copies_output(mixer, run.rotary_dim):
+        after = run.features("the same in the order of tokens", mixer.o_in_features)
+        del after
+    del repeated
+    projected = run.features("O", mixer.o_size)
+    del said, projected
+
+
+_WIDEST_GROUPED: Final = 256
+"""Features of a head beyond which sdpa repeats K and V (integrations/sdpa_attention.py, use_gqa_in_sdpa)."""
 
 
 def has_window_mask(mixer: object, tokens: int) -> bool:

@@ -80,8 +80,10 @@ def _play_indexer(run: Run, mixer: LatentAttention, keys: int) -> None:
     query = run.features("the indexer's Q, as made and joined", 2 * heads * width)
     # K, which the cache counts, has been made before.
     parts = run.features("its K as made, and parts that rotate", width + (heads + 1) * rotated)
-    in_fp32 = run.features("its Q in fp32", heads * width, element_bytes=FP32)
-    keys_in_fp32 = run.tensor("its K in fp32", keys, width, element_bytes=FP32)
+    old = run.tensor("its K joined, and K before this token", keys, width) if run.decodes else None
+    del old
+    in_fp32 = run.in_fp32("its Q in fp32", run.tokens, heads * width)
+    keys_in_fp32 = run.in_fp32("its K in fp32", keys, width)
     several = run.tokens > 1 and not run.is_alone
     copied = (
         run.tensor("the same for each token of Q", run.tokens, width, keys, element_bytes=FP32) if several else None

@@ -92,7 +92,9 @@ def play_mamba(run: Run, mixer: Mamba) -> None:
     convolved = play_convolution(run, inner, mixer.conv_kernel)
     # Where these are normed (falcon_mamba, jamba), what is left are B and C.
     selected = run.features("time step, B and C", 2 * size + (0 if run.code.norms_time_step else mixer.time_step_rank))
-    vectors = run.shared("bias of time steps, and D, in fp32", 1 if run.decodes else 2, inner, element_bytes=FP32)
+    vectors = None
+    if run.element_bytes < FP32:
+        vectors = run.shared("bias of time steps, and D, in fp32", 1 if run.decodes else 2, inner, element_bytes=FP32)
     steps = run.features("time steps of channels, before and after the softplus", 2 * inner)
     _step_of_channels(run, mixer) if run.decodes else _tokens(run, mixer)
     del projected, decays, convolved, selected, vectors, steps
