@@ -14,6 +14,7 @@ from transformers.models.auto import modeling_auto
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
 from tests.peaks.live import Live
+from tests.peaks.on_a_gpu import as_on_a_gpu
 from tests.peaks.record import ENCODER_VARIANTS, IMAGE_VARIANTS, Row, shapes_in, variants_in, varied
 
 _TABLES: Final = {
@@ -61,7 +62,7 @@ def measured_encoder(model: Any, batch_size: int, tokens: int, *, explain: bool 
     given = _given(model.config, batch_size, tokens)
     live = Live([*model.parameters(), *model.buffers()], explain=explain)
     live.start_with(given.values())
-    with torch.no_grad(), live:
+    with torch.no_grad(), as_on_a_gpu(), live:
         model(**given)
     return live
 

@@ -6,19 +6,19 @@ import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from inspect import signature
-from typing import Any, Final
+from typing import Any
 from unittest.mock import patch
 
 import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassError
-from torch.nn import functional
 
 from hubvram.memory.engines.transformers_encoders import ENCODERS
 from tests.caches.build import class_of, config_of, values_of
 from tests.caches.runs import tensors_in
 from tests.peaks.encoders import TORCH_TYPES, encoder_rows
 from tests.peaks.live import Live, held_by
+from tests.peaks.on_a_gpu import as_on_a_gpu
 from tests.peaks.record import (
     CHANGES,
     DECODED,
@@ -33,25 +33,6 @@ from tests.peaks.record import (
     varied,
     with_text_fields,
 )
-
-_OWN_ATTENTION: Final = functional.scaled_dot_product_attention
-
-
-def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, **options: Any) -> Any:
-    """sdpa; where heads of V are of another size than those of K, as the GPU's kernel does it, without all scores."""
-    if query.shape[-1] == value.shape[-1]:
-        return _OWN_ATTENTION(query, key, value, attn_mask=attn_mask, **options)
-    batch, heads, tokens, _ = query.shape
-    return query.new_zeros(batch, tokens, heads, value.shape[-1]).transpose(1, 2)
-
-
-@contextmanager
-def _as_on_a_gpu() -> Iterator[None]:
-    functional.scaled_dot_product_attention = _attention
-    try:
-        yield
-    finally:
-        functional.scaled_dot_product_attention = _OWN_ATTENTION
 
 
 def _cache_name(model: Any) -> str:
@@ -102,7 +83,7 @@ def measured(model: Any, batch_size: int, tokens: int, *, explain: bool = False)
     one = ids[:, :1].clone()
     known = [*model.parameters(), *model.buffers(), ids, one]
     prefill, decode = Live(known, explain=explain), Live(known, explain=explain)
-    with torch.no_grad(), _as_on_a_gpu():
+    with torch.no_grad(), as_on_a_gpu():
         with prefill:
             cache = _passed(model, ids)
         if cache is None:

@@ -162,14 +162,17 @@ def multiply_expanded(run: Run, mixer: FullAttention, keys: int) -> None:
 
 
 def play_scores(run: Run, num_attention_heads: int, keys: int, sink_columns: int = 0) -> None:
-    """(B, heads, S, K): with an fp32 softmax of 16-bit scores, the masked scores, their fp32 copy, the fp32 result.
+    """(B, heads, S, K): with an fp32 softmax of 16-bit scores, the masked scores, their fp32 copy, the fp32 result
+    (ATen, SoftMax.cpp, softmax: fp16 is not copied on a GPU).
 
     Otherwise copies in the model's own type. Sinks are a column beside the scores, and the largest of each row.
     """
     code, sizes = run.code, (num_attention_heads, run.tokens, keys)
     if code.softmax_in_fp32 and run.element_bytes < FP32:
         scores = run.tensor("scores", *sizes)
-        softmax = run.tensor("scores in fp32, and their softmax", 2, *sizes, element_bytes=FP32)
+        # Beside the result a copy of the scores; in fp16 one kernel makes it of them, and then it is turned back.
+        beside = run.element_bytes if run.sizes.in_fp16 else FP32
+        softmax = run.tensor("scores in fp32, and their softmax", *sizes, element_bytes=FP32 + beside)
     else:
         scores = run.tensor("scores", *sizes)
         softmax = run.tensor("scores masked, scaled, exponentiated", code.score_copies - 1, *sizes)

@@ -220,8 +220,8 @@ def play_bloom(run: Run, mixer: FullAttention) -> Tensor:
     their fp32 copy and its softmax (BloomAttention.forward)."""
     fused = _cache_fused(run, mixer)
     query = None if run.is_alone else run.features("Q in the order of heads", mixer.q_size)
-    copies = 2 * FP32 if run.element_bytes < FP32 else FP32
-    probabilities = _scores(run, mixer, 2 * run.element_bytes + copies)
+    beside = 0 if run.element_bytes == FP32 else run.element_bytes if run.sizes.in_fp16 else FP32  # as in play_scores
+    probabilities = _scores(run, mixer, 2 * run.element_bytes + FP32 + beside)
     left = run.tensor("scores before", 2, mixer.num_attention_heads, run.tokens, keys_of(run, mixer))
     _say(run, mixer)
     del fused, query, left
