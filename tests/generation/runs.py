@@ -11,8 +11,9 @@ import torch
 from hubvram.memory.engines.transformers_buffers import buffers
 from tests.generation.record import SHAPES, Row
 from tests.peaks.live import Live
+from tests.peaks.on_a_gpu import as_on_a_gpu
 from tests.peaks.record import recorded, type_of, varied
-from tests.peaks.runs import as_on_a_gpu, gathered_experts, model_with
+from tests.peaks.runs import gathered_experts, model_with
 from tests.samples import architecture_of
 
 

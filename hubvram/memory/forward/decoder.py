@@ -153,7 +153,7 @@ def play_decoder(
         width = architecture.head.out_features
         many = run.tokens if run.code.whole and run.code.whole.all_logits else 1
         logits = run.output("logits", many, width) if many > 1 else run.output("logits of the last token", width)
-        if run.code.logits_in_fp32:
+        if run.code.logits_in_fp32 and run.element_bytes < FP32:
             turned = run.output("logits in fp32", width, element_bytes=FP32)
             logits = turned
             del turned
