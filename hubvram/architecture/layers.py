@@ -187,6 +187,8 @@ class Architecture:  # without slots, for the sake of what is cached
     """How many of a head's dimensions rotate."""
     rotary_tables: int = 1
     """Sets of cos and sin: more than one where kinds of layers rotate differently."""
+    caps_logits: bool = False
+    """Whether logits are kept within bounds by a tanh (`final_logit_softcapping`)."""
     rotary_dims: tuple[int, ...] = ()
     """How many dimensions rotate in each of these sets, where they differ in that too."""
     extras: tuple[Weight, ...] = ()

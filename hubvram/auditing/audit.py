@@ -23,7 +23,7 @@ from hubvram.inspection import (
     read_model,
     request_of,
 )
-from hubvram.memory.workload import Attention
+from hubvram.memory.workload import Attention, Logits
 from hubvram.sources.network import TIMEOUT_SECONDS, Network, OnWait
 from hubvram.sources.open import open_source
 
@@ -71,6 +71,8 @@ def audit(
     kv_cache_dtype: str | None = None,
     cache: str = "dynamic",
     attention: Attention | str = Attention.AUTO,
+    logits: Logits | str = Logits.LAST,
+    padded: bool = False,
     accelerators: Sequence[Accelerator | str] = (),
     headers: Headers | str = Headers.AUTO,
     concurrency: int = CONCURRENCY,
@@ -100,6 +102,8 @@ def audit(
         kv_cache_dtype=kv_cache_dtype,
         cache=cache,
         attention=attention,
+        logits=logits,
+        padded=padded,
         accelerators=accelerators,
     )
     reading = Reading(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hubvram.cli.options import AttentionChoice
+from hubvram.cli.options import AttentionChoice, LogitsChoice
 
 if TYPE_CHECKING:
     from hubvram.inspection import Request
@@ -19,6 +19,8 @@ def request_of(
     kv_dtype: str | None,
     cache: str,
     attention: AttentionChoice,
+    logits: LogitsChoice,
+    padded: bool,
     engine: str,
     gpu: Sequence[str] | None,
     max_vram: str | None,
@@ -39,6 +41,8 @@ def request_of(
         kv_cache_dtype=kv_dtype,
         cache=cache,
         attention=attention.value,
+        logits=logits.value,
+        padded=padded,
         engine=engine,
         accelerators=accelerators,
     )

@@ -37,6 +37,8 @@ def audit(
     kv_dtype: options.KvDtype = None,
     cache: options.Cache = "dynamic",
     attention: options.AttentionOption = options.AttentionChoice.AUTO,
+    logits: options.LogitsOption = options.LogitsChoice.LAST,
+    padded: options.Padded = False,
     engine: options.EngineOption = "transformers",
     gpu: options.Gpu = None,
     max_vram: options.MaxVram = None,
@@ -72,7 +74,9 @@ def audit(
         concurrency=concurrency,
         in_order=in_order,
     )
-    request = request_of(dtype, context, input_tokens, batch, kv_dtype, cache, attention, engine, gpu, max_vram)
+    request = request_of(
+        dtype, context, input_tokens, batch, kv_dtype, cache, attention, logits, padded, engine, gpu, max_vram
+    )
     chosen = _row_format(format, as_json, output, resume)
     wanted = audit_list.Wanted(
         models=models or (), file=file, author=author, search=search, collection=collection, limit=limit, cached=cached

@@ -19,6 +19,8 @@ def inspect(
     kv_dtype: options.KvDtype = None,
     cache: options.Cache = "dynamic",
     attention: options.AttentionOption = options.AttentionChoice.AUTO,
+    logits: options.LogitsOption = options.LogitsChoice.LAST,
+    padded: options.Padded = False,
     engine: options.EngineOption = "transformers",
     gpu: options.Gpu = None,
     max_vram: options.MaxVram = None,
@@ -39,7 +41,9 @@ def inspect(
     from hubvram.sources.network import Network
     from hubvram.sources.open import open_source
 
-    request = request_of(dtype, context, input_tokens, batch, kv_dtype, cache, attention, engine, gpu, max_vram)
+    request = request_of(
+        dtype, context, input_tokens, batch, kv_dtype, cache, attention, logits, padded, engine, gpu, max_vram
+    )
     network = Network(offline=offline, timeout_seconds=timeout)
     with progress() as on_progress:
         source = open_source(model, revision, network)

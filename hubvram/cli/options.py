@@ -102,6 +102,33 @@ AttentionOption = Annotated[
         rich_help_panel=_ASKED,
     ),
 ]
+
+
+class LogitsChoice(StrEnum):
+    """What --logits accepts."""
+
+    LAST = "last"
+    ALL = "all"
+
+
+LogitsOption = Annotated[
+    LogitsChoice,
+    typer.Option(
+        "--logits",
+        case_sensitive=False,
+        help="last: generate(), which needs those of the last token. all: one forward over the context with those of "
+        "every token, as for scoring a text.",
+        rich_help_panel=_ASKED,
+    ),
+]
+Padded = Annotated[
+    bool,
+    typer.Option(
+        "--padded",
+        help="The sequences differ in length, so that the shorter ones are padded: masks are made.",
+        rich_help_panel=_ASKED,
+    ),
+]
 Gpu = Annotated[
     list[str] | None,
     typer.Option(

@@ -18,7 +18,7 @@ from hubvram.memory.engines import ENGINES
 from hubvram.memory.estimate import MemoryEstimate
 from hubvram.memory.estimator import estimate_memory
 from hubvram.memory.weights import STORED, NoWeights, Weights, deployed_weights
-from hubvram.memory.workload import Attention, Workload
+from hubvram.memory.workload import Attention, Logits, Workload
 from hubvram.quantization.precisions import is_gguf
 from hubvram.sources.interface import OnProgress
 from hubvram.sources.network import TIMEOUT_SECONDS, Network
@@ -108,6 +108,8 @@ def inspect(
     kv_cache_dtype: str | None = None,
     cache: str = "dynamic",
     attention: Attention | str = Attention.AUTO,
+    logits: Logits | str = Logits.LAST,
+    padded: bool = False,
     engine: str = "transformers",
     accelerators: Sequence[Accelerator | str] = (),
     headers: Headers | str = Headers.ALWAYS,
@@ -135,6 +137,8 @@ def inspect(
         kv_cache_dtype=kv_cache_dtype,
         cache=cache,
         attention=attention,
+        logits=logits,
+        padded=padded,
         engine=engine,
         accelerators=accelerators,
     )

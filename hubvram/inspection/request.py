@@ -12,7 +12,7 @@ from hubvram.errors import UsageError
 from hubvram.hardware.accelerators import Accelerator, find_accelerator
 from hubvram.memory.engines import ENGINES
 from hubvram.memory.weights import STORED
-from hubvram.memory.workload import Attention, Workload
+from hubvram.memory.workload import Attention, Logits, Workload
 from hubvram.quantization.precisions import check_precision, normal_precision
 from hubvram.units import parse_tokens
 
@@ -29,6 +29,8 @@ class Request:
     kv_cache_dtype: str | None = None
     cache: str = "dynamic"
     attention: Attention = Attention.AUTO
+    logits: Logits = Logits.LAST
+    padded: bool = False
     engine: str = "transformers"
     accelerators: tuple[Accelerator, ...] = ()
 
@@ -73,6 +75,8 @@ class Request:
             kv_cache_dtype=self.kv_cache_dtype,
             cache=self.cache,
             attention=self.attention,
+            logits=self.logits,
+            padded=self.padded,
             engine=self.engine,
         )
 
@@ -97,12 +101,16 @@ def request_of(
     kv_cache_dtype: str | None = None,
     cache: str = "dynamic",
     attention: Attention | str = Attention.AUTO,
+    logits: Logits | str = Logits.LAST,
+    padded: bool = False,
     engine: str = "transformers",
     accelerators: Sequence[Accelerator | str] = (),
 ) -> Request:
     """A request as people write it: names in any case and each once, GPUs by name. Raises UsageError."""
     if attention not in tuple(Attention):
         raise UsageError(f"{attention!r} is no attention", f"choose from {', '.join(Attention)}")
+    if logits not in tuple(Logits):
+        raise UsageError(f"{logits!r} are no logits", f"choose from {', '.join(Logits)}")
     return Request(
         precisions=_normal_precisions(precisions),
         context=context.strip().lower() if isinstance(context, str) else context,
@@ -111,6 +119,8 @@ def request_of(
         kv_cache_dtype=kv_cache_dtype.strip().lower() if isinstance(kv_cache_dtype, str) else kv_cache_dtype,
         cache=cache.strip().lower() if isinstance(cache, str) else cache,
         attention=Attention(attention),
+        logits=Logits(logits),
+        padded=bool(padded),
         engine=engine.strip().lower() if isinstance(engine, str) else engine,
         accelerators=tuple(find_accelerator(one) if isinstance(one, str) else one for one in accelerators),
     )

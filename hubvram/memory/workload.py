@@ -21,6 +21,13 @@ class Attention(StrEnum):
     FLASH = "flash"
 
 
+class Logits(StrEnum):
+    """Of which tokens: of the last one, as `generate()` needs them, or of all, in one forward without it."""
+
+    LAST = "last"
+    ALL = "all"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
     """`context_tokens` is the whole length of one sequence, of which `input_tokens` are its prompt."""
@@ -33,6 +40,7 @@ class Workload:
     cache: str = "dynamic"
     """Its kind, as CACHES has them."""
     attention: Attention = Attention.AUTO
+    logits: Logits = Logits.LAST
     padded: bool = False
     """Whether the sequences differ in length, so that all but the longest are padded."""
     engine: str = "transformers"
@@ -48,6 +56,8 @@ class Workload:
                 f"an input of {self.input_tokens:,} tokens does not fit a context of {self.context_tokens:,}",
                 "--input is the part of --context that is prompt",
             )
+        if self.logits is Logits.ALL and self.input_tokens != self.context_tokens:
+            raise UsageError("the logits of all tokens are made in one forward", "leave out --input")
         if self.kv_cache_dtype is not None and CACHES[self.cache] is not None:
             raise UsageError(
                 f"a {self.cache} cache is packed, and cannot be {self.kv_cache_dtype} too", "leave out --kv-dtype"

@@ -214,6 +214,8 @@ def _workload(found: Inspection) -> dict[str, Any]:
         "batch_size": workload.batch_size,
         "attention": found.attention.value if found.attention else None,
         "cache": workload.cache,
+        "logits": workload.logits.value,
+        "padded": workload.padded,
         "gpus": 1,
     }
 

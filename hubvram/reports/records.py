@@ -41,6 +41,8 @@ def described(request: Request, revision: str | None, headers: Headers) -> str:
         ("kv-dtype", request.kv_cache_dtype),
         ("cache", None if request.cache == "dynamic" else request.cache),
         ("attention", None if request.attention == "auto" else request.attention.value),
+        ("logits", None if request.logits == "last" else request.logits.value),
+        ("padded", "batch" if request.padded else None),
         *(("gpu", accelerator.name) for accelerator in request.accelerators),
         ("revision", revision),
         ("headers", None if headers is Headers.AUTO else headers.value),

@@ -125,6 +125,10 @@ def _headline(found: Inspection) -> str:
         parts[0] += f" ({workload.input_tokens:,} of them input)"
     if workload.kv_cache_dtype:
         parts.append(f"KV cache {workload.kv_cache_dtype}")
+    if workload.padded:
+        parts.append("padded")
+    if workload.logits == "all":
+        parts.append("logits of all tokens")
     if workload.cache != "dynamic":
         parts.append(f"{workload.cache} cache")
     engine = ENGINES[workload.engine]

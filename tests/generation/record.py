@@ -9,25 +9,30 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from hubvram.architecture.layers import Architecture
 from hubvram.memory.engines import ENGINES
 from hubvram.memory.estimate import Instant
 from hubvram.memory.estimator import largest_of
-from hubvram.memory.workload import Attention, Workload
+from hubvram.memory.workload import Attention, Logits, Workload
 from tests.peaks.record import recorded as small_models
-from tests.peaks.record import type_of, varied
+from tests.peaks.record import type_of, varied, with_text_fields
 from tests.samples import architecture_of
 
 FILE: Final = Path(__file__).parents[2] / "fixtures" / "measurements" / "transformers-5.23-generate.json"
-SHAPES: Final = (("narrow", 2, 40, 3), ("wide", 3, 10, 20))
-"""Variant, batch, prompt and new tokens: the peak is mostly in the prompt, or at the last tokens."""
+SHAPES: Final = (("narrow", 2, 40, 3), ("wide", 3, 10, 20), ("narrow", 2, 40, 0))
+"""Variant, batch, prompt and new tokens: the peak is mostly in the prompt, or at the last tokens. Without new ones it
+is one forward for the logits of all tokens, of many words."""
+_WORDS: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One run in bf16, greedy, in which the last token is made and not read. The peak is beside the weights."""
+    """One run in bf16, greedy, in which the last token is made and not read. The peak is beside the weights.
+
+    Where no token is new, it is one forward for the logits of all.
+    """
 
     name: str
     variant: str
@@ -37,6 +42,15 @@ class Row:
     new_tokens: int
     padded: bool
     peak_bytes: int
+
+
+def config_of(config: Mapping[str, Any], row: Row) -> dict[str, Any]:
+    """That of one of tests/peaks' records, as this run has it."""
+    found = varied(config, row.variant)
+    if row.new_tokens:
+        return found
+    words = {"vocab_size": _WORDS}
+    return {**with_text_fields(found, words), **(words if "vocab_size" in found else {})}
 
 
 def recorded() -> tuple[Row, ...]:
@@ -63,17 +77,18 @@ def compared(rows: Iterable[Row]) -> Iterator[tuple[Row, Instant]]:
     models = small_models()
     for row in rows:
         model_type = type_of(row.name)
-        config = varied(models[row.name].config, row.variant)
+        config = config_of(models[row.name].config, row)
         yield row, said(architecture_of({**config, "model_type": model_type}), row)
 
 
 def said(architecture: Architecture, row: Row) -> Instant:
     workload = Workload(
-        context_tokens=row.prompt_tokens + row.new_tokens - 1,
+        context_tokens=row.prompt_tokens + max(row.new_tokens - 1, 0),
         input_tokens=row.prompt_tokens,
         batch_size=row.batch_size,
         attention=Attention(row.attention),
         padded=row.padded,
+        logits=Logits.LAST if row.new_tokens else Logits.ALL,
     )
     instants = ENGINES["transformers"].instants(architecture, workload, element_bytes=2, cache_element_bytes=2)
     return largest_of(instants)

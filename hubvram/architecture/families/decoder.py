@@ -155,6 +155,7 @@ def read_decoder(config: ConfigDocument, architectures: tuple[str, ...], traits:
         learned_positions=rows,
         rotary_dim=rotary_dim_of(config, traits, layers) if switch(config, traits.rotary) and not rows else 0,
         rotary_tables=min(traits.rotary_tables, len({type(layer.mixer) for layer in layers})),
+        caps_logits=config.get(float, "final_logit_softcapping") is not None,
         extras=traits.extras(config) if traits.extras else (),
     )
 

@@ -21,7 +21,7 @@ from hubvram.memory.forward.tape import Held, Peak, Share
 from hubvram.memory.kv_cache import knows_cache
 from hubvram.memory.packing import Packing
 from hubvram.memory.runtime import runtime_component
-from hubvram.memory.workload import Attention, Workload
+from hubvram.memory.workload import Attention, Logits, Workload
 from hubvram.units import size
 
 if TYPE_CHECKING:
@@ -151,9 +151,12 @@ class Transformers:
             linears=linears,
             cache_element_bytes=cache_element_bytes,
         )
+        around = buffers(architecture, element_bytes)
+        if workload.logits is Logits.ALL:
+            prompt = replace(prompt, by_generate=False, all_logits=True)
+            return _all_logits(architecture, prompt, kept.after_prefill(), around)
         behind = workload.context_tokens - 1
         step = replace(prompt, tokens=1, past_tokens=behind, decodes=True, prompt_tokens=workload.input_tokens)
-        around = buffers(architecture, element_bytes)
         steps = (_decode(architecture, step, cached, around) for cached in kept.while_decoding())
         return (
             *_prefill(architecture, prompt, kept.after_prefill(), around),
@@ -179,9 +182,14 @@ def _kept(architecture: Architecture, workload: Workload, element_bytes: int, ca
 
 
 def _prefill(
-    architecture: Architecture, prompt: Sizes, cached: Cached, around: tuple[Held, ...]
+    architecture: Architecture,
+    prompt: Sizes,
+    cached: Cached,
+    around: tuple[Held, ...],
+    *,
+    copies_logits: bool = True,
 ) -> tuple[Instant, Instant]:
-    peak, head = transformers_code.play(architecture, _with(prompt, cached))
+    peak, head = transformers_code.play(architecture, _with(prompt, cached), copies_logits=copies_logits)
     spread = _spread(architecture, prompt, cached, peak)
     given = f"{_tokens(prompt.tokens)} of input"
     if cached.excess_bytes:
@@ -192,6 +200,15 @@ def _prefill(
         _instant("prefill", cached, peak, phase, around, spread),
         _instant("prefill-logits", cached, head, f"at the logits after {given}", around),
     )
+
+
+def _all_logits(
+    architecture: Architecture, sizes: Sizes, cached: Cached, around: tuple[Held, ...]
+) -> tuple[Instant, Instant]:
+    """The forward of which `generate()` makes a prefill, alone: it fills a cache, too, unless it is told not to."""
+    forward, head = _prefill(architecture, sizes, cached, around, copies_logits=False)
+    explanation = f"at the logits of {_tokens(sizes.tokens)} of each sequence"
+    return replace(forward, name="forward"), replace(head, name="forward-logits", explanation=explanation)
 
 
 def _decode(

@@ -33,12 +33,12 @@ _classic, _gemma4, _indexed = (partial(later, module) for module in ("classic", 
 _GEMMA: Final = with_traits(LLAMA, norm_row_bytes=4, norm_fp32_row_bytes=0)
 """Its norm keeps no root apart, and all of it in a function of its own (modeling_gemma.py, GemmaRMSNorm)."""
 _OLMO: Final = ModelingCode(rotary_in_fp32=True, rotation=halves_in_fp32)
-_COHERE: Final = with_traits(LLAMA, norm_bytes=12, norm_fp32_row_bytes=8, rotation=all_in_fp32)
+_COHERE: Final = with_traits(LLAMA, norm_bytes=12, norm_fp32_row_bytes=8, rotation=all_in_fp32, logit_copies=2)
 """Its norm takes the mean off in fp32 (modeling_cohere.py, CohereLayerNorm)."""
 _SIGMOID: Final = with_traits(LLAMA, routing_in_fp32=True, router_logits_in_fp32=True)
 """Routers of DeepSeek-V3's kind: logits, and the weights of chosen experts (modeling_deepseek_v3.py, TopkRouter)."""
 
-_GRANITE: Final = with_traits(LLAMA, scales_embeddings=True)
+_GRANITE: Final = with_traits(LLAMA, scales_embeddings=True, logit_copies=2)
 _ERNIE: Final = ModelingCode(rotary_in_fp32=True, rotation=repeated_in_fp32)
 
 _GEMMA4: Final = with_traits(
@@ -67,10 +67,10 @@ _HOLD_NOTHING: Final = (
     *("voxtral", "llama4", "aria", "audioflamingo3"),
     *("deepseek_vl", "glmasr", "got_ocr2", "lighton_ocr"),
     *("musicflamingo", "ovis2", "pp_chart2table", "qianfan_ocr", "qwen3_asr"),
-    *("granite_docling", "molmo2", "emu3", "gemma3", "shieldgemma2", "paligemma"),
+    *("molmo2", "emu3", "gemma3", "shieldgemma2", "paligemma"),
     *("minicpmv4_6", "minicpmv4_7", "minicpm_ocr", "mllama", "deepseek_vl_hybrid", "fuyu", "kosmos-2"),
     *("lfm2_vl", "lfm3_vl", "nemotron_h_omni", "minimax_m3_vl"),
-    *("step3p7", "ernie4_5_vl_moe"),
+    "step3p7",
 )
 
 CODE: Final[Mapping[str, ModelingCode]] = {
@@ -85,7 +85,7 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     **dict.fromkeys(("dots1", "solar_open", "exaone_moe"), _SIGMOID),
     "gemma3_text": with_traits(_GEMMA, norms_projections=True),
     "olmo": with_traits(_OLMO, norm_row_bytes=0, norm_fp32_bytes=4, norm_fp32_row_bytes=0),
-    "phi3": with_traits(LLAMA, joins_rotated=True),
+    **dict.fromkeys(("phi3", "phi4_multimodal"), with_traits(LLAMA, joins_rotated=True)),
     "gpt2": with_traits(LAYER_NORM, softmax_in_fp32=False, hidden_beside_mlp=1, keeps_normed=True),
     "helium": with_traits(LLAMA, norm_bytes=10, norm_row_bytes=4, rotation=halves_repeated),
     "hunyuan_v1_dense": with_traits(LLAMA, norms_projections=True),
@@ -176,7 +176,7 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     ),
     "apertus": with_traits(LLAMA, norms_projections=True),
     "afmoe": with_traits(_SIGMOID, shared_expert_first=True, norm_bytes=10, norm_row_bytes=4, norms_projections=True),
-    **dict.fromkeys(("mistral4", "emu3_text_model", "phi4_multimodal"), LLAMA),
+    **dict.fromkeys(("mistral4", "emu3_text_model"), LLAMA),
     "axk1": _SIGMOID,
     "gemma3n_text": with_traits(LLAMA, norm_fp32_row_bytes=0),
     "mimo_v2_flash": with_traits(
@@ -244,13 +244,15 @@ _AXES: Final = 4
 """Positions of a token: in the text, and in time, height and width of what is seen."""
 _PLACE_BY_AXES: Final = (
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "paddleocr_vl"),
-    *("glm4v", "glm46v", "glm4v_moe", "glm_ocr", "glmga", "qwen3_5", "qwen3_5_moe"),
+    *("glm4v", "glm46v", "glm4v_moe", "glm_ocr", "glmga", "qwen3_5", "qwen3_5_moe", "ernie4_5_vl_moe"),
 )
 
 WHOLES: Final[Mapping[str, Whole]] = {
     **dict.fromkeys(_HOLD_NOTHING, Whole()),
     **dict.fromkeys(_PLACE_BY_AXES, Whole(position_rows=_AXES)),
-    **dict.fromkeys(("exaone4_5", "hyperclovax_vision_v2"), Whole(position_rows=0, drops_positions=True)),
+    "exaone4_5": Whole(position_rows=0, drops_positions=True),
+    "hyperclovax_vision_v2": Whole(position_rows=0, drops_positions=True, scales_logits=True),
+    "granite_docling": Whole(scales_logits=True),
     "moss_transcribe_diarize": Whole(position_rows=0),
     **dict.fromkeys(
         ("kimi_k25", "granite_speech", "granite_speech_plus"),

@@ -59,6 +59,7 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
     "hy_v4": (
         with_traits(
             LLAMA,
+            logit_copies=2,  # One, in fp32: as is its head.
             routing_in_fp32=True,
             router_logits_in_fp32=True,
             always_masks=True,

@@ -21,6 +21,7 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
             LLAMA,
             norm_row_bytes=4,
             scales_embeddings=True,
+            logit_copies=3,
             positions=_classic("position_ids"),
             attention=_griffin("play_griffin_attention"),
             hidden_beside_mlp=1,

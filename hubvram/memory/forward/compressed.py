@@ -14,7 +14,7 @@ from hubvram.architecture.parts import Block, Pool
 from hubvram.memory.forward.decoder import play_decoder
 from hubvram.memory.forward.hyper_streams import play_end, play_reading, play_writing
 from hubvram.memory.forward.mlp import play_mlp
-from hubvram.memory.forward.run import FP32, ID_BYTES, Run
+from hubvram.memory.forward.run import FP32, Run
 from hubvram.memory.forward.tape import Peak, Tensor
 from hubvram.memory.kv_cache import added_bytes, held_tokens
 
@@ -54,9 +54,9 @@ def _play_model(run: Run, architecture: Architecture) -> None:
     hidden_size, layers = architecture.hidden_size, architecture.layers
     streams = next(weight.shape[0] for weight in architecture.extras if weight.name == "hc base")
     embedded = run.features("embeddings", hidden_size)
-    positions = run.shared("position ids", run.tokens, element_bytes=ID_BYTES)
+    positions = run.position_ids()
     # Of pairs, for each of two kinds of layers.
-    tables = run.shared("cos and sin", 2, run.tokens, run.rotary_dim)
+    tables = run.along("cos and sin", 2, run.rotary_dim)
     window = _block(layers[0]).keeps[0]
     mask = run.tensor("additive mask", run.tokens, held_tokens(window, run.keys) if run.decodes else run.tokens)
     for group in architecture.groups():

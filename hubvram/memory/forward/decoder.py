@@ -151,16 +151,26 @@ def play_decoder(
     hidden = run.features("hidden states, normed", architecture.hidden_size)
     if architecture.head is not None:
         width = architecture.head.out_features
-        many = run.tokens if run.code.whole and run.code.whole.all_logits else 1
-        logits = run.output("logits", many, width) if many > 1 else run.output("logits of the last token", width)
+        is_all = run.sizes.all_logits or (run.code.whole is not None and run.code.whole.all_logits)
+        many = run.tokens if is_all else 1
+        logits = run.output("logits" if many > 1 else "logits of the last token", many, width)
+        more = _logit_copies(run, architecture) - 1
+        copies = run.output("the same, scaled or capped", more, many, width) if more else None
+        del copies
         if run.code.logits_in_fp32 and run.element_bytes < FP32:
-            turned = run.output("logits in fp32", width, element_bytes=FP32)
+            turned = run.output("logits in fp32", many, width, element_bytes=FP32)
             logits = turned
             del turned
         copy = run.output("their fp32 copy", width, element_bytes=FP32) if copies_logits else None
         del logits, copy
     del ids, hidden, said_before
     return before, run.tape.take()
+
+
+def _logit_copies(run: Run, architecture: Architecture) -> int:
+    """Alive together, where the class that makes them scales or caps them: a whole does so itself, or does not."""
+    scaled = run.code.logit_copies if run.code.whole is None else 1 + run.code.whole.scales_logits
+    return max(scaled, 1 + architecture.caps_logits)
 
 
 def _logits_before(run: Run, architecture: Architecture) -> Tensor | None:

@@ -11,7 +11,7 @@ from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Block, Part
 from hubvram.memory.forward.attention import play_scores
-from hubvram.memory.forward.run import FP32, ID_BYTES, Run
+from hubvram.memory.forward.run import FP32, Run
 from hubvram.memory.forward.tape import Tensor
 from hubvram.memory.kv_cache import held_tokens
 
@@ -28,14 +28,11 @@ def is_dots3_playable(architecture: Architecture) -> bool:
 
 def positions(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     """Position ids; cos and sin of each kind, of its own width."""
-    ids = run.shared("position ids", run.tokens, element_bytes=ID_BYTES)
     tables = [
-        run.shared(
-            "cos and sin", run.tokens, 2 * mixer.qk_rope_head_dim, element_bytes=FP32 if slides is None else None
-        )
+        run.along("cos and sin", 2 * mixer.qk_rope_head_dim, element_bytes=FP32 if slides is None else None)
         for mixer, slides in _kinds(architecture)
     ]
-    return ids, *tables
+    return run.position_ids(), *tables
 
 
 def masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
@@ -45,8 +42,9 @@ def masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
         keys = held_tokens(mixer, run.keys) if run.decodes else run.keys
         if run.is_eager:
             found.append(run.tensor("additive mask", run.tokens, keys))
-        elif window is None or run.tokens >= window:
-            found.append(run.shared("mask", run.tokens, keys, element_bytes=1))
+        elif window is None or run.tokens >= window or run.sizes.padded:
+            make = run.tensor if run.sizes.padded else run.shared
+            found.append(make("mask", run.tokens, keys, element_bytes=1))
     return tuple(found)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hubvram.architecture.attention import FullAttention
 from hubvram.memory.forward.attention import eager, keys_of, play_attention, repeated_for_heads
-from hubvram.memory.forward.run import FP32, ID_BYTES, Run
+from hubvram.memory.forward.run import ID_BYTES, Run
 from hubvram.memory.forward.tape import Tensor
 
 
@@ -30,8 +30,7 @@ def play_dynamic_attention(run: Run, mixer: FullAttention) -> Tensor | None:
         # Heads of Q that share K and V are told apart as if they were tokens, where there is one token alone.
         repeated = None if run.decodes else repeated_for_heads(run, mixer, keys)
         said = run.features("what heads say", mixer.o_in_features)
-        sums = run.features("logs of sums of exponents", mixer.num_attention_heads, element_bytes=FP32)
-        del repeated, said, sums
+        del repeated, said
     del query, kept, mask, unpacked
     return probabilities
 

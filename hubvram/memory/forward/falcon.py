@@ -72,7 +72,8 @@ def _masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
             run.tensor("mask with biases", heads, run.tokens, run.keys),
         )
     if run.attention is Attention.SDPA:
-        return (run.shared("boolean mask", run.tokens, run.keys, element_bytes=1),)
+        make = run.tensor if run.sizes.padded else run.shared
+        return (make("boolean mask", run.tokens, run.keys, element_bytes=1),)
     return usual_masks(run, architecture)
 
 

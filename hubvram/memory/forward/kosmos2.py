@@ -26,5 +26,7 @@ def _grown(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
 
 
 def masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
-    """By the padding that `generate()` always speaks of, whatever the attention (_prepare_decoder_attention_mask)."""
-    return (run.tensor("additive mask", run.tokens, run.keys),)
+    """Whatever the attention; one for all where `generate()` has found no padding and says nothing of it
+    (_prepare_decoder_attention_mask)."""
+    make = run.shared if run.sizes.by_generate and not run.sizes.padded else run.tensor
+    return (make("additive mask", run.tokens, run.keys),)

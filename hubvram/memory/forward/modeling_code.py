@@ -45,6 +45,8 @@ class Whole(NamedTuple):
     embeds_prompt: bool = False
     """Whether its own `generate()` embeds the prompt, gives a copy to that of the text model, and holds it to the end
     (modeling_blip_2.py; of an image it would hold more)."""
+    scales_logits: bool = False
+    """Whether it scales the logits, as its text model's own class does."""
     keeps_layer_inputs: bool = False
     """Whether what tokens are for each layer, and embeddings without images', stay as they were (gemma4)."""
     masks_sequences: bool = False
@@ -157,6 +159,8 @@ class ModelingCode(NamedTuple):
     """Whether position ids are made, be they used or not."""
     residual_in_fp32: bool = False
     """Whether hidden states are fp32 between layers: mamba's `residual_in_fp32`, which is its default."""
+    logit_copies: int = 1
+    """How many copies of the logits are alive at once, where the class scales them; in the model's type."""
     logits_in_fp32: bool = False
     """Whether the class itself turns logits to fp32 (modeling_mamba.py, MambaForCausalLM.forward)."""
 

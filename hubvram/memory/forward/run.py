@@ -42,6 +42,8 @@ class Sizes:
     """Of cached K and V, where these are not the model's own."""
     by_generate: bool = False
     """Whether `generate()` calls, which was given a mask, and counts positions by it; else a class is called alone."""
+    all_logits: bool = False
+    """Whether the logits of all tokens are made, by a forward alone, which is given a mask too."""
     padded: bool = False
     """Whether the shorter ones of the sequences are padded, to the left."""
     source_tokens: int = 0
@@ -140,6 +142,8 @@ class Run:
             prompt = self.sizes.prompt_tokens if self.decodes else self.tokens
             given = 2 * prompt + longer * self.keys
             return self.tensor("token ids, mask, and ids of all tokens", given, element_bytes=ID_BYTES)
+        if self.sizes.all_logits:
+            return self.tensor("token ids, and mask", 2 * self.keys, element_bytes=ID_BYTES)
         return self.tensor("token ids", self.keys, element_bytes=ID_BYTES)
 
     def unpacked(self, what: str, *sizes: int) -> Tensor:

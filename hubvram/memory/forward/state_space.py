@@ -108,8 +108,14 @@ def play_mamba(run: Run, mixer: Mamba) -> None:
 
 def _tokens(run: Run, inner: int, size: int) -> None:
     """How much of the state stays and what is put in, before and after x, for each token, channel and state; what
-    each token says is kept apart, then put together, gated, and added to what D lets pass."""
+    each token says is kept apart, then put together, gated, and added to what D lets pass.
+
+    The state before a token, which the cache counts, stays until the next one is there.
+    """
     each = run.features("what stays and what is put in, of each token", 3 * inner * size, element_bytes=FP32)
+    before = run.tensor("what tokens before the last one say", run.tokens - 1, inner)
+    states = run.tensor("what stays of the state, and the new one", 2, inner, size, element_bytes=FP32)
+    del before, states
     said = run.features("what tokens say, apart and together", 2 * inner)
     added = run.features("what D lets pass, and the sum", 2 * inner, element_bytes=FP32)
     del each, said, added
