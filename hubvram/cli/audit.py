@@ -67,22 +67,18 @@ def audit(
     from hubvram.inspection import Headers
 
     progress = Progress()
+    network = patient(offline=offline, timeout_seconds=timeout, on_wait=progress.wait)
     reading = Reading(
-        network=patient(offline=offline, timeout_seconds=timeout, on_wait=progress.wait),
-        headers=Headers(headers.value),
-        revision=revision,
-        concurrency=concurrency,
-        in_order=in_order,
+        network=network, headers=Headers(headers.value), revision=revision, concurrency=concurrency, in_order=in_order
     )
-    request = request_of(
-        dtype, context, input_tokens, batch, kv_dtype, cache, attention, logits, padded, engine, gpu, max_vram
-    )
+    sequences = (context, input_tokens, batch, kv_dtype, cache, attention, logits, padded)
+    request = request_of(dtype, *sequences, engine, gpu, max_vram)
     chosen = _row_format(format, as_json, output, resume)
     wanted = audit_list.Wanted(
         models=models or (), file=file, author=author, search=search, collection=collection, limit=limit, cached=cached
     )
     allocator.share_arenas()
-    names = audit_list.gather(wanted, reading.network)
+    names = audit_list.gather(wanted, network)
     job = Job(names=names, request=request, reading=reading, format=chosen, output=output, resume=resume)
     raise typer.Exit(run(job, progress, call.obj or (), dry=dry_run))
 

@@ -67,6 +67,8 @@ def test_the_main_job(capsys: Capsys) -> None:
         "batch_size": 1,
         "attention": "sdpa",
         "cache": "dynamic",
+        "logits": "last",
+        "padded": False,
         "gpus": 1,
     }
 

@@ -12,9 +12,10 @@ from hubvram.memory.engines.transformers_buffers import buffers
 from tests.generation.record import SHAPES, Row, config_of
 from tests.peaks.encoders import encoder_with, measured_encoder, variants_of
 from tests.peaks.live import Live
+from tests.peaks.on_a_gpu import as_on_a_gpu
 from tests.peaks.prompted import PROMPTED
 from tests.peaks.record import ENCODER_CODE, recorded, type_of, varied
-from tests.peaks.runs import as_on_a_gpu, gathered_experts, model_with
+from tests.peaks.runs import gathered_experts, model_with
 from tests.samples import architecture_of
 
 
@@ -76,7 +77,7 @@ def rows_of(name: str) -> Iterator[Row]:
 
 def _padded_encoder(name: str, config: Mapping[str, Any]) -> Iterator[Row]:
     """A text encoder's forward over sequences of which one is padded; without, it is in tests/peaks."""
-    if "masked-narrow" not in variants_of(type_of(name), config):
+    if "masked-narrow" not in variants_of(type_of(name), config, "bf16"):
         return
     for attention in ("sdpa", "eager"):
         row = Row(

@@ -2,20 +2,21 @@
 
 With `--run`, the types' peaks are measured anew and recorded; published ones follow where no type is named.
 `--run` needs torch and transformers; `--alive TYPE VARIANT ATTENTION` shows what a prefill holds at its peak.
+All of it is in bf16; with `--fp32` or `--fp16`, in that.
 """
 
 from __future__ import annotations
 
 import sys
 
-from tests.peaks.record import ENCODER_CODE, compared, recorded, varied, write
+from tests.peaks.record import ENCODER_CODE, FOLDERS, compared, recorded, type_of, varied, write
 from tests.published.__main__ import main as published
 
 _LINE = "{:20} {:13} {:6} {:>6} {:10} {:>10} {:>10} {:>10} {:>8}"
 _DECODE = " | {:10} {:>10} {:>10} {:>8}"
 
 
-def _run(model_types: list[str]) -> None:
+def _run(model_types: list[str], dtype: str) -> None:
     import torch
     import transformers
 
@@ -24,33 +25,35 @@ def _run(model_types: list[str]) -> None:
     torch.set_num_threads(1)
     versions = {"transformers": transformers.__version__, "torch": torch.__version__}
     for model_type in model_types:
-        write(model_type, run_now(model_type), versions)
+        write(model_type, run_now(model_type, dtype), versions)
         print("ran", model_type, file=sys.stderr)
 
 
-def _alive(model_type: str, variant: str, attention: str) -> None:
-    from tests.caches.build import values_of
+def _alive(dtype: str, name: str, variant: str, attention: str) -> None:
     from tests.peaks.encoders import encoder_with, measured_encoder
-    from tests.peaks.runs import measured, model_with
+    from tests.peaks.runs import config_values, measured, model_with
 
-    config = varied(values_of(model_type, {}), variant)
+    model_type, config = type_of(name), varied(config_values(name), variant)
     if model_type in ENCODER_CODE:
-        prefill = measured_encoder(encoder_with(model_type, config, attention), 2, 40, explain=True)
+        peaks = [measured_encoder(encoder_with(model_type, config, attention, dtype), 2, 40, explain=True)]
     else:
-        prefill, _, _, _ = measured(model_with(model_type, config, attention), 2, 40, explain=True)
-    for held in prefill.peak.held:
-        print(f"{held.storage_bytes:10,}  {held.storage_bytes / 160:8.2f}  {held.made_by}")
+        peaks = list(measured(model_with(model_type, config, attention, dtype), 2, 40, explain=True)[:2])
+    for live in peaks:
+        for held in live.peak.held:
+            print(f"{held.storage_bytes:10,}  {held.storage_bytes / 160:8.2f}  {held.made_by}")
+        print()
 
 
 def main() -> None:
     options = {word for word in sys.argv[1:] if word.startswith("--")}
     words = [word for word in sys.argv[1:] if not word.startswith("--")]
+    dtype = next((dtype for dtype in FOLDERS if f"--{dtype}" in options), "bf16")
     if "--alive" in options:
-        _alive(*words)
+        _alive(dtype, *words)
         return
     if "--run" in options:
-        _run(words or list(recorded()))
-    records = recorded()
+        _run(words or list(recorded()), dtype)
+    records = recorded(dtype)
     print(_LINE.format("type", "variant", "", "run", "phase", "measured", "allocator", "said", "off"), end="")
     print(_DECODE.format("decode", "measured", "said", "off"))
     for name, row, found in compared({name: records[name] for name in words or records}):
@@ -62,7 +65,7 @@ def main() -> None:
             continue
         off = found.decode_peak_bytes / row.decode_peak_bytes - 1
         print(_DECODE.format(found.decode_phase, row.decode_peak_bytes, found.decode_peak_bytes, f"{off:+.2%}"))
-    if not words:
+    if not words and dtype == "bf16":
         print()
         published()
 

@@ -44,18 +44,19 @@ def inputs_of(model: Any, batch_size: int, tokens: int) -> dict[str, Any]:
     """What the encoder reads: token ids, or as much sound as it always takes."""
     import torch
 
+    loaded = torch.float32 if model.dtype is torch.float32 else torch.bfloat16
     if model.config.model_type == "whisper":
         shape = (batch_size, model.config.num_mel_bins, 2 * model.config.max_source_positions)
-        return {"input_features": torch.zeros(shape, dtype=torch.bfloat16)}
+        return {"input_features": torch.zeros(shape, dtype=loaded)}
     if model.config.model_type == "speech_to_text":
         # Frames, of which two convolutions make a quarter.
         shape = (batch_size, 4 * tokens, model.config.input_feat_per_channel)
-        return {"input_features": torch.zeros(shape, dtype=torch.bfloat16)}
+        return {"input_features": torch.zeros(shape, dtype=loaded)}
     if model.config.model_type == "moonshine":
         samples = tokens
         for kernel, step in ((3, 2), (7, 3), (127, 64)):
             samples = (samples - 1) * step + kernel
-        return {"input_values": torch.rand(batch_size, samples, dtype=torch.bfloat16)}
+        return {"input_values": torch.rand(batch_size, samples, dtype=loaded)}
     return {"input_ids": torch.arange(batch_size * tokens).reshape(batch_size, tokens) % 100 + 3}
 
 
@@ -147,7 +148,7 @@ def _model(model_type: str, config: Mapping[str, Any], attention: str, dtype: st
     torch.manual_seed(0)
     name = type_of(model_type)
     found, model_class = config_of(name, config, both_sides=True), class_of(name, both_sides=True)
-    loaded = {"bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
+    loaded = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[dtype]
     model = model_class._from_config(found, dtype=loaded, attn_implementation=attention).eval()
     kept = model._keep_in_fp32_modules if dtype == "fp16" else ()
     for path, parameter in model.named_parameters():
@@ -165,7 +166,7 @@ def _is_prompted(model: Any) -> bool:
 
 
 def _rows(model_type: str, config: Mapping[str, Any]) -> Iterator[Row]:
-    """In bf16; and without wide heads in fp16, if some weights stay fp32 then."""
+    """In bf16; and without wide heads in fp16, if some weights stay fp32 then; and a few in fp32."""
     for variant in VARIANTS:
         if variant == "heads" and varied(config, "heads") == varied(config, "narrow"):
             continue
@@ -178,10 +179,19 @@ def _rows(model_type: str, config: Mapping[str, Any]) -> Iterator[Row]:
             if model._keep_in_fp32_modules and variant != "heads":
                 model = _model(model_type, varied(config, variant), attention, "fp16")
                 yield from _runs(model, "fp16", variant, attention)
+    for variant in ("wide", "narrow"):
+        for attention in ("sdpa", "eager"):
+            try:
+                model = _model(model_type, varied(config, variant), attention, "fp32")
+            except ValueError:
+                continue
+            yield from _runs(model, "fp32", variant, attention, SHAPES[:2])
 
 
-def _runs(model: Any, dtype: str, variant: str, attention: str) -> Iterator[Row]:
-    for batch_size, tokens in SHAPES:
+def _runs(
+    model: Any, dtype: str, variant: str, attention: str, shapes: tuple[tuple[int, int], ...] = SHAPES
+) -> Iterator[Row]:
+    for batch_size, tokens in shapes:
         peaks = [live.peak.total_bytes + more for live, more in measured(model, batch_size, tokens)]
         yield Row(
             dtype=dtype,

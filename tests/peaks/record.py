@@ -1,16 +1,18 @@
 """The committed record, fixtures/measurements/transformers-5.23-small-models/MODEL_TYPE.json, and what is said of it.
 
-Each model type is its default config with small numbers, in VARIANTS that make one phase or another the widest.
+Each model type is its default config with small numbers, in VARIANTS that make one phase or another the widest. Fewer
+runs in fp32, and in fp16 of those types that compute otherwise in it, are in folders of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from hubvram.architecture.layers import Architecture
+from hubvram.dtypes import COMPUTE_BYTES
 from hubvram.memory.engines.transformers_code import code_of, play
 from hubvram.memory.engines.transformers_encoders import ENCODERS
 from hubvram.memory.engines.transformers_speech import KNOWN as SPEECH
@@ -18,11 +20,15 @@ from hubvram.memory.forward.modeling_code import ModelingCode
 from hubvram.memory.forward.run import Sizes
 from hubvram.memory.forward.tape import Peak
 from hubvram.memory.workload import Attention
-from tests.peaks.alone import spared_bytes, step_of
 from tests.peaks.files import read_all, write_one
 from tests.samples import architecture_of
 
-FOLDER: Final = Path(__file__).parents[2] / "fixtures" / "measurements" / "transformers-5.23-small-models"
+_FOLDER: Final = Path(__file__).parents[2] / "fixtures" / "measurements" / "transformers-5.23-small-models"
+FOLDERS: Final[Mapping[str, Path]] = {
+    "bf16": _FOLDER,
+    **{dtype: _FOLDER.with_name(f"{_FOLDER.name}-{dtype}") for dtype in ("fp16", "fp32")},
+}
+"""The type that is computed in -> where its runs are."""
 
 _INNER: Final = ("intermediate_size", "ffn_dim", "d_ff", "n_inner", "d_inner", "ffn_hidden_size", "dff", "hidden_dim")
 
@@ -116,6 +122,7 @@ SOUND_VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
 each convolution, and norms before each layer's parts, as large ones have them."""
 SHAPES: Final = ((2, 40), (1, 67), (3, 160))
 """Batch and prompt; positions suffice for the longest and the tokens decoded."""
+_FEW: Final = frozenset({"wide", "narrow", "masked-wide", "masked-words", "base-narrow", "image-wide", "image-narrow"})
 POSITIONS: Final = 256
 
 _SWIN: Final = {"embed_dim": 32, "image_size": 96, "patch_size": 8}
@@ -225,7 +232,7 @@ ENCODER_CODE: Final = {name: code for name, (code, _) in (*ENCODERS.items(), *SP
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One run in bf16, without padding, logits of the last token. Peaks are bytes beside weights and cache.
+    """One run, without padding, logits of the last token. Peaks are bytes beside weights and cache.
 
     Of an encoder, one forward over all tokens is its prefill, and its decode is 0.
     """
@@ -246,6 +253,17 @@ class Record:
 
     config: Mapping[str, Any]
     rows: tuple[Row, ...]
+    dtype: str = "bf16"
+
+
+def shapes_in(dtype: str) -> tuple[tuple[int, int], ...]:
+    """All of them in bf16; else the first few."""
+    return SHAPES if dtype == "bf16" else SHAPES[:2]
+
+
+def variants_in(dtype: str, variants: Mapping[str, Any]) -> tuple[str, ...]:
+    """Likewise."""
+    return tuple(name for name in variants if dtype == "bf16" or name in _FEW)
 
 
 def varied(config: Mapping[str, Any], variant: str) -> dict[str, Any]:
@@ -284,11 +302,11 @@ def type_of(name: str) -> str:
     return name.partition("+")[0]
 
 
-def recorded() -> dict[str, Record]:
-    """Model type, or TYPE+NAME -> its record."""
+def recorded(dtype: str = "bf16") -> dict[str, Record]:
+    """Model type, or TYPE+NAME -> its record in a type."""
     return {
-        model_type: Record(config=config, rows=tuple(Row(**row) for row in rows))
-        for model_type, config, rows in read_all(FOLDER)
+        model_type: Record(config=config, rows=tuple(Row(**row) for row in rows), dtype=dtype)
+        for model_type, config, rows in read_all(FOLDERS[dtype])
     }
 
 
@@ -298,9 +316,9 @@ def write(model_type: str, record: Record, versions: Mapping[str, str]) -> None:
         **versions,
         "measured": "storages alive at the peak of one forward of the class on the CPU (tests/peaks), "
         "beside weights and cache",
-        "dtype": "bf16",
+        "dtype": record.dtype,
     }
-    write_one(FOLDER / f"{model_type}.json", about, record.config, [asdict(row) for row in record.rows])
+    write_one(FOLDERS[record.dtype] / f"{model_type}.json", about, record.config, [asdict(row) for row in record.rows])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,16 +329,19 @@ class Said:
     prefill_peak_bytes: int
     decode_phase: str
     decode_peak_bytes: int
-    prefill_spared_bytes: int
-    """What one sequence alone does not copy (alone.py); the same of a decode step."""
-    decode_spared_bytes: int
 
 
-def said(model_type: str, config: Mapping[str, Any], row: Row) -> Said:
+def said(model_type: str, config: Mapping[str, Any], row: Row, dtype: str = "bf16") -> Said:
     """The peak of prefill, with the buffers that all sequences share; and that of a decode step."""
     architecture = architecture_of({**varied(config, row.variant), "model_type": model_type})
-    run = Sizes(batch_size=row.batch_size, tokens=row.tokens, element_bytes=2, attention=Attention(row.attention))
-    code = on_the_cpu(code_of(architecture))
+    run = Sizes(
+        batch_size=row.batch_size,
+        tokens=row.tokens,
+        element_bytes=COMPUTE_BYTES[dtype],
+        attention=Attention(row.attention),
+        in_fp16=dtype == "fp16",
+    )
+    code = on_the_cpu(code_of(architecture), run.element_bytes)
     if model_type in ENCODER_CODE:
         forward = _largest(architecture, run, code)
         return Said(
@@ -328,24 +349,20 @@ def said(model_type: str, config: Mapping[str, Any], row: Row) -> Said:
             prefill_peak_bytes=forward.total_bytes,
             decode_phase="",
             decode_peak_bytes=0,
-            prefill_spared_bytes=spared_bytes(architecture, run),
-            decode_spared_bytes=0,
         )
-    step = step_of(run, row.tokens + DECODED - 1)
+    step = replace(run, tokens=1, past_tokens=row.tokens + DECODED - 1, decodes=True, prompt_tokens=row.tokens)
     prefill, decode = _largest(architecture, run, code), _largest(architecture, step, code)
     return Said(
         phase=prefill.phase,
         prefill_peak_bytes=prefill.total_bytes,
         decode_phase=decode.phase,
         decode_peak_bytes=decode.total_bytes,
-        prefill_spared_bytes=spared_bytes(architecture, run),
-        decode_spared_bytes=spared_bytes(architecture, step),
     )
 
 
-def on_the_cpu(code: ModelingCode) -> ModelingCode:
+def on_the_cpu(code: ModelingCode, element_bytes: int) -> ModelingCode:
     """There a LayerNorm keeps mean and root of a row in the model's own type, on a GPU in fp32."""
-    return code if code.norm_bytes else code._replace(norm_row_bytes=4)
+    return code if code.norm_bytes else code._replace(norm_row_bytes=2 * element_bytes)
 
 
 def _largest(architecture: Architecture, sizes: Sizes, code: ModelingCode) -> Peak:
@@ -358,4 +375,4 @@ def compared(records: Mapping[str, Record]) -> Iterator[tuple[str, Row, Said]]:
     """Each run beside what is said of it."""
     for name, record in records.items():
         for row in record.rows:
-            yield name, row, said(type_of(name), record.config, row)
+            yield name, row, said(type_of(name), record.config, row, record.dtype)

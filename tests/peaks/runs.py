@@ -12,12 +12,12 @@ from unittest.mock import patch
 import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassError
-from torch.nn import functional
 
 from tests.caches.build import LANGUAGE_MODEL, class_of, config_of, values_of
 from tests.caches.runs import tensors_in
-from tests.peaks.encoders import encoder_rows
+from tests.peaks.encoders import TORCH_TYPES, encoder_rows
 from tests.peaks.live import Live, held_by
+from tests.peaks.on_a_gpu import as_on_a_gpu
 from tests.peaks.own_passes import OWN_PASSES, forget_states
 from tests.peaks.prompted import PROMPTED, Prompted
 from tests.peaks.record import (
@@ -27,42 +27,15 @@ from tests.peaks.record import (
     PLACES,
     POSITIONS,
     ROUTERS,
-    SHAPES,
     VARIANTS,
     Record,
     Row,
+    shapes_in,
     type_of,
+    variants_in,
     varied,
     with_text_fields,
 )
-
-_OWN_ATTENTION: Final = functional.scaled_dot_product_attention
-_OWN_NORM: Final = functional.rms_norm
-
-
-def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, **options: Any) -> Any:
-    """sdpa; where heads of V are of another size than those of K, as the GPU's kernel does it, without all scores."""
-    if query.shape[-1] == value.shape[-1]:
-        return _OWN_ATTENTION(query, key, value, attn_mask=attn_mask, **options)
-    batch, heads, tokens, _ = query.shape
-    return query.new_zeros(batch, tokens, heads, value.shape[-1]).transpose(1, 2)
-
-
-def _rms_norm(features: Any, *sizes: Any, **options: Any) -> Any:
-    """One kernel on a GPU, which makes a root of each row, too (ATen, _fused_rms_norm); the CPU composes it."""
-    rows = features.new_zeros(features.shape[:-1], dtype=torch.float32)
-    normed = torch.zeros_like(features)
-    del rows
-    return normed
-
-
-@contextmanager
-def as_on_a_gpu() -> Iterator[None]:
-    functional.scaled_dot_product_attention, functional.rms_norm = _attention, _rms_norm
-    try:
-        yield
-    finally:
-        functional.scaled_dot_product_attention, functional.rms_norm = _OWN_ATTENTION, _OWN_NORM
 
 
 def _cache_name(model: Any) -> str:
@@ -159,16 +132,17 @@ _WHOLES: Final = {"mllama": transformers.MllamaForConditionalGeneration}
 """Classes of wholes for whose type transformers also has one for text alone."""
 
 
-def model_with(model_type: str, config: Mapping[str, Any], attention: str) -> Any:
-    """The class in bf16, but for what it keeps in fp32. Raises ValueError for an attention that it does not have."""
+def model_with(model_type: str, config: Mapping[str, Any], attention: str, dtype: str = "bf16") -> Any:
+    """The class in a type, but for what it keeps in fp32. Raises ValueError for an attention that it does not have."""
     torch.manual_seed(0)
     with _without_timm():
         if model_type in _WHOLES:
             found, model_class = transformers.CONFIG_MAPPING[model_type](**config), _WHOLES[model_type]
         else:
             found, model_class = config_of(model_type, config), class_of(model_type)
-        model = model_class._from_config(found, dtype=torch.bfloat16, attn_implementation=attention).eval()
-    kept = model._keep_in_fp32_modules_strict or ()
+        model = model_class._from_config(found, dtype=TORCH_TYPES[dtype], attn_implementation=attention).eval()
+    in_fp16 = model._keep_in_fp32_modules or () if dtype == "fp16" else ()
+    kept = {*(model._keep_in_fp32_modules_strict or ()), *in_fp16}
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if any(part in name for part in kept):  # as `from_pretrained` loads it (core_model_loading.py, dtype_plan)
             tensor.data = tensor.data.float()
@@ -214,17 +188,17 @@ def _has_free_heads(model_type: str, config: Mapping[str, Any]) -> bool:
     return shapes == {(64, 256)}
 
 
-def _rows(model_type: str, config: Mapping[str, Any]) -> Iterator[Row]:
-    for variant in VARIANTS:
+def _rows(model_type: str, config: Mapping[str, Any], dtype: str) -> Iterator[Row]:
+    for variant in variants_in(dtype, VARIANTS):
         if variant == "heads" and not _has_free_heads(model_type, config):
             continue
         for attention in ("sdpa", "eager"):
             try:
-                model = model_with(model_type, varied(config, variant), attention)
+                model = model_with(model_type, varied(config, variant), attention, dtype)
             except ValueError:
                 continue
             model(input_ids=torch.full((1, 2), 5))  # What the first forward makes, a model may keep (ctrl's table).
-            for batch_size, tokens in SHAPES:
+            for batch_size, tokens in shapes_in(dtype):
                 ids_bytes = 8 * batch_size * tokens
                 prefill, decode, after_prefill, after_decode = measured(model, batch_size, tokens)
                 ids = torch.full((batch_size, tokens), 5)
@@ -241,12 +215,16 @@ def _rows(model_type: str, config: Mapping[str, Any]) -> Iterator[Row]:
                 )
 
 
-def run_now(name: str) -> Record:
-    """All variants of one type, or of TYPE+NAME."""
-    model_type = type_of(name)
-    transformers.logging.set_verbosity_error()
+def config_values(name: str) -> dict[str, Any]:
+    """The config of one type, or of TYPE+NAME, without what variants change."""
     positions = dict.fromkeys(("max_position_embeddings", "n_positions"), POSITIONS)
-    config = with_text_fields(values_of(model_type, CHANGES.get(name, {})), positions)
-    config = {**config, **PLACES.get(name, {})}
+    config = with_text_fields(values_of(type_of(name), CHANGES.get(name, {})), positions)
+    return {**config, **PLACES.get(name, {})}
+
+
+def run_now(name: str, dtype: str = "bf16") -> Record:
+    """All variants of one type, or of TYPE+NAME, in bf16; a few in another."""
+    model_type, config = type_of(name), config_values(name)
+    transformers.logging.set_verbosity_error()
     rows = encoder_rows if model_type in ENCODER_CODE else _rows
-    return Record(config=config, rows=tuple(rows(model_type, config)))
+    return Record(config=config, rows=tuple(rows(model_type, config, dtype)), dtype=dtype)

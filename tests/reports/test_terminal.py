@@ -41,8 +41,8 @@ llama, 30 safetensors files, bf16, 131.42 GiB to download
 Memory in GiB for 8,192 tokens x 1, transformers 5.23 with sdpa
 
                weights  KV cache  activations  rest  runtime   total  rule x1.2
-  stored bf16   131.42      2.50         1.81  0.00     0.45  136.18     157.70
-> int4           37.04      2.50         1.81  0.00     0.45   41.80      39.42
+  stored bf16   131.42      2.50         1.82  0.00     0.45  136.18     157.70
+> int4           37.04      2.50         1.82  0.00     0.45   41.80      39.42
 
   int4 in groups of 128 in the layers; embedding, head and norms stay 16 bit
   weights as stored are read in the files; at other precisions derived; KV

@@ -152,7 +152,7 @@ class Transformers:
                 architecture, resolved, kept, element_bytes=element_bytes, in_fp16=in_fp16
             )
         if not self.generates(architecture):
-            return _forward(architecture, workload, element_bytes, attention)
+            return _forward(architecture, workload, element_bytes, attention, in_fp16)
         prompt = Sizes(
             batch_size=workload.batch_size,
             tokens=workload.input_tokens,
@@ -277,7 +277,7 @@ _NOTHING: Final = Cached(kv_cache_bytes=0, state_bytes=0)
 
 
 def _forward(
-    architecture: Architecture, workload: Workload, element_bytes: int, attention: Attention
+    architecture: Architecture, workload: Workload, element_bytes: int, attention: Attention, in_fp16: bool
 ) -> tuple[Instant, ...]:
     sequence = Sizes(
         batch_size=workload.batch_size,
@@ -285,6 +285,7 @@ def _forward(
         padded=workload.padded,
         element_bytes=element_bytes,
         attention=attention,
+        in_fp16=in_fp16,
     )
     *before, head = transformers_code.play(architecture, sequence)
     around = buffers(architecture, element_bytes)

@@ -19,6 +19,7 @@ from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode
 from hubvram.memory.forward.rotation import (
     all_in_fp32,
     halves_in_fp32,
+    halves_repeated,
     halves_then_rest,
     halves_through_fp32,
     pairs_in_fp32,
@@ -29,10 +30,10 @@ from hubvram.memory.forward.tape import Peak
 
 _classic, _gemma4, _indexed = (partial(later, module) for module in ("classic", "gemma4", "indexed"))
 
-_GEMMA: Final = with_traits(LLAMA, norm_row_bytes=4)
-"""Its norm keeps no root apart (modeling_gemma.py, GemmaRMSNorm)."""
+_GEMMA: Final = with_traits(LLAMA, norm_row_bytes=4, norm_fp32_row_bytes=0)
+"""Its norm keeps no root apart, and all of it in a function of its own (modeling_gemma.py, GemmaRMSNorm)."""
 _OLMO: Final = ModelingCode(rotary_in_fp32=True, rotation=halves_in_fp32)
-_COHERE: Final = with_traits(LLAMA, norm_bytes=12, rotation=all_in_fp32, logit_copies=2)
+_COHERE: Final = with_traits(LLAMA, norm_bytes=12, norm_fp32_row_bytes=8, rotation=all_in_fp32, logit_copies=2)
 """Its norm takes the mean off in fp32 (modeling_cohere.py, CohereLayerNorm)."""
 _SIGMOID: Final = with_traits(LLAMA, routing_in_fp32=True, router_logits_in_fp32=True)
 """Routers of DeepSeek-V3's kind: logits, and the weights of chosen experts (modeling_deepseek_v3.py, TopkRouter)."""
@@ -42,6 +43,7 @@ _ERNIE: Final = ModelingCode(rotary_in_fp32=True, rotation=repeated_in_fp32)
 
 _GEMMA4: Final = with_traits(
     LLAMA,
+    norm_fp32_row_bytes=0,
     attention=_gemma4("play_gemma4_attention"),
     rotary_by_heads=True,
     routing_in_fp32=True,
@@ -82,10 +84,10 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     **dict.fromkeys(("mixtral", "minimax_m2"), with_traits(LLAMA, routing_in_fp32=True)),
     **dict.fromkeys(("dots1", "solar_open", "exaone_moe"), _SIGMOID),
     "gemma3_text": with_traits(_GEMMA, norms_projections=True),
-    "olmo": with_traits(_OLMO, norm_row_bytes=0),
+    "olmo": with_traits(_OLMO, norm_row_bytes=0, norm_fp32_bytes=4, norm_fp32_row_bytes=0),
     **dict.fromkeys(("phi3", "phi4_multimodal"), with_traits(LLAMA, joins_rotated=True)),
     "gpt2": with_traits(LAYER_NORM, softmax_in_fp32=False, hidden_beside_mlp=1, keeps_normed=True),
-    "helium": with_traits(LLAMA, norm_bytes=10, norm_row_bytes=4),
+    "helium": with_traits(LLAMA, norm_bytes=10, norm_row_bytes=4, rotation=halves_repeated),
     "hunyuan_v1_dense": with_traits(LLAMA, norms_projections=True),
     "hunyuan_v1_moe": with_traits(LLAMA, norms_projections=True, shared_expert_first=True, routing_in_fp32=True),
     "iquestcoder": LLAMA,
@@ -95,7 +97,8 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     "opt": with_traits(LAYER_NORM, positions_per_sequence=True, hidden_beside_mlp=-1),
     "stablelm": with_traits(LAYER_NORM, keeps_unrotated=True, hidden_beside_mlp=2),
     "phi": with_traits(LAYER_NORM, keeps_unrotated=True),
-    **dict.fromkeys(("deepseek_v3", "deepseek_v2", "glm4_moe_lite"), _SIGMOID),
+    **dict.fromkeys(("deepseek_v3", "glm4_moe_lite"), _SIGMOID),
+    "deepseek_v2": with_traits(_SIGMOID, rotary_in_fp32=True, halves_of_tables=True),
     "qwen2_moe": with_traits(LLAMA, shared_expert_first=True, makes_window_mask=True),
     "hy_v3": with_traits(_SIGMOID, norms_projections=True),
     "glm4_moe": with_traits(_SIGMOID, rotation=halves_then_rest),
@@ -160,7 +163,7 @@ CODE: Final[Mapping[str, ModelingCode]] = {
         LAYER_NORM, attention=_classic("play_gpt_neox_japanese"), keeps_probabilities=True, hidden_beside_mlp=1
     ),
     "modernbert-decoder": with_traits(
-        LAYER_NORM, rotation=halves_through_fp32, rotary_per_sequence=True, hidden_beside_mlp=1
+        LAYER_NORM, rotation=halves_through_fp32, rotary_per_sequence=True, hidden_beside_mlp=1, keeps_normed=True
     ),
     "persimmon": with_traits(LAYER_NORM, keeps_unrotated=True),
     "bitnet": with_traits(LLAMA, norms_inside=True),
@@ -168,12 +171,14 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     "ministral": with_traits(LLAMA, makes_full_mask=True),
     "ernie4_5": _ERNIE,
     "ernie4_5_moe": with_traits(_ERNIE, shared_expert_first=True, router_logits_in_fp32=True),
-    "nanochat": with_traits(LLAMA, norm_row_bytes=4, norms_projections=True, norms_without_weight=True),
+    "nanochat": with_traits(
+        LLAMA, norm_row_bytes=4, norm_fp32_bytes=4, norms_projections=True, norms_without_weight=True
+    ),
     "apertus": with_traits(LLAMA, norms_projections=True),
     "afmoe": with_traits(_SIGMOID, shared_expert_first=True, norm_bytes=10, norm_row_bytes=4, norms_projections=True),
     **dict.fromkeys(("mistral4", "emu3_text_model"), LLAMA),
     "axk1": _SIGMOID,
-    "gemma3n_text": LLAMA,
+    "gemma3n_text": with_traits(LLAMA, norm_fp32_row_bytes=0),
     "mimo_v2_flash": with_traits(
         _SIGMOID, subtracts_largest=True, softmax_in_fp32=False, sink_columns=1, joins_rotated=True
     ),
@@ -186,6 +191,7 @@ CODE: Final[Mapping[str, ModelingCode]] = {
         LLAMA,
         softmax_in_fp32=False,
         norm_row_bytes=4,
+        norm_fp32_row_bytes=0,
         hidden_beside_mlp=1,
         rotary_in_fp32=True,
         halves_of_tables=True,

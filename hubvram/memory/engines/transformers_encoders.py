@@ -71,7 +71,7 @@ ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
     ),
     "deberta-v2": (_OWN_TYPE, _DEBERTA),
     "deberta": (
-        with_traits(_OWN_TYPE, norm_bytes=12, norm_row_bytes=12),
+        with_traits(_OWN_TYPE, norm_bytes=12, norm_fp32_bytes=12, norm_row_bytes=12, norm_fp32_row_bytes=8),
         replace(_DEBERTA, attend=attend_joined),
     ),
     "modernbert": (_THROUGH_FP32, _PRE_NORM),

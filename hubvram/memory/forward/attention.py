@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from hubvram.architecture.attention import ChunkedAttention, FullAttention, SharedKVAttention, SlidingAttention
 from hubvram.memory.forward.rotation import Widths
@@ -100,7 +101,8 @@ def _norm(run: Run, mixer: FullAttention) -> None:
         return
     early = 0 if code.norms_projections else run.element_bytes * (mixer.k_size + mixer.v_size)
     rows = 1 if mixer.qk_norm_all_heads else mixer.num_attention_heads
-    copies = run.norm_copy_bytes * mixer.q_size + code.norm_row_bytes * rows
+    bytes_each = FP32 if code.norms_without_weight and run.element_bytes == FP32 else run.norm_copy_bytes
+    copies = bytes_each * mixer.q_size + run.norm_row_bytes * rows
     if copies > early:
         normed = run.features("fp32 copies of Q's norm, less K and V", copies - early, element_bytes=1)
         del normed
@@ -164,12 +166,8 @@ def eager(run: Run, mixer: FullAttention, keys: int) -> Tensor:
 
 def multiply_expanded(run: Run, mixer: FullAttention, keys: int) -> None:
     """A single head of K, and one of V, is copied for all heads by its product, and Q into the order of heads beside
-    the one, what heads say beside the other (ATen, matmul: operands are expanded, and reshaped to three dimensions).
-
-    One sequence alone is no copy: its heads are read where they are. What is said is linear in the batch, so too much
-    for it, by the copies.
-    """
-    if mixer.num_key_value_heads > 1 or mixer.num_attention_heads == 1:
+    the one, what heads say beside the other; but not those of one sequence alone (Run.is_alone)."""
+    if run.is_alone or mixer.num_key_value_heads > 1 or mixer.num_attention_heads == 1:
         return
     copied = run.tensor("K or V, copied for all heads", keys, mixer.q_size)
     query = run.features("Q in the order of heads, or what they say", mixer.q_size)
@@ -178,14 +176,17 @@ def multiply_expanded(run: Run, mixer: FullAttention, keys: int) -> None:
 
 
 def play_scores(run: Run, num_attention_heads: int, keys: int, sink_columns: int = 0) -> None:
-    """(B, heads, S, K): with an fp32 softmax of 16-bit scores, the masked scores, their fp32 copy, the fp32 result.
+    """(B, heads, S, K): with an fp32 softmax of 16-bit scores, the masked scores, their fp32 copy, the fp32 result
+    (ATen, SoftMax.cpp, softmax: fp16 is not copied on a GPU).
 
     Otherwise copies in the model's own type. Sinks are a column beside the scores, and the largest of each row.
     """
     code, sizes = run.code, (num_attention_heads, run.tokens, keys)
     if code.softmax_in_fp32 and run.element_bytes < FP32:
         scores = run.tensor("scores", *sizes)
-        softmax = run.tensor("scores in fp32, and their softmax", 2, *sizes, element_bytes=FP32)
+        # Beside the result a copy of the scores; in fp16 one kernel makes it of them, and then it is turned back.
+        beside = run.element_bytes if run.sizes.in_fp16 else FP32
+        softmax = run.tensor("scores in fp32, and their softmax", *sizes, element_bytes=FP32 + beside)
     else:
         scores = run.tensor("scores", *sizes)
         softmax = run.tensor("scores masked, scaled, exponentiated", code.score_copies - 1, *sizes)
@@ -195,23 +196,23 @@ def play_scores(run: Run, num_attention_heads: int, keys: int, sink_columns: int
 
 
 def _fused(run: Run, mixer: FullAttention, *, has_mask: bool) -> None:
-    """One kernel for scores, softmax and V; with a mask, sdpa repeats K and V, and makes the mask an additive one.
+    """One kernel for scores, softmax and V; with a mask, or for wide heads, sdpa repeats K and V, and makes the mask an
+    additive one. Then what heads say is copied into the order of tokens, where it is not in it; and O.
 
     Flash attention takes the padding out of Q, K and V, and puts it back into what heads say.
     """
-    is_masked = has_mask or has_window_mask(mixer, run.tokens) or masks_sequences(run)
-    repeated = None
-    if run.attention is Attention.SDPA and is_masked:
-        keys = keys_of(run, mixer)
+    keys, is_sdpa = keys_of(run, mixer), run.attention is Attention.SDPA
+    is_masked = is_sdpa and (has_mask or has_window_mask(mixer, run.tokens) or masks_sequences(run))
+    is_wide = is_sdpa and mixer.head_dim > _WIDEST_GROUPED
+    # One token's heads of Q are put together instead (sdpa_attention.py, pack_gqa).
+    repeated = repeated_for_heads(run, mixer, keys) if run.tokens > 1 and (is_masked or is_wide) else None
+    if is_masked:
         mask = None if has_mask else run.tensor("additive mask", run.tokens, keys)
-        # One token's heads of Q are put together instead (sdpa_attention.py, pack_gqa).
-        repeated = repeated_for_heads(run, mixer, keys) if run.tokens > 1 else None
         said = run.features("what heads say", mixer.o_in_features)
         del mask, said
     elif run.sizes.padded:
         _unpadded(run, mixer)
     said = run.features("what heads say", mixer.o_in_features)
-    # The kernel's output copied into the order of tokens, or what O makes of it.
     copies = run.code.copies_output(mixer, run.rotary_dim)
     copied = run.features("the same in the order of tokens", mixer.o_in_features) if copies else None
     del copied, repeated
@@ -231,6 +232,10 @@ def masks_sequences(run: Run) -> bool:
     """Whether each sequence has a mask of its own in sdpa: for its padding, or for the sake of the whole around."""
     of_whole = run.code.whole is not None and run.code.whole.masks_sequences
     return run.attention is Attention.SDPA and (run.sizes.padded or of_whole)
+
+
+_WIDEST_GROUPED: Final = 256
+"""Features of a head beyond which sdpa repeats K and V (integrations/sdpa_attention.py, use_gqa_in_sdpa)."""
 
 
 def has_window_mask(mixer: object, tokens: int) -> bool:

@@ -58,7 +58,7 @@ def play_gptj(run: Run, mixer: FullAttention) -> Tensor:
     key = run.features("K as made", mixer.k_size)
     cache(run, mixer.k_size + mixer.v_size, mixer.k_size, keys_of(run, mixer))
     if run.is_eager:
-        return _in_fp32(run, mixer, FP32)
+        return _in_fp32(run, mixer)
     copies = run.tensor("K and V in the order of tokens", keys_of(run, mixer), mixer.k_size + mixer.v_size)
     said = run.features("what heads say", mixer.q_size)
     projected = run.features("O", mixer.o_size)
@@ -77,10 +77,10 @@ def play_codegen(run: Run, mixer: FullAttention) -> Tensor:
     rotated = _rotate_pairs(run, mixer, FP32)
     del fused
     fused = run.features("Q, V and K, and copies of Q and K", mixer.q_size * (5 if copies else 3))
-    joined = run.features("K joined, in fp32", mixer.k_size, element_bytes=FP32)
+    joined = run.in_fp32("K joined", run.tokens, mixer.k_size)
     cache(run, mixer.k_size + (mixer.v_size if copies else 0), mixer.k_size, keys_of(run, mixer))
     del joined
-    probabilities = _in_fp32(run, mixer, 0)
+    probabilities = _in_fp32(run, mixer, has_query=True)
     del fused, sines, rotated
     return probabilities
 
@@ -94,7 +94,7 @@ def play_gpt_neo(run: Run, mixer: FullAttention) -> Tensor:
     query = run.features("Q", mixer.q_size)
     cache(run, mixer.k_size + mixer.v_size, mixer.k_size, keys_of(run, mixer))
     if run.is_eager:
-        return _in_fp32(run, mixer, FP32)
+        return _in_fp32(run, mixer)
     said = run.features("what heads say", mixer.q_size)
     projected = run.features("O", mixer.o_size)
     del query, projected
@@ -117,10 +117,10 @@ def _rotate_pairs(run: Run, mixer: FullAttention, element_bytes: int) -> Tensor:
     return rotated
 
 
-def _in_fp32(run: Run, mixer: FullAttention, query_bytes: int) -> Tensor:
-    """Q, where it is not fp32 yet, and K of all tokens; scores before and behind each step."""
-    query = run.features("Q in fp32", mixer.q_size, element_bytes=query_bytes) if query_bytes else None
-    key = run.tensor("K in fp32", keys_of(run, mixer), mixer.k_size, element_bytes=FP32)
+def _in_fp32(run: Run, mixer: FullAttention, *, has_query: bool = False) -> Tensor:
+    """Q, unless rotation made it fp32, and K of all tokens; scores before and behind each step."""
+    query = None if has_query else run.in_fp32("Q in fp32", run.tokens, mixer.q_size)
+    key = run.in_fp32("K in fp32", keys_of(run, mixer), mixer.k_size)
     probabilities = _scores(run, mixer, 2 * FP32)
     del query, key
     _say(run, mixer)
@@ -216,12 +216,12 @@ def _heads(architecture: Architecture) -> int:
 
 
 def play_bloom(run: Run, mixer: FullAttention) -> Tensor:
-    """Q in the order of heads. Scores with biases stay beside those with the mask, their fp32 copy and its softmax
-    (BloomAttention.forward)."""
+    """Q in the order of heads, where there are several sequences. Scores with biases stay beside those with the mask,
+    their fp32 copy and its softmax (BloomAttention.forward)."""
     fused = _cache_fused(run, mixer)
-    query = run.features("Q in the order of heads", mixer.q_size)
-    copies = 2 * FP32 if run.element_bytes < FP32 else FP32
-    probabilities = _scores(run, mixer, 2 * run.element_bytes + copies)
+    query = None if run.is_alone else run.features("Q in the order of heads", mixer.q_size)
+    beside = 0 if run.element_bytes == FP32 else run.element_bytes if run.sizes.in_fp16 else FP32  # as in play_scores
+    probabilities = _scores(run, mixer, 2 * run.element_bytes + FP32 + beside)
     left = run.tensor("scores before", 2, mixer.num_attention_heads, run.tokens, keys_of(run, mixer))
     _say(run, mixer)
     del fused, query, left

@@ -1,8 +1,7 @@
 """deepseek_v4, played: K and V of a window are one tensor, behind which entries stand that were made of many tokens.
 
 All of it is eager: sinks are fp32 weights, by which scores become fp32 (modeling_deepseek_v4.py,
-eager_attention_forward). Of one sequence alone K and V are not copied for all heads (ATen, matmul), which is linear in
-the batch, so too much for it.
+eager_attention_forward). Of one sequence alone K and V are not copied for all heads (Run.is_alone).
 """
 
 from __future__ import annotations
@@ -163,7 +162,7 @@ def _play_query(run: Run, widths: _Widths) -> None:
 def _play_scores(run: Run, widths: _Widths, keys: int) -> Tensor:
     """Scores, with a column of sinks in fp32, less the largest, and their softmax; the last is turned back."""
     heads, queries = widths.heads, run.tokens
-    copied = run.tensor("K copied for all heads", keys, widths.query)
+    copied = None if run.is_alone else run.tensor("K copied for all heads", keys, widths.query)
     scores = run.tensor("scores", heads, queries, keys)
     del copied
     scaled = run.tensor("scores scaled, or masked", heads, queries, keys)
@@ -171,7 +170,7 @@ def _play_scores(run: Run, widths: _Widths, keys: int) -> Tensor:
     softmax = run.tensor("scores with sinks, and their softmax", 2, heads, queries, keys + 1, element_bytes=FP32)
     probabilities = run.tensor("probabilities", heads, queries, keys)
     del scores
-    copied = run.tensor("V copied for all heads", keys, widths.query)
+    copied = None if run.is_alone else run.tensor("V copied for all heads", keys, widths.query)
     said = run.features("what heads say", widths.query)
     del copied
     ordered = run.features("the same by tokens", widths.query) if queries > 1 else None

@@ -157,7 +157,7 @@ def play_decoder(
         more = _logit_copies(run, architecture) - 1
         copies = run.output("the same, scaled or capped", more, many, width) if more else None
         del copies
-        if run.code.logits_in_fp32:
+        if run.code.logits_in_fp32 and run.element_bytes < FP32:
             turned = run.output("logits in fp32", many, width, element_bytes=FP32)
             logits = turned
             del turned

@@ -114,12 +114,14 @@ def _scan_of_channels(run: Run, heads: int, head_dim: int) -> None:
 
 
 def _step(run: Run, mixer: GatedDeltaNet) -> None:
-    """One token: beside the cached state this one decayed, what is put in, and the new one."""
+    """One token: beside the cached state this one decayed, what is put in, and the new one. V and learning rates are
+    turned to fp32, unless they are in it."""
     heads, value = mixer.linear_num_value_heads, mixer.value_size
-    width = 4 * value + 2 * heads * mixer.linear_key_head_dim + 2 * heads
-    vectors = run.tensor("Q, K, V, what is known of V and what is not, in fp32", width, element_bytes=FP32)
+    turned = run.in_fp32("V and learning rates in fp32", value + heads)
+    width = 3 * value + 2 * heads * mixer.linear_key_head_dim + heads
+    vectors = run.tensor("Q, K, what is known of V, what is not, and what is said", width, element_bytes=FP32)
     states = run.tensor("the state decayed, what is put in, and both", 3, *_state(mixer), element_bytes=FP32)
-    del vectors, states
+    del turned, vectors, states
 
 
 def _state(mixer: GatedDeltaNet) -> tuple[int, int, int]:

@@ -81,7 +81,8 @@ def _masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
 
 
 def _attend(run: Run, mixer: FullAttention) -> Tensor | None:
-    """One matrix makes Q, K and V. The newer layers copy each of them for all heads (_split_heads)."""
+    """One matrix makes Q, K and V. The newer layers copy each of them for all heads, those with one head of K that,
+    and V's (_split_heads)."""
     repeats = _repeats(mixer)
     width = mixer.q_size if repeats else mixer.k_size
     fused = mixer.q_size + mixer.k_size + mixer.v_size
@@ -92,21 +93,22 @@ def _attend(run: Run, mixer: FullAttention) -> Tensor | None:
     del made
     made = run.features("Q, K and V as made", fused)
     query = run.features("Q rotated", mixer.q_size) if run.rotary_dim else None
-    cache(run, (width if run.rotary_dim else 0) + (width if repeats else 0), width, run.keys)
-    probabilities = None
+    copies = repeats or mixer.num_key_value_heads == 1
+    cache(run, (width if run.rotary_dim else 0) + (width if copies else 0), width, run.keys)
+    probabilities = left = None
     if run.is_eager:
-        probabilities = _eager(run, mixer)
+        probabilities, left = _eager(run, mixer)
     else:
         _fused(run, mixer)
     del query
     if mixer.o_bias:
         projected = run.features("what heads say, O, and with its bias", mixer.q_size + 2 * mixer.o_size)
         del projected
-    del made
+    del made, left
     return probabilities
 
 
-def _eager(run: Run, mixer: FullAttention) -> Tensor:
+def _eager(run: Run, mixer: FullAttention) -> tuple[Tensor, Tensor | None]:
     """Scores, those with the mask, and their softmax, in the model's own type. Beside biases scores are fp32 before
     that, and what they were made from stays: the product, and scores before and behind the biases."""
     sizes = (mixer.num_attention_heads, run.tokens, run.keys)
@@ -117,9 +119,11 @@ def _eager(run: Run, mixer: FullAttention) -> Tensor:
     scores = run.tensor("scores, and what is made of them", *sizes, element_bytes=bytes_each)
     del scores
     probabilities = run.tensor("probabilities", *sizes)
+    left_bytes = 2 * FP32 + (own if own < FP32 else 0)
+    left = None if run.rotary_dim else run.tensor("scores before", *sizes, element_bytes=left_bytes)
     said = run.features("what heads say, in two layouts", 2 * mixer.q_size)
     del said
-    return probabilities
+    return probabilities, left
 
 
 def _fused(run: Run, mixer: FullAttention) -> None:
@@ -139,20 +143,21 @@ def _fused(run: Run, mixer: FullAttention) -> None:
 def _composed(run: Run, mixer: FullAttention) -> None:
     """sdpa without a kernel, in fp32: Q, K and V, Q scaled; then K scaled, and copied for all heads; scores, their
     softmax, and which of them show nothing; then the softmax in the model's type too, V for all heads, and what they
-    say. (ATen, attention.cpp: _scaled_dot_product_attention_math, _safe_softmax.)
-
-    One sequence alone has no copies for all heads: what is said is too much for it, by at most one of them.
-    """
+    say. (ATen, attention.cpp: _scaled_dot_product_attention_math, _safe_softmax.) Of one sequence alone
+    nothing is copied."""
     heads, keys = mixer.num_attention_heads, run.keys
-    read = run.features("Q in fp32, and scaled", 2 * mixer.q_size, element_bytes=FP32)
-    cached = run.tensor("K and V in fp32", keys, mixer.k_size + mixer.v_size, element_bytes=FP32)
-    scaled = run.tensor("K scaled, and copied for all heads", keys, mixer.k_size + mixer.q_size, element_bytes=FP32)
+    read = run.in_fp32("Q in fp32", run.tokens, mixer.q_size)
+    query = run.features("Q scaled", mixer.q_size, element_bytes=FP32)
+    cached = run.in_fp32("K and V in fp32", keys, mixer.k_size + mixer.v_size)
+    copied_size = 0 if run.is_alone else mixer.q_size
+    scaled = run.tensor("K scaled, and copied for all heads", keys, mixer.k_size + copied_size, element_bytes=FP32)
     scores = run.tensor("scores", heads, run.tokens, keys, element_bytes=FP32)
     del scaled
     softmax = run.tensor("softmax, and which scores show nothing", heads, run.tokens, keys, element_bytes=FP32 + 1)
     rows = run.tensor("which rows show nothing", heads, run.tokens, element_bytes=1)
     del scores, softmax, rows
-    softmax = run.tensor("softmax", heads, run.tokens, keys, element_bytes=FP32 + run.element_bytes)
-    copied = run.tensor("V, copied for all heads", keys, mixer.q_size, element_bytes=FP32)
+    softmax = run.tensor("softmax", heads, run.tokens, keys, element_bytes=FP32)
+    turned = run.tensor("softmax in the model's type", heads, run.tokens, keys) if read else None
+    copied = run.tensor("V, copied for all heads", keys, copied_size, element_bytes=FP32)
     said = run.features("what heads say", mixer.q_size, element_bytes=FP32)
-    del read, cached, softmax, copied, said
+    del read, query, cached, softmax, turned, copied, said

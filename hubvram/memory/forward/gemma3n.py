@@ -68,7 +68,8 @@ def _play_layer(run: Run, layer: Layer, hidden_size: int) -> None:
     run.phase("correction")
     beside = run.features("what a layer keeps behind its MLP", _BEHIND_MLP * hidden_size)
     corrected = run.features("corrected, and by how much", 2 * copies * hidden_size)
-    del corrected
+    coefficients = run.features("modalities, and how much of each", 2 * copies)
+    del corrected, coefficients
     corrected = run.features("corrected", copies * hidden_size)
     added = run.features("the embedding for this layer", hidden_size)
     normed = run.norm(hidden_size)

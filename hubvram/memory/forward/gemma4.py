@@ -92,7 +92,7 @@ def _norm_and_turn(run: Run, width: int, heads: int, later: int) -> None:
 
 
 def _norm(run: Run, width: int, heads: int, later: int) -> None:
-    copies_bytes = run.norm_copy_bytes * width + run.code.norm_row_bytes * heads - run.element_bytes * later
+    copies_bytes = run.norm_copy_bytes * width + run.norm_row_bytes * heads - run.element_bytes * later
     if copies_bytes > 0:
         copies = run.features("the norm's fp32 copies, less what is cached later", copies_bytes, element_bytes=1)
         del copies

@@ -20,8 +20,8 @@ def play_rg_lru(run: Run, mixer: Block) -> None:
     width, kernel = conv.shape
     gate = run.features("gate of what is said", width)
     convolved = _play_convolution(run, width, kernel)
-    # A prompt was convolved in the order of channels, which is copied into that of tokens.
-    ordered = run.features("the same in the order of tokens", 0 if run.decodes else width)
+    # Prompts were convolved in the order of channels, which is copied into that of tokens (Run.is_alone).
+    ordered = run.features("the same in the order of tokens", 0 if run.decodes or run.is_alone else width)
     made = run.features("input gate, recurrent gate before and behind each step, its square", 5 * width)
     inputs = run.features("gated inputs", width)
     weighed = run.features("weights of inputs, three times", 3 * width)

@@ -105,7 +105,7 @@ def play_indexed_attention(run: Run, mixer: LatentAttention) -> Kept:
     play_scores(run, heads, keys, columns)
     probabilities = run.tensor("probabilities", heads, run.tokens, keys + columns)
     before = run.tensor("scores before", heads, run.tokens, keys + columns) if columns else None
-    copied = run.tensor("V once more", keys, mixer.v_size) if run.decodes else None
+    copied = run.tensor("V once more", keys, mixer.v_size) if run.decodes and not run.is_alone else None
     del before, copied
     _play_gates(run, mixer)
     del query, latent, made, joined, chosen, masks, more
@@ -134,13 +134,13 @@ def _play_indexer(run: Run, mixer: LatentAttention, keys: int) -> None:
     parts = run.features("its K as made", width)
     turned = run.features("parts that rotate", (heads + 1) * rotated, element_bytes=joined_bytes)
     if run.decodes:
-        before = run.tensor("its K before this token", keys - 1, width, element_bytes=joined_bytes)
-        del before
+        old = run.tensor("its K joined, and K before this token", keys, width, element_bytes=joined_bytes)
+        del old
     in_fp32 = keys_in_fp32 = None
     if joined_bytes < FP32:
         in_fp32 = run.features("its Q in fp32", heads * width, element_bytes=FP32)
         keys_in_fp32 = run.tensor("its K in fp32", keys, width, element_bytes=FP32)
-    several = run.batch_size > 1 and run.tokens > 1
+    several = run.tokens > 1 and not run.is_alone
     copied = (
         run.tensor("the same for each token of Q", run.tokens, width, keys, element_bytes=FP32) if several else None
     )

@@ -105,8 +105,12 @@ class ModelingCode(NamedTuple):
     """Whether a mask for full layers is made even where all layers slide (modeling_ministral.py)."""
     norm_bytes: int = 8
     """Beside what a norm reads, per feature: an RMSNorm's fp32 copy and the product with its scale."""
+    norm_fp32_bytes: int = 8
+    """The same where the model itself is fp32, and nothing is copied: what is made before and behind the scale."""
     norm_row_bytes: int = 8
     """And per row: the fp32 mean of squares and its root."""
+    norm_fp32_row_bytes: int = 4
+    """The mean alone, which has a name until the norm is done."""
     norms_inside: bool = False
     """Whether what heads say is normed before O, and the MLP's inner width before down (bitnet)."""
     norms_projections: bool = False

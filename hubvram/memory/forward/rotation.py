@@ -46,8 +46,16 @@ def halves(run: Run, widths: Widths) -> None:
         del rotated, joined
 
 
+def halves_repeated(run: Run, widths: Widths) -> None:
+    """By halves of cos and sin, each repeated for two neighbours (modeling_helium.py)."""
+    repeated = run.shared("cos and sin, repeated", run.tokens, 2 * run.rotary_dim)
+    halves(run, widths)
+    del repeated
+
+
 def halves_then_rest(run: Run, widths: Widths) -> None:
     """The same, where each of Q and K is joined to its rest in its own turn (modeling_glm.py)."""
+    repeated = run.shared("cos and sin, repeated", run.tokens, 2 * run.rotary_dim)
     _turn(run, widths, run.element_bytes)
     if not widths.rotates_all:
         rotated = run.features("Q and K rotated", widths.rotated_query + widths.rotated_key)
@@ -55,6 +63,7 @@ def halves_then_rest(run: Run, widths: Widths) -> None:
         del rotated
         joined = run.features("K rotated, and joined to its rest", widths.rotated_key + widths.key)
         del joined, query
+    del repeated
 
 
 def halves_in_fp32(run: Run, widths: Widths) -> None:
@@ -79,11 +88,14 @@ def all_in_fp32(run: Run, widths: Widths) -> None:
 
 def pairs_in_fp32(run: Run, widths: Widths) -> None:
     """Q and K in fp32 as pairs, by complex numbers; both are there until both are turned back (modeling_llama4.py).
+    What is fp32 is read where it is, and stays so.
 
     A norm of Q and K that may follow takes less.
     """
     both = widths.query + widths.key
-    pairs = run.features("Q and K in fp32, and rotated", 2 * both, element_bytes=_FP32)
+    pairs = None
+    if run.element_bytes < _FP32:
+        pairs = run.features("Q and K in fp32, and rotated", 2 * both, element_bytes=_FP32)
     rotated = run.features("Q and K rotated", both)
     del pairs, rotated
 

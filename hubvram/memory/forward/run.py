@@ -82,6 +82,12 @@ class Run:
         return self.past_tokens + self.tokens
 
     @property
+    def is_alone(self) -> bool:
+        """Whether there is one sequence: its heads are read where they are, where those of several are copied into
+        one order for a product (ATen, matmul: operands are expanded, and reshaped to three dimensions)."""
+        return self.batch_size == 1
+
+    @property
     def is_eager(self) -> bool:
         return self.attention is Attention.EAGER
 
@@ -96,6 +102,10 @@ class Run:
     def features(self, what: str, width: int, *, element_bytes: int | None = None) -> Tensor:
         """(B, S, width)"""
         return self.tensor(what, self.tokens, width, element_bytes=element_bytes)
+
+    def in_fp32(self, what: str, *sizes: int) -> Tensor | None:
+        """(B, *sizes) turned to fp32: nothing new where it is so already."""
+        return None if self.element_bytes == FP32 else self.tensor(what, *sizes, element_bytes=FP32)
 
     def packing(self, what: str, size_bytes: int) -> Tensor | None:
         """What a packed cache makes of all sequences; nothing where it is none."""
@@ -184,9 +194,8 @@ class Run:
         return self.tensor("less K and V, which are not cached yet", -added, element_bytes=1) if added else None
 
     def norm(self, width: int, what: str = "normed") -> Tensor:
-        """(B, S, width) from as many. An RMSNorm makes an fp32 copy first, and its product with the scale.
-
-        (modeling_llama.py, LlamaRMSNorm.forward: 4 bytes each; a LayerNorm is one kernel.)
+        """(B, S, width) from as many. An RMSNorm makes an fp32 copy first, and the normed; in fp32 the normed, and its
+        product with the scale. (modeling_llama.py, LlamaRMSNorm.forward: 4 bytes each; a LayerNorm is one kernel.)
         """
         code = self.code
         if code.norm_bytes:
@@ -199,16 +208,20 @@ class Run:
 
     @property
     def norm_copy_bytes(self) -> int:
-        """For each feature that is normed; what is fp32 already is not copied."""
-        return max(0, self.code.norm_bytes - (FP32 if self.element_bytes == FP32 else 0))
+        """For each feature that is normed, beside what is read."""
+        return self.code.norm_bytes if self.element_bytes < FP32 else self.code.norm_fp32_bytes
+
+    @property
+    def norm_row_bytes(self) -> int:
+        """And for each row."""
+        return self.code.norm_row_bytes if self.element_bytes < FP32 else self.code.norm_fp32_row_bytes
 
     def norm_copies(self, width: int, *, rows: int = 1) -> None:
         """Beside what a norm of `rows` rows reads, each of `width // rows`."""
-        code = self.code
         copies = None
         if self.norm_copy_bytes:
             copies = self.features("the norm's fp32 copies", width, element_bytes=self.norm_copy_bytes)
-        if code.norm_row_bytes:
-            of_rows = self.features("the norm's rows", rows, element_bytes=code.norm_row_bytes)
+        if self.norm_row_bytes:
+            of_rows = self.features("the norm's rows", rows, element_bytes=self.norm_row_bytes)
             del of_rows
         del copies

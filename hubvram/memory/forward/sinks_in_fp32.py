@@ -31,10 +31,11 @@ def play_flint_attention(run: Run, mixer: FullAttention) -> Tensor | None:
 
 def _eager(run: Run, mixer: FullAttention, keys: int) -> Tensor:
     """Q and K in fp32 for the scores, Q of a prompt also in the order of heads; scores with the sinks' column, and the
-    softmax of that. One sequence alone is in that order as it is: what is said is too much for it, by one Q."""
+    softmax of that. One sequence alone is in that order as it is (Run.is_alone)."""
     heads = mixer.num_attention_heads
     repeated = repeated_for_heads(run, mixer, keys)
-    query = run.features("Q in fp32, twice", (2 if run.tokens > 1 else 1) * mixer.q_size, element_bytes=FP32)
+    copies = 1 if run.is_alone or run.tokens == 1 else 2
+    query = run.features("Q in fp32, and in order", copies * mixer.q_size, element_bytes=FP32)
     key = run.tensor("K in fp32", keys, mixer.q_size, element_bytes=FP32)
     scores = run.tensor("scores", heads, run.tokens, keys, element_bytes=FP32)
     del query, key

@@ -70,9 +70,11 @@ def _states_of_chunks(run: Run, mixer: Mamba2, chunks: int) -> tuple[Tensor, ...
 
 
 def _step_of_heads(run: Run, mixer: Mamba2) -> None:
-    """One token: how much of the state stays, what is put in (twice in the model's type), and the new state."""
+    """One token: how much of the state stays, what is put in (twice in the model's type), and the new state. B of one
+    sequence alone is read where it is, if each head has its own."""
     inner, size = mixer.intermediate_size, mixer.state_size
-    steps = run.tensor("time step for all channels, and B for all heads", inner + mixer.num_heads * size)
+    copied = 0 if run.is_alone and mixer.n_groups == mixer.num_heads else mixer.num_heads * size
+    steps = run.tensor("time step for all channels, and B for all heads", inner + copied)
     put_in = run.tensor("what is put in, before and after x", 2, inner, size)
     states = run.tensor("what stays, how much of it, and the new state", 3, inner, size, element_bytes=FP32)
     del steps, put_in, states
@@ -93,7 +95,10 @@ def play_mamba(run: Run, mixer: Mamba) -> None:
     # Where these are normed (falcon_mamba, jamba), what is left are B and C.
     rank = 0 if run.code.norms_time_step else mixer.time_step_rank
     selected = run.features("time step, B and C", heads * (2 * size + rank))
-    vectors = run.shared("bias of time steps, and D, in fp32", inner + (0 if run.decodes else head), element_bytes=FP32)
+    vectors = None
+    if run.element_bytes < FP32:
+        of_d = 0 if run.decodes else head
+        vectors = run.shared("bias of time steps, and D, in fp32", inner + of_d, element_bytes=FP32)
     steps = run.features("time steps of channels, before and after the softplus", inner + head)
     said_bytes = run.element_bytes if run.decodes else FP32
     before = run.features("what heads before say", inner - head, element_bytes=said_bytes) if heads > 1 else None

@@ -280,7 +280,7 @@ def _attend_to_both(run: Run, block: Block) -> Tensor | None:
     if not run.decodes:
         # K and V as made are as large as what is cached of them, and not yet.
         copies = run.tensor("fp32 copies of K's norm", source, own.k_size, element_bytes=run.norm_copy_bytes)
-        rows = run.tensor("the norm's rows", source, own.num_key_value_heads, element_bytes=run.code.norm_row_bytes)
+        rows = run.tensor("the norm's rows", source, own.num_key_value_heads, element_bytes=run.norm_row_bytes)
         del copies, rows
         made = run.tensor("K and V of what the encoder says, as made", source, width)
         del made

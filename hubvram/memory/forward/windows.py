@@ -142,15 +142,16 @@ def _play_layer(run: Run, place: Place, layer: Layer, before: Tensor | None) -> 
 
 
 def _attend(run: Run, windows: Run, place: Place, mixer: BidirectionalAttention) -> tuple[Tensor | None, Held]:
-    """Q, K and V; a bias for each pair of patches in a window; where windows moved, the mask for each image, and the
-    sum of both (SwinAttention.forward)."""
+    """Q, K and V; a bias for each pair of patches in a window; where windows moved, the mask for each image, if there
+    are several, and the sum of both (SwinAttention.forward)."""
     held, heads = Held(), mixer.num_attention_heads
     held.hold(Until.PROJECTED, windows.features("Q, K and V", mixer.q_size + mixer.k_size + mixer.v_size))
     looked_up = run.shared("bias, heads innermost", place.pairs, heads)
     held.hold(Until.PROJECTED, run.shared("bias", heads, place.pairs))
     del looked_up
     if place.is_moved:
-        held.hold(Until.PROJECTED, run.tensor("mask of windows", place.windows, place.pairs))
+        if not run.is_alone:
+            held.hold(Until.PROJECTED, run.tensor("mask of windows", place.windows, place.pairs))
         held.hold(Until.PROJECTED, run.tensor("mask with the bias", place.windows, heads, place.pairs))
     return say(windows, mixer, _CODE, held), held
 

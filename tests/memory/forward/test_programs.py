@@ -225,6 +225,37 @@ def test_attention_through_a_latent() -> None:
     # K and V of all that is held, for one token.
     token = 2 * 48 + 16 + 20
     assert latent(step(100, 3)) == 2 * 3 * (token + 48 + 64) + 2 * 300 * 128
+    # In eager attention of several V (4 x 12) too, beside probabilities and what heads say; of one, the softmax.
+    assert latent(step(100, 3, Attention.EAGER)) == 3 * (2 * (token + 48) + 2 * 100 * (128 + 48) + 2 * 4 * 100)
+    assert latent(step(100, 1, Attention.EAGER)) == 2 * token + 2 * 100 * 128 + 10 * 4 * 100
+
+
+def test_one_head_of_k_is_copied_for_several_sequences() -> None:
+    # Q 128, K 32, in tokens' order and copied; K for 4 heads, and scores; of one sequence, scores and what they become.
+    one_head = replace(MIXER, num_key_value_heads=1)
+    run = step(1000, 3, Attention.EAGER)
+    assert attention(one_head, run, rotary=False) == 2 * 3 * (128 + 1000 * 128 + 128 + 4 * 1000)
+    alone = step(1000, 1, Attention.EAGER)
+    # Beside the cache while it takes V: K before this token, K and V as made.
+    assert attention(one_head, alone, rotary=False) == max(2 * 128 + 10 * 4 * 1000, 2 * (128 + 2 * 32 + 999 * 32))
+
+
+def test_norms_in_each_type() -> None:
+    def norm(element_bytes: int, code: ModelingCode = LLAMA) -> int:
+        return peak_of(lambda run: run.norm(10), sizes(7, 3, element_bytes=element_bytes), code)
+
+    # An fp32 copy and its product, and two numbers of each row; in fp32 the product and that with the scale, and one.
+    assert norm(2) == 21 * (10 * 8 + 8)
+    assert norm(4) == 21 * (10 * 8 + 4)
+    # Olmo's is one kernel between two casts, of which fp32 needs none.
+    assert norm(2, CODE["olmo"]) == 21 * 10 * 8
+    assert norm(4, CODE["olmo"]) == 21 * 10 * 4
+
+
+def test_fp16_is_not_copied_for_a_softmax_in_fp32() -> None:
+    # Scores, their softmax, and what it is turned back to.
+    run = replace(sizes(7, 3, Attention.EAGER), in_fp16=True)
+    assert peak_of(lambda played: play_scores(played, 4, 7), run) == (2 + 4 + 2) * 3 * 4 * 7 * 7
 
 
 # --------------------------------------------------------------------------------- whole passes
@@ -310,14 +341,16 @@ def test_without_windows_and_scores_all_is_linear_in_the_input(name: str, tokens
 @given(
     name=each_fixture,
     tokens=tokens_,
-    batch_size=st.integers(1, 64),
+    times=st.integers(1, 32),
     kind=st.sampled_from([Attention.EAGER, Attention.SDPA, Attention.FLASH]),
 )
-def test_all_is_exactly_linear_in_the_batch(name: str, tokens: int, batch_size: int, kind: Attention) -> None:
+def test_all_of_several_sequences_is_exactly_linear_in_the_batch(
+    name: str, tokens: int, times: int, kind: Attention
+) -> None:
     architecture = fixture_architecture(name)
-    for run in (sizes(tokens, 1, kind), step(tokens, 1, kind)):
-        single, many = play(architecture, run), play(architecture, replace(run, batch_size=batch_size))
-        for one, more in zip(single, many, strict=True):
-            assert more.size_bytes(Share.SEQUENCE) == batch_size * one.size_bytes(Share.SEQUENCE)
-            assert more.size_bytes(Share.OUTPUT) == batch_size * one.size_bytes(Share.OUTPUT)
-            assert more.size_bytes(Share.ALL) == one.size_bytes(Share.ALL)
+    for run in (sizes(tokens, 2, kind), step(tokens, 2, kind)):
+        pair, many = play(architecture, run), play(architecture, replace(run, batch_size=2 * times))
+        for two, more in zip(pair, many, strict=True):
+            assert more.size_bytes(Share.SEQUENCE) == times * two.size_bytes(Share.SEQUENCE)
+            assert more.size_bytes(Share.OUTPUT) == times * two.size_bytes(Share.OUTPUT)
+            assert more.size_bytes(Share.ALL) == two.size_bytes(Share.ALL)

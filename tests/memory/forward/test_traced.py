@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import lzma
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,7 +25,6 @@ from hubvram.memory.forward.run import ID_BYTES, Sizes
 from hubvram.memory.forward.tape import Peak
 from hubvram.memory.kv_cache import kv_cache_bytes, prefill_excess_bytes
 from hubvram.memory.workload import Attention
-from tests.peaks.alone import spared_bytes, step_of
 from tests.samples import CORPUS, FIXTURES, corpus_config, fixture_architecture, needs_corpus, workload_of
 
 Row = Mapping[str, Any]
@@ -60,7 +60,8 @@ def prefill_peak(architecture: Architecture, run: Sizes) -> Peak:
 
 
 def decode_peak_bytes(architecture: Architecture, run: Sizes) -> int:
-    peaks = play(architecture, step_of(run, run.tokens - 1), copies_logits=False)
+    step = replace(run, tokens=1, past_tokens=run.tokens - 1, decodes=True, prompt_tokens=run.tokens)
+    peaks = play(architecture, step, copies_logits=False)
     return max(peak.total_bytes for peak in peaks)
 
 
@@ -121,9 +122,8 @@ def assert_decode_close(architecture: Architecture, row: Row) -> None:
         row["tokens"] >= window for window in windows
     ):
         return
-    found, measured_bytes, run = decode_peak_bytes(architecture, run_of(row)), row["decode_peak_bytes"], run_of(row)
-    spared = spared_bytes(architecture, step_of(run, run.tokens - 1))
-    assert (1 - 0.0035) * measured_bytes <= found <= (1 + 0.0007) * measured_bytes + spared
+    found, measured_bytes = decode_peak_bytes(architecture, run_of(row)), row["decode_peak_bytes"]
+    assert (1 - 0.0035) * measured_bytes <= found <= (1 + 0.0007) * measured_bytes
 
 
 def label(row: Row) -> str:
@@ -230,8 +230,7 @@ def test_peaks_of_the_large_collection() -> None:
         run = run_of(row)
         found = prefill_peak(architecture, run)
         peak = found.total_bytes + not_modelled(architecture, run, found.phase) + more_bytes
-        measured_bytes, spared = row["prefill_peak_bytes"], spared_bytes(architecture, run)
-        assert 0.99 * measured_bytes <= peak <= 1.01 * measured_bytes + spared, label(row)
+        assert peak == pytest.approx(row["prefill_peak_bytes"], rel=0.01), label(row)
         assert_decode_close(architecture, row)
         rows, exact = rows + 1, exact + (peak == row["prefill_peak_bytes"])
     assert exact >= 580
