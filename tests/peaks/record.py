@@ -122,7 +122,10 @@ SOUND_VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
 each convolution, and norms before each layer's parts, as large ones have them."""
 SHAPES: Final = ((2, 40), (1, 67), (3, 160))
 """Batch and prompt; positions suffice for the longest and the tokens decoded."""
-_FEW: Final = frozenset({"wide", "narrow", "masked-wide", "masked-words", "base-narrow", "image-wide", "image-narrow"})
+_FEW: Final = frozenset(
+    {"wide", "narrow", "masked-wide", "masked-words", "base-narrow", "image-wide", "image-narrow"}
+    | {"pair-wide", "pair-narrow", "sound-wide", "sound-narrow", "large-narrow"}
+)
 POSITIONS: Final = 256
 
 _SWIN: Final = {"embed_dim": 32, "image_size": 96, "patch_size": 8}

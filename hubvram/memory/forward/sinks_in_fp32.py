@@ -34,11 +34,12 @@ def _eager(run: Run, mixer: FullAttention, keys: int) -> Tensor:
     softmax of that. One sequence alone is in that order as it is (Run.is_alone)."""
     heads = mixer.num_attention_heads
     repeated = repeated_for_heads(run, mixer, keys)
-    copies = 1 if run.is_alone or run.tokens == 1 else 2
-    query = run.features("Q in fp32, and in order", copies * mixer.q_size, element_bytes=FP32)
-    key = run.tensor("K in fp32", keys, mixer.q_size, element_bytes=FP32)
+    query = run.in_fp32("Q in fp32", run.tokens, mixer.q_size)
+    has_order = run.is_alone or run.tokens == 1
+    ordered = None if has_order else run.features("Q in the order of heads", mixer.q_size, element_bytes=FP32)
+    key = run.in_fp32("K in fp32", keys, mixer.q_size)
     scores = run.tensor("scores", heads, run.tokens, keys, element_bytes=FP32)
-    del query, key
+    del query, ordered, key
     softmax = run.tensor("scores and sinks, and their softmax", 2, heads, run.tokens, keys + 1, element_bytes=FP32)
     del scores, softmax
     probabilities = run.tensor("probabilities", heads, run.tokens, keys)
