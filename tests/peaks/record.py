@@ -123,6 +123,9 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "layer_types": ["full_attention"] * 2 + ["minimax_m3_sparse"] * 4,
         "mlp_layer_types": ["dense"] * 2 + ["sparse"] * 4,
     },
+    "zaya+windows": {
+        "layer_types": ["hybrid_sliding", "hybrid"] * 3, "sliding_window": 8, "router_hidden_size": 16,
+    },
     "doge+window": {"keep_window_size": 30},
     "longcat_flash": {"zero_expert_num": 2},
     "longcat_flash+experts": {"zero_expert_num": 20, "expert_ffn_hidden_size": 192},

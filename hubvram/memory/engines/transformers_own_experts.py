@@ -15,7 +15,7 @@ from hubvram.memory.forward.rotation import halves_in_fp32
 _looped, _two_kinds, _longcat, _jetmoe = (
     partial(later, module) for module in ("looped_experts", "experts_for_images", "longcat", "jetmoe")
 )
-_indexed, _hyper = (partial(later, module) for module in ("indexed", "hyper_connected"))
+_indexed, _hyper, _zaya = (partial(later, module) for module in ("indexed", "hyper_connected", "zaya"))
 
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
 
@@ -81,5 +81,6 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
         with_traits(LLAMA, norm_row_bytes=4, joins_rotated=True, experts=_looped("play_step3p5_experts"), loops=True),
         _DECODER,
     ),
+    "zaya": (LLAMA, Program(play=_zaya("play_zaya"), is_playable=_zaya("is_zaya_playable"))),
 }
 """Model type -> how it computes, and its program."""
