@@ -68,7 +68,7 @@ _HOLD_NOTHING: Final = (
     *("granite_docling", "molmo2", "emu3", "gemma3", "shieldgemma2", "paligemma"),
     *("minicpmv4_6", "minicpmv4_7", "minicpm_ocr", "mllama", "deepseek_vl_hybrid", "fuyu", "kosmos-2"),
     *("lfm2_vl", "lfm3_vl", "nemotron_h_omni", "minimax_m3_vl"),
-    *("step3p7", "ernie4_5_vl_moe"),
+    *("step3p7", "ernie4_5_vl_moe", "inkling2"),
 )
 
 CODE: Final[Mapping[str, ModelingCode]] = {
@@ -290,7 +290,7 @@ _BY_FILE: Final = {
     "transformers_multimodal": "mllama_text_model kosmos_2_text_model git",
     "transformers_own_attention": "diffllama flint hrm_text",
     "transformers_own_experts": (
-        "axk2 bailing_hybrid dbrx doge ernie4_5_vl_moe_text hy_v4 jetmoe longcat_flash step3p5 zaya"
+        "axk2 bailing_hybrid dbrx doge ernie4_5_vl_moe_text hy_v4 inkling2_text jetmoe longcat_flash step3p5 zaya"
     ),
     "transformers_recurrences": "recurrent_gemma rwkv xlstm zamba",
 }

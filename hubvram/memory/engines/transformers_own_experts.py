@@ -15,7 +15,9 @@ from hubvram.memory.forward.rotation import halves_in_fp32
 _looped, _two_kinds, _longcat, _jetmoe = (
     partial(later, module) for module in ("looped_experts", "experts_for_images", "longcat", "jetmoe")
 )
-_indexed, _hyper, _zaya = (partial(later, module) for module in ("indexed", "hyper_connected", "zaya"))
+_indexed, _hyper, _zaya, _inkling2 = (
+    partial(later, module) for module in ("indexed", "hyper_connected", "zaya", "inkling2")
+)
 
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
 
@@ -68,6 +70,19 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
             gate_copies=4,
         ),
         Program(play=_hyper("play_hyper_connected"), is_playable=_hyper("is_hyper_connected_playable")),
+    ),
+    "inkling2_text": (
+        with_traits(
+            LLAMA,
+            routing_in_fp32=True,
+            router_logits_in_fp32=True,
+            gating_in_fp32=(5, 2),
+            makes_window_mask=True,
+            makes_full_mask=True,
+            logits_in_fp32=True,
+            rotates=False,
+        ),
+        Program(play=_inkling2("play_inkling2"), is_playable=_inkling2("is_inkling2_playable")),
     ),
     "jetmoe": (
         with_traits(LLAMA, experts=_jetmoe("play_jetmoe_experts")),

@@ -106,10 +106,10 @@ def _routed(run: Run, mlp: MoEMLP) -> None:
     logits = run.features("router logits", mlp.num_experts, element_bytes=logit)
     places = run.tensor("choices of experts", run.tokens, chosen, element_bytes=28 + 2 * weight)
     inner, bias = mlp.moe_intermediate_size, int(mlp.expert_bias)
-    copies = code.gate_copies if mlp.gated else _ACTIVATED.get(mlp.hidden_act, 1)
+    made = code.gating_bytes(run.element_bytes) if mlp.gated else run.element_bytes * _ACTIVATED.get(mlp.hidden_act, 1)
     taken = run.tensor("tokens, for each choice", run.tokens, chosen, hidden)
     gate_up = run.tensor("gate and up of the experts", run.tokens, chosen, (1 + bias) * (2 if mlp.gated else 1) * inner)
-    products = run.tensor("act(gate), and its product with up", run.tokens, chosen, copies * inner)
+    products = run.tensor("act(gate), and its product with up", run.tokens, chosen, inner, element_bytes=made)
     del taken, gate_up, products
     back = run.tensor("places in the order of tokens", run.tokens, chosen, element_bytes=8)
     said = run.tensor("what the experts say, twice", run.tokens, chosen, (2 + bias) * hidden)

@@ -74,6 +74,9 @@ class ModelingCode(NamedTuple):
     router_logits_in_fp32: bool = False
     gate_copies: int = 2
     """Copies of an expert's inner width beside gate and up: activated, and the product (integrations/moe.py)."""
+    gating_in_fp32: tuple[int, int] | None = None
+    """Where act(gate) by up is made in fp32: how many fp32 tensors of the inner width that takes beside gate and up,
+    and how many of these are copies of the two, which are not made of what is fp32 (modeling_beam.py, BeamExperts)."""
     gated_copies: int | None = None
     """Copies of the inner width of gated MLPs that are no routed experts, where they are not usual: 4 where gate and up
     are clamped (deepseek_v4)."""
@@ -155,6 +158,13 @@ class ModelingCode(NamedTuple):
     """Whether hidden states are fp32 between layers: mamba's `residual_in_fp32`, which is its default."""
     logits_in_fp32: bool = False
     """Whether the class itself turns logits to fp32 (modeling_mamba.py, MambaForCausalLM.forward)."""
+
+    def gating_bytes(self, element_bytes: int) -> int:
+        """Of what an expert makes beside gate and up, for each feature of its inner width."""
+        if self.gating_in_fp32 is None:
+            return self.gate_copies * element_bytes
+        made, copied = self.gating_in_fp32
+        return 4 * (made - copied * (element_bytes == 4))
 
     def query_width(self, mixer: FullAttention, rotary_dim: int) -> int:
         """What is alive of Q (and, where one matrix makes all three, of K and V) beside the cache at the softmax."""
