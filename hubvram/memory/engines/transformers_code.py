@@ -290,7 +290,7 @@ _BY_FILE: Final = {
     "transformers_multimodal": "mllama_text_model kosmos_2_text_model git",
     "transformers_own_attention": "diffllama flint hrm_text",
     "transformers_own_experts": (
-        "axk2 bailing_hybrid dbrx doge ernie4_5_vl_moe_text hy_v4 inkling2_text jetmoe longcat_flash step3p5 zaya"
+        "axk2 bailing_hybrid beam dbrx doge ernie4_5_vl_moe_text hy_v4 inkling2_text jetmoe longcat_flash step3p5 zaya"
     ),
     "transformers_recurrences": "recurrent_gemma rwkv xlstm zamba",
 }

@@ -152,6 +152,9 @@ def play_decoder(
     if architecture.head is not None:
         width = architecture.head.out_features
         many = run.tokens if run.code.whole and run.code.whole.all_logits else 1
+        if run.code.capped_logit_bytes:
+            capped = run.output("logits, as they are capped", width, element_bytes=run.code.capped_logit_bytes)
+            del capped
         logits = run.output("logits", many, width) if many > 1 else run.output("logits of the last token", width)
         if run.code.logits_in_fp32:
             turned = run.output("logits in fp32", width, element_bytes=FP32)

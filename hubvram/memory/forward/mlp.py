@@ -33,6 +33,10 @@ def _dense(run: Run, mlp: DenseMLP) -> None:
     if mlp.gated and run.code.gated_copies:
         both = run.features("gate and up of the MLP", 2 * inner)
         products = run.features("what is made of gate and up", (run.code.gated_copies - 2) * inner)
+    elif mlp.gated and run.code.gating_in_fp32:
+        both = run.features("gate and up of the MLP", 2 * inner)
+        made = run.code.gating_bytes(run.element_bytes)
+        products = run.features("act(gate), and its product with up", inner, element_bytes=made)
     elif mlp.gated and mlp.fused:
         run.linear(hidden, 2 * inner)
         kept = 3 * inner

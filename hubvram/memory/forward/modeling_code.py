@@ -158,6 +158,8 @@ class ModelingCode(NamedTuple):
     """Whether hidden states are fp32 between layers: mamba's `residual_in_fp32`, which is its default."""
     logits_in_fp32: bool = False
     """Whether the class itself turns logits to fp32 (modeling_mamba.py, MambaForCausalLM.forward)."""
+    capped_logit_bytes: int = 0
+    """Of each logit while the class caps them in fp32 (modeling_beam.py, BeamForCausalLM.forward)."""
 
     def gating_bytes(self, element_bytes: int) -> int:
         """Of what an expert makes beside gate and up, for each feature of its inner width."""
