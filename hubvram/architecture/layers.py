@@ -191,6 +191,8 @@ class Architecture:  # without slots, for the sake of what is cached
     """Whether logits are kept within bounds by a tanh (`final_logit_softcapping`)."""
     rotary_dims: tuple[int, ...] = ()
     """How many dimensions rotate in each of these sets, where they differ in that too."""
+    layers_per_block: int = 0
+    """How many layers' outputs are summed up before their sum is a source of later layers' inputs (inkling2)."""
     extras: tuple[Weight, ...] = ()
     """Weights outside the layers, with their component: a norm of the embedding, a pooler."""
     image: Image | None = None

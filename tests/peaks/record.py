@@ -165,6 +165,22 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "layer_types": ["full_attention"] * 2 + ["minimax_m3_sparse"] * 4,
         "mlp_layer_types": ["dense"] * 2 + ["sparse"] * 4,
     },
+    "zaya+windows": {
+        "layer_types": ["hybrid_sliding", "hybrid"] * 3, "sliding_window": 8, "router_hidden_size": 16,
+    },
+    # Windows, and distances that have biases, shorter than prompts; many blocks; wide K and V.
+    "inkling2_text+windows": {
+        "swa_num_attention_heads": 4, "swa_num_key_value_heads": 2, "swa_head_dim": 16, "sliding_window_size": 8,
+        "rel_extent": 16,
+    },
+    "inkling2_text+blocks": {
+        "swa_num_attention_heads": 2, "swa_num_key_value_heads": 2, "sliding_window_size": 8, "rel_extent": 8,
+        "n_layers_per_attn_res_block": 1, "num_attention_heads": 2,
+    },
+    "inkling2_text+convolutions": {
+        "swa_num_attention_heads": 4, "swa_num_key_value_heads": 4, "swa_head_dim": 16, "sliding_window_size": 8,
+        "rel_extent": 8, "num_key_value_heads": 4, "head_dim": 64,
+    },
     "doge+window": {"keep_window_size": 30},
     "longcat_flash": {"zero_expert_num": 2},
     "longcat_flash+experts": {"zero_expert_num": 20, "expert_ffn_hidden_size": 192},

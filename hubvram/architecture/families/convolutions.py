@@ -14,7 +14,7 @@ from hubvram.architecture import patterns
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.families.decoder import Traits, attention, dense, fixed
 from hubvram.architecture.families.experts import Experts, after
-from hubvram.architecture.families.fields import ratio
+from hubvram.architecture.families.fields import head_dim_of, ratio, section_of
 from hubvram.architecture.families.hybrid import (
     CONV,
     FULL,
@@ -113,6 +113,11 @@ def _compressed(config: ConfigDocument, traits: Traits, index: int, window: patt
     )
 
 
+def _compressed_over_window(config: ConfigDocument, traits: Traits, index: int, _: patterns.Window) -> Block:
+    """The same over a window, which only this kind of layers has."""
+    return _compressed(config, traits, index, config.size("sliding_window"))
+
+
 def _zaya_experts(config: ConfigDocument, traits: Traits, index: int) -> Block:
     """Experts, or none: a router of several layers, which hears the one before, chooses one of both."""
     hidden, width, size = (config.size(key) for key in ("hidden_size", "moe_intermediate_size", "router_hidden_size"))
@@ -145,6 +150,22 @@ def _embedding_scales(config: ConfigDocument) -> tuple[Weight, ...]:
     return (Tensor(name="embedding scales", shape=(config.size("hidden_size"),), count=2, component=Component.OTHER),)
 
 
+def _read_zaya(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """Each kind of layers may rotate another share of a head; half where nothing is said (ZayaConfig)."""
+    found = read_hybrid(config, architectures, _ZAYA)
+    kinds = set(config.strings("layer_types")) or {HYBRID}
+    dims = tuple(_rotated(config, kind) for kind in sorted(kinds))
+    return replace(found, rotary_dim=max(dims), rotary_tables=len(dims), rotary_dims=dims)
+
+
+def _rotated(config: ConfigDocument, kind: str) -> int:
+    rope = section_of(config, "rope_parameters")
+    if not rope.data:
+        return head_dim_of(config) // 2
+    share = section_of(rope, kind).get(float, "partial_rotary_factor")
+    return int(head_dim_of(config) * (1.0 if share is None else share))
+
+
 # -------------------------------------------------------------------------------------- model types
 
 _LFM: Final = Traits(
@@ -156,6 +177,17 @@ _LFM: Final = Traits(
 _LFM2_EXPERTS: Final = Experts(layers=partial(after, dense_layers="num_dense_layers"))
 _LFM2_MOE: Final = Hybrid(kinds=listed(_not_told), mixers={CONV: short_conv, FULL: attention}, traits=_LFM)
 
+_ZAYA: Final = Hybrid(
+    kinds=listed(always(HYBRID)),
+    mixers={HYBRID: _compressed, _HYBRID_SLIDING: _compressed_over_window},
+    traits=Traits(
+        read_mlp=_zaya_experts,
+        layer_extras=_residual_scales,
+        extras=_embedding_scales,
+        head_bias="lm_head_bias",
+        rotary=False,  # its attention is no class with heads that rotate
+    ),
+)
 _TYPES: Final[Mapping[str, Hybrid]] = {
     "lfm2": Hybrid(
         kinds=listed(by_indices("full_attn_idxs", other=CONV, absent=FULL)),
@@ -174,20 +206,10 @@ _TYPES: Final[Mapping[str, Hybrid]] = {
             rotary_tables=2,
         ),
     ),
-    "zaya": Hybrid(
-        kinds=listed(always(HYBRID)),
-        mixers={HYBRID: _compressed, _HYBRID_SLIDING: _compressed},
-        traits=Traits(
-            read_mlp=_zaya_experts,
-            layer_extras=_residual_scales,
-            extras=_embedding_scales,
-            head_bias="lm_head_bias",
-            rotary=False,  # its attention is no class with heads that rotate
-        ),
-    ),
 }
 
 FAMILIES: Final[Mapping[str, Read]] = {
     **{model_type: partial(read_hybrid, hybrid=hybrid) for model_type, hybrid in _TYPES.items()},
     "lfm2_moe": _read_lfm2_moe,
+    "zaya": _read_zaya,
 }

@@ -162,7 +162,8 @@ def _read_inkling2(config: ConfigDocument, architectures: tuple[str, ...]) -> Ar
     traits = Traits(
         read_mlp=dense, read_mixer=read_mixer, kinds=_HYBRID, layer_extras=layer_extras, extras=extras, rotary=False
     )
-    return read_moe(config, architectures, traits, replace(ROUTED, shared_number=None))
+    found = read_moe(config, architectures, traits, replace(ROUTED, shared_number=None))
+    return replace(found, layers_per_block=config.size("n_layers_per_attn_res_block"))
 
 
 def _inkling2_attention(config: ConfigDocument, *, sliding: bool) -> Block:

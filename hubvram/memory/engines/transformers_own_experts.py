@@ -15,7 +15,9 @@ from hubvram.memory.forward.rotation import halves_in_fp32
 _looped, _two_kinds, _longcat, _jetmoe = (
     partial(later, module) for module in ("looped_experts", "experts_for_images", "longcat", "jetmoe")
 )
-_indexed, _hyper = (partial(later, module) for module in ("indexed", "hyper_connected"))
+_indexed, _hyper, _zaya, _inkling2, _beam = (
+    partial(later, module) for module in ("indexed", "hyper_connected", "zaya", "inkling2", "beam")
+)
 
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
 
@@ -34,6 +36,20 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
     "bailing_hybrid": (
         with_traits(LLAMA, routing_in_fp32=True, router_logits_in_fp32=True, decays_in_fp32=False),
         Program(play=play_decoder, is_playable=later("gated_latent", "is_gated_playable")),
+    ),
+    "beam": (
+        with_traits(
+            LLAMA,
+            routing_in_fp32=True,
+            router_logits_in_fp32=True,
+            gating_in_fp32=(3, 1),
+            rotary_in_fp32=True,
+            rotation=halves_in_fp32,
+            attention=_beam("play_beam_attention"),
+            logits_in_fp32=True,
+            capped_logit_bytes=10,  # As they were, in fp32, and a part of each.
+        ),
+        Program(play=_beam("play_beam"), is_playable=is_playable),
     ),
     "dbrx": (
         with_traits(
@@ -70,6 +86,20 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
         ),
         Program(play=_hyper("play_hyper_connected"), is_playable=_hyper("is_hyper_connected_playable")),
     ),
+    "inkling2_text": (
+        with_traits(
+            LLAMA,
+            routing_in_fp32=True,
+            router_logits_in_fp32=True,
+            gating_in_fp32=(5, 2),
+            makes_window_mask=True,
+            makes_full_mask=True,
+            logits_in_fp32=True,
+            capped_logit_bytes=12,  # Beside them a part of each, and its tangent.
+            rotates=False,
+        ),
+        Program(play=_inkling2("play_inkling2"), is_playable=_inkling2("is_inkling2_playable")),
+    ),
     "jetmoe": (
         with_traits(LLAMA, experts=_jetmoe("play_jetmoe_experts")),
         Program(play=_jetmoe("play_jetmoe"), is_playable=_jetmoe("is_jetmoe_playable")),
@@ -82,5 +112,6 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
         with_traits(LLAMA, norm_row_bytes=4, joins_rotated=True, experts=_looped("play_step3p5_experts"), loops=True),
         _DECODER,
     ),
+    "zaya": (LLAMA, Program(play=_zaya("play_zaya"), is_playable=_zaya("is_zaya_playable"))),
 }
 """Model type -> how it computes, and its program."""

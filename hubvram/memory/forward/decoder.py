@@ -153,6 +153,9 @@ def play_decoder(
         width = architecture.head.out_features
         is_all = run.sizes.all_logits or (run.code.whole is not None and run.code.whole.all_logits)
         many = run.tokens if is_all else 1
+        if run.code.capped_logit_bytes:
+            capped = run.output("logits, as they are capped", many, width, element_bytes=run.code.capped_logit_bytes)
+            del capped
         logits = run.output("logits" if many > 1 else "logits of the last token", many, width)
         more = _logit_copies(run, architecture) - 1
         copies = run.output("the same, scaled or capped", more, many, width) if more else None

@@ -33,6 +33,10 @@ def _dense(run: Run, mlp: DenseMLP) -> None:
     if mlp.gated and run.code.gated_copies:
         both = run.features("gate and up of the MLP", 2 * inner)
         products = run.features("what is made of gate and up", (run.code.gated_copies - 2) * inner)
+    elif mlp.gated and run.code.gating_in_fp32:
+        both = run.features("gate and up of the MLP", 2 * inner)
+        made = run.code.gating_bytes(run.element_bytes)
+        products = run.features("act(gate), and its product with up", inner, element_bytes=made)
     elif mlp.gated and mlp.fused:
         run.linear(hidden, 2 * inner)
         kept = 3 * inner
@@ -106,10 +110,10 @@ def _routed(run: Run, mlp: MoEMLP) -> None:
     logits = run.features("router logits", mlp.num_experts, element_bytes=logit)
     places = run.tensor("choices of experts", run.tokens, chosen, element_bytes=28 + 2 * weight)
     inner, bias = mlp.moe_intermediate_size, int(mlp.expert_bias)
-    copies = code.gate_copies if mlp.gated else _ACTIVATED.get(mlp.hidden_act, 1)
+    made = code.gating_bytes(run.element_bytes) if mlp.gated else run.element_bytes * _ACTIVATED.get(mlp.hidden_act, 1)
     taken = run.tensor("tokens, for each choice", run.tokens, chosen, hidden)
     gate_up = run.tensor("gate and up of the experts", run.tokens, chosen, (1 + bias) * (2 if mlp.gated else 1) * inner)
-    products = run.tensor("act(gate), and its product with up", run.tokens, chosen, copies * inner)
+    products = run.tensor("act(gate), and its product with up", run.tokens, chosen, inner, element_bytes=made)
     del taken, gate_up, products
     back = run.tensor("places in the order of tokens", run.tokens, chosen, element_bytes=8)
     said = run.tensor("what the experts say, twice", run.tokens, chosen, (2 + bias) * hidden)

@@ -76,6 +76,9 @@ class ModelingCode(NamedTuple):
     router_logits_in_fp32: bool = False
     gate_copies: int = 2
     """Copies of an expert's inner width beside gate and up: activated, and the product (integrations/moe.py)."""
+    gating_in_fp32: tuple[int, int] | None = None
+    """Where act(gate) by up is made in fp32: how many fp32 tensors of the inner width that takes beside gate and up,
+    and how many of these are copies of the two, which are not made of what is fp32 (modeling_beam.py, BeamExperts)."""
     gated_copies: int | None = None
     """Copies of the inner width of gated MLPs that are no routed experts, where they are not usual: 4 where gate and up
     are clamped (deepseek_v4)."""
@@ -163,6 +166,15 @@ class ModelingCode(NamedTuple):
     """How many copies of the logits are alive at once, where the class scales them; in the model's type."""
     logits_in_fp32: bool = False
     """Whether the class itself turns logits to fp32 (modeling_mamba.py, MambaForCausalLM.forward)."""
+    capped_logit_bytes: int = 0
+    """Of each logit while the class caps them in fp32 (modeling_beam.py, BeamForCausalLM.forward)."""
+
+    def gating_bytes(self, element_bytes: int) -> int:
+        """Of what an expert makes beside gate and up, for each feature of its inner width."""
+        if self.gating_in_fp32 is None:
+            return self.gate_copies * element_bytes
+        made, copied = self.gating_in_fp32
+        return 4 * (made - copied * (element_bytes == 4))
 
     def query_width(self, mixer: FullAttention, rotary_dim: int) -> int:
         """What is alive of Q (and, where one matrix makes all three, of K and V) beside the cache at the softmax."""
