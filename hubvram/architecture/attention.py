@@ -159,6 +159,8 @@ class BlockwiseAttention(Block):
     """What it makes Q, K and V by, and its window."""
     staggered: bool = False
     """Whether its blocks begin in the middle of those of other layers (pegasus_x)."""
+    summed_tokens: int = 0
+    """Of blocks whose sums all tokens see (longt5)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

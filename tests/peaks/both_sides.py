@@ -32,6 +32,13 @@ _CHANGES: Mapping[str, Mapping[str, Any]] = {
     "led": {"attention_window": 16},
     "pegasus_x": {"block_size": 16, "num_global_tokens": 8},
     "pegasus_x+plain": {"block_size": 32, "num_global_tokens": 32, "stagger_local_blocks": False},
+    "longt5": {"local_radius": 15},
+    "longt5+sums": {
+        "local_radius": 7,
+        "global_block_size": 4,
+        "encoder_attention_type": "transient-global",
+        "feed_forward_proj": "gated-gelu",
+    },
     "led+windows": {"attention_window": [32, 128]},
     "t5gemma+unequal": {"encoder": {**_WINDOW, "hidden_size": 96, "num_attention_heads": 6}, "decoder": _WINDOW},
     "t5gemma2+wide_window": {"encoder": {"text_config": _WINDOW}, "decoder": _WINDOW},

@@ -38,7 +38,7 @@ BART: Final = BothSides(
     decoder=Positions(rows=Share.ALL, ids=Share.ALL),
     adds_logits_bias=True,
 )
-_T5: Final = BothSides(code=with_traits(LLAMA, softmax_in_fp32=False), relative=Relative.FIRST, widens_in_fp16=True)
+T5: Final = BothSides(code=with_traits(LLAMA, softmax_in_fp32=False), relative=Relative.FIRST, widens_in_fp16=True)
 
 _MVP: Final = replace(BART, orders_heads=True, keeps_probabilities=False)
 _M2M: Final = replace(BART, adds_logits_bias=False, decoder=Positions(rows=Share.SEQUENCE), grows_table=True)
@@ -61,13 +61,14 @@ SIDES: Final[Mapping[str, BothSides]] = {
         decoder=Positions(rows=Share.SEQUENCE, ids=Share.SEQUENCE),
     ),
     "speech_to_text": replace(_M2M, sound=SPEECH_TO_TEXT, encoder=Positions(rows=Share.SEQUENCE, ids=Share.SEQUENCE)),
-    **dict.fromkeys(("t5", "mt5"), _T5),
-    "umt5": replace(_T5, relative=Relative.EACH),
+    **dict.fromkeys(("t5", "mt5"), T5),
+    "umt5": replace(T5, relative=Relative.EACH),
 }
 
 SIDES_ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("t5gemma", "t5gemma2"), "transformers_sides_gemma"),
     **dict.fromkeys(("fsmt", "led", "pegasus_x"), "transformers_sides_bart"),
+    "longt5": "transformers_sides_t5",
 }
 """Model type -> the file in this folder whose `KNOWN` has its program: types that few ask for."""
 

@@ -63,6 +63,8 @@ class BothSides:
     """Whether Q, K and V are copied into the order of heads, and what heads say back again (modeling_whisper.py)."""
     keeps_probabilities: bool = True
     """Whether eager attention returns them, so that the layer keeps them; else they go as soon as they were used."""
+    keeps_layer_before: bool = False
+    """Whether the loop over layers holds what the layer before returned: probabilities of both kinds (longt5)."""
     relative: Relative = Relative.NONE
     grows_table: bool = False
     """Whether a side that is given more tokens than its table of sinusoids knows makes a longer one
@@ -171,18 +173,20 @@ def play_layers(run: Run, sides: BothSides, groups: tuple[LayerGroup, ...], posi
     mask = run.tensor("additive mask", run.tokens, run.keys) if masks else None
     embedded = None if positions.added_in_place else run.features("embeddings", hidden_size)
     widens = run.sizes.in_fp16 and side.sides.widens_in_fp16
+    before: tuple[Tensor | None, ...] = ()
     for index, group in enumerate(groups):
         is_first = index == 0 and group.count == 1
         state_bytes = FP32 if widens and not is_first else run.element_bytes
         # Without positions to add, the embeddings are the first layer's input.
         is_embedded = is_first and side.sides.relative is not Relative.NONE
         hidden = None if is_embedded else run.features("input of the layer", hidden_size, element_bytes=state_bytes)
-        _play_layer(side, group.layer, hidden_size, state_bytes)
-        del hidden
+        left = _play_layer(side, group.layer, hidden_size, state_bytes)
+        before = left if side.sides.keeps_layer_before else ()
+        del hidden, left
     run.phase("norms")
     hidden = run.features("hidden states", hidden_size)
     normed = run.norm(hidden_size)
-    del rows, ids, ones, mask, embedded, hidden, normed
+    del rows, ids, ones, mask, embedded, before, hidden, normed
 
 
 def _of(run: Run, share: Share | None, what: str, width: int, element_bytes: int) -> Tensor | None:
@@ -193,16 +197,19 @@ def _of(run: Run, share: Share | None, what: str, width: int, element_bytes: int
     return made(what, run.tokens, width, element_bytes=element_bytes)
 
 
-def _play_layer(side: _Side, layer: Layer, hidden_size: int, state_bytes: int) -> None:
-    """Hidden states have elements of `state_bytes`; what is normed is the model's own type."""
+def _play_layer(side: _Side, layer: Layer, hidden_size: int, state_bytes: int) -> tuple[Tensor | None, ...]:
+    """Hidden states have elements of `state_bytes`; what is normed is the model's own type. Returns probabilities."""
     run = side.run
     across = [part for part in layer.others if isinstance(part, CrossAttention)]
-    residual = probabilities = None
+    residual = None
+    probabilities: tuple[Tensor | None, ...] = ()
     for mixer in (layer.mixer, *across):
         run.phase("norms")
         normed = _norm(run, hidden_size, state_bytes) if layer.pre_norm else None
         run.phase("attention")
-        probabilities = _mix(side, mixer)
+        made = _mix(side, mixer)
+        probabilities = (*probabilities, made) if side.sides.keeps_layer_before else (made,)
+        del made
         run.phase("norms")
         del normed, residual
         said = run.features("what attention says, and with it the residual", 2 * hidden_size)
@@ -217,7 +224,8 @@ def _play_layer(side: _Side, layer: Layer, hidden_size: int, state_bytes: int) -
     run.phase("norms")
     said = run.features("what the MLP says, and with it the residual", 2 * hidden_size, element_bytes=state_bytes)
     behind = None if layer.pre_norm else run.norm(hidden_size)
-    del said, behind, residual, probabilities
+    del said, behind, residual
+    return probabilities
 
 
 def _play_mlp(side: _Side, mlp: Part | None) -> None:
