@@ -152,6 +152,15 @@ class BidirectionalAttention(FullAttention):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SparseBidirectionalAttention(BidirectionalAttention):
+    """The same over a short input; of a longer one, each block sees the first and the last one, those beside it, and
+    `random_blocks` more (big_bird)."""
+
+    block_size: int
+    random_blocks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BlockwiseAttention(Block):
     """An encoder's that looks at blocks of its tokens in a way of its own, which `kind` names."""
 

@@ -39,6 +39,7 @@ _CHANGES: Mapping[str, Mapping[str, Any]] = {
         "encoder_attention_type": "transient-global",
         "feed_forward_proj": "gated-gelu",
     },
+    "bigbird_pegasus+sparse": {"block_size": 3, "num_random_blocks": 2},
     "led+windows": {"attention_window": [32, 128]},
     "t5gemma+unequal": {"encoder": {**_WINDOW, "hidden_size": 96, "num_attention_heads": 6}, "decoder": _WINDOW},
     "t5gemma2+wide_window": {"encoder": {"text_config": _WINDOW}, "decoder": _WINDOW},

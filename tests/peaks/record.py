@@ -123,6 +123,7 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "layer_types": ["full_attention"] * 2 + ["minimax_m3_sparse"] * 4,
         "mlp_layer_types": ["dense"] * 2 + ["sparse"] * 4,
     },
+    "big_bird+sparse": {"block_size": 3, "num_random_blocks": 2},
     "doge+window": {"keep_window_size": 30},
     "longcat_flash": {"zero_expert_num": 2},
     "longcat_flash+experts": {"zero_expert_num": 20, "expert_ffn_hidden_size": 192},

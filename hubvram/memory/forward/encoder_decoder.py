@@ -76,8 +76,8 @@ class BothSides:
     fp32, and from the first of them on so are the hidden states (`_keep_in_fp32_modules = ["wo"]`, modeling_t5.py)."""
     masks_from: float = 1
     """From how many tokens on the decoder's eager attention has a mask; inf where it has none while it caches."""
-    attends: Callable[[Run, BlockwiseAttention], None] | None = None
-    """How an encoder's attention over blocks is played."""
+    attends: Callable[[Run, BlockwiseAttention], Tensor | None] | None = None
+    """How an encoder's attention over blocks is played; the probabilities if it keeps them."""
     padded: Callable[[Stack, int], int] | None = None
     """To how many tokens an encoder pads its input; what it says is a view of what it makes of all of them."""
     queries_last: bool = False
@@ -255,8 +255,7 @@ def _mix(side: _Side, mixer: Part | None) -> Tensor | None:
     run = side.run
     if isinstance(mixer, BlockwiseAttention):
         assert side.sides.attends is not None
-        side.sides.attends(run, mixer)
-        return None
+        return side.sides.attends(run, mixer)
     assert isinstance(mixer, FullAttention)
     copies = 2 if side.sides.orders_heads else 1
     query = None if side.sides.queries_last else run.features("Q", mixer.q_size)
