@@ -181,6 +181,7 @@ ROUTERS: Final[Mapping[str, str]] = {
     "dbrx": "ffn.router.layer.weight",
     "longcat_flash": "mlp.router.classifier.weight",
     "step3p7": "mlp.gate.weight",
+    "switch_transformers": "router.classifier.weight",
 }
 """Types that run experts in a loop of their own, where most is alive if all tokens choose the same ones: the weight
 that is set to zero for this, which makes all experts equal."""

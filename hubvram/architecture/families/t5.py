@@ -161,6 +161,7 @@ def _t5_mlp(config: ConfigDocument, traits: T5, name: Name, index: int) -> Part:
         hidden_act=activation,
         gated=False,
         router_bias=config.flag("router_bias"),
+        capacity=config.size("expert_capacity"),
     )
 
 

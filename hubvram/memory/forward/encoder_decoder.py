@@ -323,7 +323,9 @@ def _mask(side: _Side, mixer: FullAttention, keys: int) -> Tensor | None:
 _PLAYABLE: Final = (BidirectionalAttention, FullAttention)
 
 
-def is_playable(architecture: Architecture, *, blocks: frozenset[str] = frozenset()) -> bool:
+def is_playable(
+    architecture: Architecture, *, blocks: frozenset[str] = frozenset(), mlps: tuple[type[Part], ...] = (DenseMLP,)
+) -> bool:
     """Whether there are two sides, of layers of attention and then an MLP, of the kinds that have a program; `blocks`
     names those of attention over blocks."""
     stack = architecture.encoder
@@ -332,6 +334,6 @@ def is_playable(architecture: Architecture, *, blocks: frozenset[str] = frozense
     layers = [group.layer for group in (*stack.groups(), *architecture.groups())]
     return all(
         (type(layer.mixer) in _PLAYABLE or (isinstance(layer.mixer, BlockwiseAttention) and layer.mixer.kind in blocks))
-        and type(layer.mlp) is DenseMLP
+        and type(layer.mlp) in mlps
         for layer in layers
     )
