@@ -154,6 +154,15 @@ class BidirectionalAttention(FullAttention):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SparseBidirectionalAttention(BidirectionalAttention):
+    """The same over a short input; of a longer one, each block sees the first and the last one, those beside it, and
+    `random_blocks` more (big_bird)."""
+
+    block_size: int
+    random_blocks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BlockwiseAttention(Block):
     """An encoder's that looks at blocks of its tokens in a way of its own, which `kind` names."""
 
@@ -161,6 +170,8 @@ class BlockwiseAttention(Block):
     """What it makes Q, K and V by, and its window."""
     staggered: bool = False
     """Whether its blocks begin in the middle of those of other layers (pegasus_x)."""
+    summed_tokens: int = 0
+    """Of blocks whose sums all tokens see (longt5)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,6 +68,8 @@ class MoEMLP(Part):
     router_bias: bool = False
     correction_bias: bool = False
     """Whether the router keeps a learned bias per expert, which balances their load (DeepSeek-V3)."""
+    capacity: int | None = None
+    """How many tokens of a sequence an expert takes at most; others go on without one (switch_transformers)."""
     others: tuple[Weight, ...] = ()
     """What else it holds."""
 

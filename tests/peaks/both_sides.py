@@ -15,7 +15,7 @@ from typing import Any
 from hubvram.memory.engines.transformers_sides import SIDES, SIDES_ELSEWHERE
 from tests.peaks.both_sides_record import SHAPES, VARIANTS, WHOLES, Record, Row, compared, recorded, varied, write
 from tests.peaks.prompted import PROMPTED, embedded
-from tests.peaks.record import type_of
+from tests.peaks.record import ROUTERS, type_of
 
 _SIZES = {
     "max_position_embeddings": 256,
@@ -33,7 +33,16 @@ _CHANGES: Mapping[str, Mapping[str, Any]] = {
     "led": {"attention_window": 16},
     "pegasus_x": {"block_size": 16, "num_global_tokens": 8},
     "pegasus_x+plain": {"block_size": 32, "num_global_tokens": 32, "stagger_local_blocks": False},
+    "longt5": {"local_radius": 15},
+    "longt5+sums": {
+        "local_radius": 7,
+        "global_block_size": 4,
+        "encoder_attention_type": "transient-global",
+        "feed_forward_proj": "gated-gelu",
+    },
+    "bigbird_pegasus+sparse": {"block_size": 3, "num_random_blocks": 2},
     "led+windows": {"attention_window": [32, 128]},
+    "switch_transformers+many": {"num_experts": 128, "expert_capacity": 16},
     "t5gemma+unequal": {"encoder": {**_WINDOW, "hidden_size": 96, "num_attention_heads": 6}, "decoder": _WINDOW},
     "t5gemma2+wide_window": {"encoder": {"text_config": _WINDOW}, "decoder": _WINDOW},
 }
@@ -144,6 +153,7 @@ def _model(model_type: str, config: Mapping[str, Any], attention: str, dtype: st
     import torch
 
     from tests.caches.build import class_of, config_of
+    from tests.peaks.runs import send_all_to_the_first_experts
 
     torch.manual_seed(0)
     name = type_of(model_type)
@@ -154,6 +164,11 @@ def _model(model_type: str, config: Mapping[str, Any], attention: str, dtype: st
     for path, parameter in model.named_parameters():
         if set(path.split(".")) & set(kept):
             parameter.data = parameter.data.float()
+    if name in ROUTERS:
+        send_all_to_the_first_experts(model, ROUTERS[name])
+    for path, module in model.named_modules():
+        if path.endswith("router.classifier"):  # As its first forward leaves it.
+            module.float()
     if name in PROMPTED:
         model.language_model.is_prompted = True
         return model.language_model

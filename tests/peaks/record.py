@@ -181,6 +181,7 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "swa_num_attention_heads": 4, "swa_num_key_value_heads": 4, "swa_head_dim": 16, "sliding_window_size": 8,
         "rel_extent": 8, "num_key_value_heads": 4, "head_dim": 64,
     },
+    "big_bird+sparse": {"block_size": 3, "num_random_blocks": 2},
     "doge+window": {"keep_window_size": 30},
     "longcat_flash": {"zero_expert_num": 2},
     "longcat_flash+experts": {"zero_expert_num": 20, "expert_ffn_hidden_size": 192},
@@ -238,6 +239,7 @@ ROUTERS: Final[Mapping[str, str]] = {
     "dbrx": "ffn.router.layer.weight",
     "longcat_flash": "mlp.router.classifier.weight",
     "step3p7": "mlp.gate.weight",
+    "switch_transformers": "router.classifier.weight",
 }
 """Types that run experts in a loop of their own, where most is alive if all tokens choose the same ones: the weight
 that is set to zero for this, which makes all experts equal."""

@@ -147,14 +147,14 @@ def model_with(model_type: str, config: Mapping[str, Any], attention: str, dtype
         if any(part in name for part in kept):  # as `from_pretrained` loads it (core_model_loading.py, dtype_plan)
             tensor.data = tensor.data.float()
     if model_type in ROUTERS:
-        _send_all_to_the_first_experts(model, ROUTERS[model_type])
+        send_all_to_the_first_experts(model, ROUTERS[model_type])
     if model_type in PROMPTED:
         return Prompted(model)
     inner = LANGUAGE_MODEL.get(model_type)
     return model.get_submodule(inner) if inner else model
 
 
-def _send_all_to_the_first_experts(model: Any, router: str) -> None:
+def send_all_to_the_first_experts(model: Any, router: str) -> None:
     """Whatever a token is; where there is a bias for each expert, to those that come first in it."""
     for name, weight in model.named_parameters():
         if name.endswith(router):

@@ -10,7 +10,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from hubvram.architecture.attention import BidirectionalAttention, CrossAttention, FullAttention
+from hubvram.architecture.attention import (
+    BidirectionalAttention,
+    CrossAttention,
+    FullAttention,
+    SparseBidirectionalAttention,
+)
 from hubvram.architecture.families.decoder import (
     Switch,
     Traits,
@@ -22,7 +27,7 @@ from hubvram.architecture.families.decoder import (
     rotary_dim_of,
     switch,
 )
-from hubvram.architecture.families.fields import LAYERS_LIMIT, number_of_layers
+from hubvram.architecture.families.fields import LAYERS_LIMIT, number_of_layers, sparse_blocks
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.seq2seq import Around, Name, Side, assemble, block_of, blockwise
 from hubvram.architecture.families.weights import norm
@@ -125,6 +130,8 @@ def _encoder_layer(config: ConfigDocument, traits: Bart, index: int) -> Layer:
         others=traits.encoder_weights(config.size("hidden_size")) if traits.encoder_weights else (),
     )
     kind = traits.encoder_block(config)
+    if kind == "block_sparse_attention":
+        mixer = SparseBidirectionalAttention(**_attention(config, traits, "encoder"), **sparse_blocks(config))
     staggered = index % 2 == 1 and switch(config, traits.staggered)
     return Layer(
         mixer=mixer if kind is None else blockwise(kind, mixer, staggered=staggered),

@@ -73,3 +73,8 @@ def layer_config(config: ConfigDocument, index: int) -> ConfigDocument:
     layers = section_of(config, "per_layer_config")
     key = next((key for digits in range(1, 6) if (key := str(index).zfill(digits)) in layers.data), None)
     return config if key is None else changed(config, **(layers.section(key) or {}))
+
+
+def sparse_blocks(config: ConfigDocument) -> dict[str, Any]:
+    """Of attention where each block sees a few others, some of them random (big_bird)."""
+    return {"block_size": config.size("block_size"), "random_blocks": config.size("num_random_blocks")}

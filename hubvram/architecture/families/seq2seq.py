@@ -176,7 +176,9 @@ def block_of(kind: str, mixer: Part, keeps: tuple[Part, ...] = ()) -> Block:
     return Block(kind=kind, component=mixer.component, weights=mixer.linears, others=mixer.tensors, keeps=keeps)
 
 
-def blockwise(kind: str, attention: BidirectionalAttention, *, staggered: bool = False) -> BlockwiseAttention:
+def blockwise(
+    kind: str, attention: BidirectionalAttention, *, staggered: bool = False, summed_tokens: int = 0
+) -> BlockwiseAttention:
     """The same of an encoder's attention over blocks of its tokens."""
     return BlockwiseAttention(
         kind=kind,
@@ -185,4 +187,5 @@ def blockwise(kind: str, attention: BidirectionalAttention, *, staggered: bool =
         others=attention.tensors,
         attention=attention,
         staggered=staggered,
+        summed_tokens=summed_tokens,
     )

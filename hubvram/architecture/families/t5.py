@@ -23,7 +23,7 @@ from hubvram.architecture.families.decoder import (
 )
 from hubvram.architecture.families.fields import LAYERS_LIMIT, changed, number_of_layers
 from hubvram.architecture.families.interface import Read
-from hubvram.architecture.families.seq2seq import Around, Name, Side, assemble, block_of
+from hubvram.architecture.families.seq2seq import Around, Name, Side, assemble, block_of, blockwise
 from hubvram.architecture.families.towers import read_tower
 from hubvram.architecture.families.towers_any_size import TOWERS
 from hubvram.architecture.layers import Architecture, Layer
@@ -135,12 +135,13 @@ def _t5_mixer(config: ConfigDocument, traits: T5, name: Name, index: int) -> Par
     window = 2 * config.size("local_radius") + 1
     kind = config.require(str, "encoder_attention_type")
     if kind == "local":
-        return BidirectionalAttention(**usual, sliding_window=window, others=biases)
+        return blockwise("local_attention", BidirectionalAttention(**usual, sliding_window=window, others=biases))
     if kind != "transient-global":
         raise config.error("encoder_attention_type", f"{kind!r} is neither local nor transient-global")
     # Sums of blocks are looked at beside the window: a norm for them, and relative positions of their own.
     others = (*biases, *biases, vector("global norm", config.size("d_model")))
-    return block_of("transient_global_attention", BidirectionalAttention(**usual, others=others))
+    attention = BidirectionalAttention(**usual, sliding_window=window, others=others)
+    return blockwise("transient_global_attention", attention, summed_tokens=config.size("global_block_size"))
 
 
 def _t5_mlp(config: ConfigDocument, traits: T5, name: Name, index: int) -> Part:
@@ -160,6 +161,7 @@ def _t5_mlp(config: ConfigDocument, traits: T5, name: Name, index: int) -> Part:
         hidden_act=activation,
         gated=False,
         router_bias=config.flag("router_bias"),
+        capacity=config.size("expert_capacity"),
     )
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from hubvram.architecture import patterns
-from hubvram.architecture.attention import FullAttention
+from hubvram.architecture.attention import FullAttention, SparseBidirectionalAttention
 from hubvram.architecture.families import encoder_tops as tops
 from hubvram.architecture.families.decoder import (
     Switch,
@@ -24,7 +24,7 @@ from hubvram.architecture.families.decoder import (
     switch,
     usual_fields,
 )
-from hubvram.architecture.families.fields import LAYERS_LIMIT, head_dim_of, number_of_layers
+from hubvram.architecture.families.fields import LAYERS_LIMIT, head_dim_of, number_of_layers, sparse_blocks
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.weights import norm
 from hubvram.architecture.layers import Architecture, Layer
@@ -138,6 +138,13 @@ def _projection(rows: int, columns: int, *, bias: bool = True) -> Linear:
 def encode_or_decode(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
     """Attention to all other tokens, or to earlier ones only in a decoder."""
     return (attention if config.flag("is_decoder") else both_ways)(config, traits, index, window)
+
+
+def _dense_or_sparse(config: ConfigDocument, traits: Traits, index: int, window: patterns.Window) -> FullAttention:
+    """big_bird: over blocks, or plain, which a decoder's always is."""
+    if config.require(str, "attention_type") == "original_full" or config.flag("is_decoder"):
+        return encode_or_decode(config, traits, index, window)
+    return attention(config, traits, index, None, make=partial(SparseBidirectionalAttention, **sparse_blocks(config)))
 
 
 def _has_cross(config: ConfigDocument) -> bool:
@@ -319,7 +326,7 @@ _ENCODERS: Final[Mapping[str, Encoder]] = {
     ),
     "ernie": Encoder(tops=tops.BERT, layers=replace(_BERT, extras=_tasks)),
     "megatron-bert": Encoder(tops=tops.BERT, layers=_PRE_NORM, embedding_norm=False, final_norm=True),
-    "big_bird": Encoder(layers=replace(_BERT, qkv_bias="use_bias"), tops=tops.BIG_BIRD),
+    "big_bird": Encoder(layers=replace(_BERT, qkv_bias="use_bias", read_mixer=_dense_or_sparse), tops=tops.BIG_BIRD),
     "bert-generation": Encoder(layers=_BERT, tops=tops.BERT_GENERATION, token_types=False),
     "roc_bert": Encoder(layers=replace(_BERT, extras=_sounds_and_shapes), tops=tops.ROC_BERT),
     "rembert": Encoder(

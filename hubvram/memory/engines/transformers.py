@@ -14,6 +14,7 @@ from hubvram.memory.engines.transformers_attention import SUPPORTED, USUAL
 from hubvram.memory.engines.transformers_buffers import buffers
 from hubvram.memory.engines.transformers_caches import Kept, check_cache
 from hubvram.memory.engines.transformers_positions import shortages
+from hubvram.memory.engines.transformers_spread import chosen
 from hubvram.memory.estimate import Instant, MemoryComponent, MemoryEstimate
 from hubvram.memory.forward.mlp import COPIED_EXPERTS
 from hubvram.memory.forward.run import Sizes
@@ -22,7 +23,6 @@ from hubvram.memory.kv_cache import knows_cache
 from hubvram.memory.packing import Packing
 from hubvram.memory.runtime import runtime_component
 from hubvram.memory.workload import Attention, Logits, Workload
-from hubvram.units import size
 
 if TYPE_CHECKING:
     from hubvram.memory.forward.linears import LinearCode
@@ -251,11 +251,6 @@ def _spread(architecture: Architecture, sizes: Sizes, cached: Cached, peak: Peak
     return max(0, peak.total_bytes - least.total_bytes)
 
 
-def _chosen(spread_bytes: int) -> str:
-    less = f"{size(spread_bytes)} less if they choose all of them evenly"
-    return f", if all tokens choose the same experts; {less}" if spread_bytes else ""
-
-
 def _instant(
     name: str, cached: Cached, peak: Peak, explanation: str, more: tuple[Held, ...], spread_bytes: int = 0
 ) -> Instant:
@@ -264,7 +259,7 @@ def _instant(
         cached=cached,
         held=(*peak.held, *more),
         unpacking=(*peak.unpacking, *more) if peak.unpacking else (),
-        explanation=explanation + _chosen(spread_bytes),
+        explanation=explanation + chosen(spread_bytes),
         spread_bytes=spread_bytes,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from hubvram.architecture.layers import Architecture
@@ -34,6 +35,10 @@ _DEBERTA: Final = EncoderCode(
     keeps_all_layers=True,
     masks_scores=True,
     is_playable=looks_at_distances,
+)
+
+_BIG_BIRD: Final = EncoderCode(
+    types=Types.NOBODY, adds_in_place=True, scores=Until.SAID, attend=later("big_bird", "attend_blocks")
 )
 
 ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
@@ -88,6 +93,10 @@ ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
             around=later("patch_rotation", "patch_tables"),
             attend=later("patch_rotation", "attend_turned"),
         ),
+    ),
+    "big_bird": (
+        _OWN_TYPE,
+        replace(_BIG_BIRD, play=partial(later("big_bird", "play_big_bird"), code=_BIG_BIRD)),
     ),
     "bert-generation": (_OWN_TYPE, EncoderCode()),
     "swin": (

@@ -16,6 +16,7 @@ from hubvram.architecture.mlp import DenseMLP
 from hubvram.memory.cached import Cached
 from hubvram.memory.engines.transformers_caches import Kept
 from hubvram.memory.engines.transformers_code import WHOLES
+from hubvram.memory.engines.transformers_spread import chosen
 from hubvram.memory.estimate import Instant
 from hubvram.memory.forward.encoder_decoder import (
     BothSides,
@@ -39,7 +40,7 @@ BART: Final = BothSides(
     decoder=Positions(rows=Share.ALL, ids=Share.ALL),
     adds_logits_bias=True,
 )
-_T5: Final = BothSides(code=with_traits(LLAMA, softmax_in_fp32=False), relative=Relative.FIRST, widens_in_fp16=True)
+T5: Final = BothSides(code=with_traits(LLAMA, softmax_in_fp32=False), relative=Relative.FIRST, widens_in_fp16=True)
 
 _MVP: Final = replace(BART, orders_heads=True, keeps_probabilities=False)
 _M2M: Final = replace(BART, adds_logits_bias=False, decoder=Positions(rows=Share.SEQUENCE), grows_table=True)
@@ -68,13 +69,14 @@ SIDES: Final[Mapping[str, BothSides]] = {
         encoder=Positions(ids=Share.ALL, rotary=True, embeddings=False),
         decoder=Positions(ids=Share.ALL, rotary=True),
     ),
-    **dict.fromkeys(("t5", "mt5"), _T5),
-    "umt5": replace(_T5, relative=Relative.EACH),
+    **dict.fromkeys(("t5", "mt5"), T5),
+    "umt5": replace(T5, relative=Relative.EACH),
 }
 
 SIDES_ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("t5gemma", "t5gemma2"), "transformers_sides_gemma"),
-    **dict.fromkeys(("fsmt", "led", "pegasus_x"), "transformers_sides_bart"),
+    **dict.fromkeys(("fsmt", "led", "pegasus_x", "bigbird_pegasus"), "transformers_sides_bart"),
+    **dict.fromkeys(("longt5", "switch_transformers"), "transformers_sides_t5"),
 }
 """Model type -> the file in this folder whose `KNOWN` has its program: types that few ask for."""
 
@@ -90,6 +92,8 @@ class Program(NamedTuple):
     is_playable: Callable[[Architecture], bool]
     widens_in_fp16: bool = False
     """As in BothSides."""
+    loops: bool = False
+    """Whether experts run in a loop of the class's own, so that what is alive depends on how tokens choose."""
 
 
 def program_of(sides: BothSides) -> Program:
@@ -211,6 +215,7 @@ def instants(
     encoded = encode(architecture, sizes)
     prefill, prefill_head = step(architecture, first)
     decode, decode_head = step(architecture, last)
+    in_encoder, in_first, in_last = _spreads(architecture, (sizes, first, last), (encoded[0], prefill, decode))
     return (
         *(
             _instant(
@@ -218,15 +223,33 @@ def instants(
                 nothing,
                 peak,
                 f"in the {peak.phase}, {while_encoding}",
+                0 if index else in_encoder,
             )
             for index, peak in enumerate(encoded)
         ),
-        _instant("prefill", filled, prefill, f"in the {prefill.phase} of the decoder's first step, {beside}"),
+        _instant("prefill", filled, prefill, f"in the {prefill.phase} of the decoder's first step, {beside}", in_first),
         _instant("prefill-logits", filled, prefill_head, f"at the logits of the decoder's first step, {beside}"),
-        _instant("decode", held, decode, f"while decoding, in the {decode.phase} of a layer, {cached} {beside}"),
+        _instant(
+            "decode", held, decode, f"while decoding, in the {decode.phase} of a layer, {cached} {beside}", in_last
+        ),
         _instant("decode-logits", held, decode_head, f"at the logits of a decoded token, {cached} {beside}"),
     )
 
 
-def _instant(name: str, cached: Cached, peak: Peak, explanation: str) -> Instant:
-    return Instant(name=name, cached=cached, held=peak.held, explanation=explanation)
+def _spreads(architecture: Architecture, passes: tuple[Sizes, ...], peaks: tuple[Peak, ...]) -> tuple[int, ...]:
+    """Of the encoder and both steps: by how much less is alive if tokens choose all experts evenly."""
+    if not _program(architecture).loops:
+        return (0,) * len(peaks)
+    encoder, *steps = (replace(sizes, evenly=True) for sizes in passes)
+    least = (encode(architecture, encoder)[0], *(step(architecture, sizes)[0] for sizes in steps))
+    return tuple(max(0, most.total_bytes - one.total_bytes) for most, one in zip(peaks, least, strict=True))
+
+
+def _instant(name: str, cached: Cached, peak: Peak, explanation: str, spread_bytes: int = 0) -> Instant:
+    return Instant(
+        name=name,
+        cached=cached,
+        held=peak.held,
+        explanation=explanation + chosen(spread_bytes),
+        spread_bytes=spread_bytes,
+    )

@@ -9,6 +9,7 @@ from math import inf
 from typing import Final
 
 from hubvram.memory.engines.transformers_sides import BART, Program, program_of
+from hubvram.memory.forward.big_bird import padded_to_blocks, play_bigbird_encoder, play_blocks
 from hubvram.memory.forward.encoder_decoder import BothSides, Positions, is_playable
 from hubvram.memory.forward.longformer import padded, play_led_encoder, play_longformer
 from hubvram.memory.forward.pegasus_x import play_pegasus_x_encoder
@@ -38,11 +39,17 @@ _LED: Final = replace(
 )
 _PEGASUS_X: Final = replace(BART, adds_logits_bias=False, decoder=Positions(rows=Share.ALL, padding=True))
 
+_BIG_BIRD: Final = replace(BART, encoder=Positions(embeddings=False), attends=play_blocks, padded=padded_to_blocks)
+
 KNOWN: Final[Mapping[str, Program]] = {
     **{model_type: program_of(sides) for model_type, sides in _SIDES.items()},
     "led": program_of(_LED)._replace(
         encode=partial(play_led_encoder, sides=_LED),
         is_playable=partial(is_playable, blocks=frozenset({"longformer_attention"})),
+    ),
+    "bigbird_pegasus": program_of(_BIG_BIRD)._replace(
+        encode=partial(play_bigbird_encoder, sides=_BIG_BIRD),
+        is_playable=partial(is_playable, blocks=frozenset({"block_sparse_attention"})),
     ),
     "pegasus_x": program_of(_PEGASUS_X)._replace(
         encode=play_pegasus_x_encoder,

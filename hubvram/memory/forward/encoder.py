@@ -32,9 +32,9 @@ def play_encoder(
     """The peak before the head, and that at it (Program.play). No forward copies logits."""
     given = _given(run, architecture, code)
     seen = code.tower(run, architecture, code) if code.tower else None
-    _play_model(run, architecture, code)
+    play_model(run, architecture, code)
     before = run.tape.take_larger()
-    _play_head(run, architecture, code)
+    play_head(run, architecture, code)
     del given, seen
     return *before, run.tape.take()
 
@@ -49,7 +49,8 @@ def _given(run: Run, architecture: Architecture, code: EncoderCode) -> Tensor:
     return run.tensor("ids, mask, and types of tokens", run.tokens, numbers, element_bytes=ID_BYTES)
 
 
-def _play_model(run: Run, architecture: Architecture, code: EncoderCode) -> None:
+def play_model(run: Run, architecture: Architecture, code: EncoderCode) -> None:
+    """From the embeddings to what the last layer says."""
     hidden_size = architecture.hidden_size
     types = run.features("types of tokens", 1, element_bytes=ID_BYTES) if code.types is Types.MODEL else None
     pixels = _pixels(run, architecture.image) if code.pixels is Pixels.MODEL else None
@@ -220,7 +221,7 @@ def _add(run: Run, layer: Layer, held: Held) -> None:
 # ------------------------------------------------------------------------------------------- head
 
 
-def _play_head(run: Run, architecture: Architecture, code: EncoderCode) -> None:
+def play_head(run: Run, architecture: Architecture, code: EncoderCode) -> None:
     """What it says of each token, through a matrix, an activation and a norm where it has them."""
     run.phase("logits")
     hidden = run.features("hidden states", architecture.hidden_size)

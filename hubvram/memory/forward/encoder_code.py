@@ -41,6 +41,8 @@ class Types(Enum):
     TOKENIZER = auto()
     MODEL = auto()
     """The model's forward, which holds them."""
+    NOBODY = auto()
+    """They are a view of a buffer."""
     EMBEDDING = auto()
     """The embedding: for each sequence where it makes positions for each, else once."""
 

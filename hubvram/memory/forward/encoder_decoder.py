@@ -65,6 +65,8 @@ class BothSides:
     """Whether Q, K and V are copied into the order of heads, and what heads say back again (modeling_whisper.py)."""
     keeps_probabilities: bool = True
     """Whether eager attention returns them, so that the layer keeps them; else they go as soon as they were used."""
+    keeps_layer_before: bool = False
+    """Whether the loop over layers holds what the layer before returned: probabilities of both kinds (longt5)."""
     relative: Relative = Relative.NONE
     grows_table: bool = False
     """Whether a side that is given more tokens than its table of sinusoids knows makes a longer one
@@ -76,8 +78,8 @@ class BothSides:
     fp32, and from the first of them on so are the hidden states (`_keep_in_fp32_modules = ["wo"]`, modeling_t5.py)."""
     masks_from: float = 1
     """From how many tokens on the decoder's eager attention has a mask; inf where it has none while it caches."""
-    attends: Callable[[Run, BlockwiseAttention], None] | None = None
-    """How an encoder's attention over blocks is played."""
+    attends: Callable[[Run, BlockwiseAttention], Tensor | None] | None = None
+    """How an encoder's attention over blocks is played; the probabilities if it keeps them."""
     padded: Callable[[Stack, int], int] | None = None
     """To how many tokens an encoder pads its input; what it says is a view of what it makes of all of them."""
     queries_last: bool = False
@@ -176,6 +178,7 @@ def play_layers(run: Run, sides: BothSides, groups: tuple[LayerGroup, ...], posi
     mask = run.tensor("additive mask", run.tokens, run.keys) if masks else None
     embedded = run.features("embeddings", hidden_size) if positions.embeddings else None
     widens = run.sizes.in_fp16 and side.sides.widens_in_fp16
+    before: tuple[Tensor | None, ...] = ()
     for index, group in enumerate(groups):
         is_first = index == 0 and group.count == 1
         state_bytes = FP32 if widens and not is_first else run.element_bytes
@@ -183,12 +186,13 @@ def play_layers(run: Run, sides: BothSides, groups: tuple[LayerGroup, ...], posi
         adds_positions = side.sides.relative is Relative.NONE and not positions.rotary
         is_embedded = is_first and embedded is not None and not adds_positions
         hidden = None if is_embedded else run.features("input of the layer", hidden_size, element_bytes=state_bytes)
-        _play_layer(side, group.layer, hidden_size, state_bytes)
-        del hidden
+        left = _play_layer(side, group.layer, hidden_size, state_bytes)
+        before = left if side.sides.keeps_layer_before else ()
+        del hidden, left
     run.phase("norms")
     hidden = run.features("hidden states", hidden_size)
     normed = run.norm(hidden_size)
-    del rows, ids, tables, ones, mask, embedded, hidden, normed
+    del rows, ids, tables, ones, mask, embedded, before, hidden, normed
 
 
 def _of(run: Run, share: Share | None, what: str, width: int, element_bytes: int) -> Tensor | None:
@@ -199,16 +203,19 @@ def _of(run: Run, share: Share | None, what: str, width: int, element_bytes: int
     return made(what, run.tokens, width, element_bytes=element_bytes)
 
 
-def _play_layer(side: _Side, layer: Layer, hidden_size: int, state_bytes: int) -> None:
-    """Hidden states have elements of `state_bytes`; what is normed is the model's own type."""
+def _play_layer(side: _Side, layer: Layer, hidden_size: int, state_bytes: int) -> tuple[Tensor | None, ...]:
+    """Hidden states have elements of `state_bytes`; what is normed is the model's own type. Returns probabilities."""
     run = side.run
     across = [part for part in layer.others if isinstance(part, CrossAttention)]
-    residual = probabilities = None
+    residual = None
+    probabilities: tuple[Tensor | None, ...] = ()
     for mixer in (layer.mixer, *across):
         run.phase("norms")
         normed = _norm(run, hidden_size, state_bytes) if layer.pre_norm else None
         run.phase("attention")
-        probabilities = _mix(side, mixer)
+        made = _mix(side, mixer)
+        probabilities = (*probabilities, made) if side.sides.keeps_layer_before else (made,)
+        del made
         run.phase("norms")
         del normed, residual
         said = run.features("what attention says, and with it the residual", 2 * hidden_size)
@@ -223,7 +230,8 @@ def _play_layer(side: _Side, layer: Layer, hidden_size: int, state_bytes: int) -
     run.phase("norms")
     said = run.features("what the MLP says, and with it the residual", 2 * hidden_size, element_bytes=state_bytes)
     behind = None if layer.pre_norm else run.norm(hidden_size)
-    del said, behind, residual, probabilities
+    del said, behind, residual
+    return probabilities
 
 
 def _play_mlp(side: _Side, mlp: Part | None) -> None:
@@ -253,8 +261,7 @@ def _mix(side: _Side, mixer: Part | None) -> Tensor | None:
     run = side.run
     if isinstance(mixer, BlockwiseAttention):
         assert side.sides.attends is not None
-        side.sides.attends(run, mixer)
-        return None
+        return side.sides.attends(run, mixer)
     assert isinstance(mixer, FullAttention)
     if side.sides.mix is not None:
         return side.sides.mix(run, mixer)
@@ -324,7 +331,9 @@ def _mask(side: _Side, mixer: FullAttention, keys: int) -> Tensor | None:
 _PLAYABLE: Final = (BidirectionalAttention, FullAttention)
 
 
-def is_playable(architecture: Architecture, *, blocks: frozenset[str] = frozenset()) -> bool:
+def is_playable(
+    architecture: Architecture, *, blocks: frozenset[str] = frozenset(), mlps: tuple[type[Part], ...] = (DenseMLP,)
+) -> bool:
     """Whether there are two sides, of layers of attention and then an MLP, of the kinds that have a program; `blocks`
     names those of attention over blocks."""
     stack = architecture.encoder
@@ -333,6 +342,6 @@ def is_playable(architecture: Architecture, *, blocks: frozenset[str] = frozense
     layers = [group.layer for group in (*stack.groups(), *architecture.groups())]
     return all(
         (type(layer.mixer) in _PLAYABLE or (isinstance(layer.mixer, BlockwiseAttention) and layer.mixer.kind in blocks))
-        and type(layer.mlp) is DenseMLP
+        and type(layer.mlp) in mlps
         for layer in layers
     )

@@ -1,0 +1,34 @@
+"""Kin of t5 that few ask for: what their classes do in their own way (transformers 5.23)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from hubvram.architecture.mlp import DenseMLP, MoEMLP
+from hubvram.memory.engines.transformers_sides import T5, Program, program_of
+from hubvram.memory.forward.encoder_decoder import Positions, is_playable
+from hubvram.memory.forward.later import later
+from hubvram.memory.forward.longt5 import play_longt5_encoder
+from hubvram.memory.forward.modeling_code import with_traits
+from hubvram.memory.forward.switch import play_switch_encoder
+
+_PADDED: Final = Positions(padding=True)
+_LONGT5: Final = replace(T5, widens_in_fp16=False, encoder=_PADDED, decoder=_PADDED, keeps_layer_before=True)
+_SWITCH: Final = replace(
+    _LONGT5, code=with_traits(T5.code, experts=later("switch", "play_switch_experts")), keeps_layer_before=False
+)
+
+KNOWN: Final[Mapping[str, Program]] = {
+    "longt5": program_of(_LONGT5)._replace(
+        encode=partial(play_longt5_encoder, sides=_LONGT5),
+        is_playable=partial(is_playable, blocks=frozenset({"local_attention", "transient_global_attention"})),
+    ),
+    "switch_transformers": program_of(_SWITCH)._replace(
+        encode=partial(play_switch_encoder, sides=_SWITCH),
+        is_playable=partial(is_playable, mlps=(DenseMLP, MoEMLP)),
+        loops=True,
+    ),
+}
