@@ -31,7 +31,7 @@ def estimate_memory(
     Raises UnsupportedOptionError for an attention that the model class does not have.
     """
     engine = ENGINES[workload.engine]
-    components = [_loaded(weights, architecture, engine)]
+    components = [_loaded(weights, architecture, engine), *_unpacked_for_good(weights, engine)]
     moments: tuple[Instant, ...] = ()
     notes: tuple[str, ...] = ()
     cache_dtype = None
@@ -78,6 +78,15 @@ def _loaded(weights: Weights, architecture: Architecture | None, engine: Engine)
     note = "; ".join(filter(None, (component.note, f"{in_fp32:,} of the parameters stay fp32")))
     terms, size_bytes = (*component.terms, wider), component.size_bytes + wider.size_bytes
     return exact(component.name, size_bytes, component.basis, note, terms=terms, source=component.source)
+
+
+def _unpacked_for_good(weights: Weights, engine: Engine) -> Iterator[MemoryComponent]:
+    """What the engine makes of packed weights before it computes with them."""
+    size_bytes = engine.unpacks_for_good(weights.packing)
+    note = f"what {engine.name} unpacks of the weights before the first forward, and keeps"
+    term = Term("weights in 16 bit, less what they took", "of the packed matrices", size_bytes)
+    source = "ModelCompressor of compressed-tensors; equal to what a real model then takes"
+    yield exact("unpacked", size_bytes, Basis.DERIVED, note, terms=(term,), source=source)
 
 
 def largest_of(moments: tuple[Instant, ...]) -> Instant:

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from hubvram.memory.engines.transformers_encoders import ENCODERS
 from tests.generation.record import compared, recorded, said_bytes
 from tests.peaks.record import recorded as small_models
-from tests.peaks.record import type_of
 
 RUNS = tuple(compared(recorded()))
 TOLERANCE = {"prefill": 0.005, "decode": 0.03, "forward": 0.015}
@@ -27,6 +25,8 @@ def test_peaks_of_whole_runs(name: str) -> None:
 
 
 def test_every_type_that_generates_was_run() -> None:
+    """All but text models inside of wholes and what reads images or sound alone: those have no `generate()`, and no
+    padding."""
     ran = {row.name for row, _ in RUNS}
-    assert len(ran) >= 0.9 * len([name for name in small_models() if type_of(name) not in ENCODERS])
+    assert len(ran) >= 0.8 * len(small_models())
     assert {row.padded for row, _ in RUNS} == {True, False}

@@ -110,6 +110,13 @@ class Transformers:
 
         return transformers_linears.code_of(packing, dtype)
 
+    def unpacks_for_good(self, packing: Packing) -> int:
+        if not packing.names:
+            return 0
+        from hubvram.memory.engines import transformers_linears
+
+        return packing.unpacking_bytes if transformers_linears.unpacks(packing) else 0
+
     def packing_notes(self, architecture: Architecture, packing: Packing, dtype: str) -> tuple[str, ...]:
         if not packing.names:
             return ()

@@ -150,8 +150,8 @@ def unpacks(packing: Packing) -> bool:
 def unpacking_note(packing: Packing) -> str:
     """Of what `unpacks`: how much that is."""
     return (
-        f"transformers unpacks what {_UNPACKS} packed before the first forward: the weights then take "
-        f"{size(packing.unpacking_bytes)} more than here, where they stay packed as in vLLM"
+        f"transformers unpacks what {_UNPACKS} packed before the first forward: {size(packing.unpacking_bytes)} of the "
+        "rest, which an engine spares that computes with packed weights, such as vLLM"
     )
 
 
