@@ -140,6 +140,7 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "rel_extent": 8, "num_key_value_heads": 4, "head_dim": 64,
     },
     "doge+window": {"keep_window_size": 30},
+    "doge+experts": {"is_moe": True, "num_experts": 64, "num_experts_per_tok": 4},
     "longcat_flash": {"zero_expert_num": 2},
     "longcat_flash+experts": {"zero_expert_num": 20, "expert_ffn_hidden_size": 192},
     "step3p7": {"share_expert_dim": 48},
