@@ -49,6 +49,8 @@ class FullAttention(Part):
     """How many positions that are no tokens of the text the cache keeps before them."""
     keep_window: int | None = None
     """Up to how many tokens all are looked at; of more, as many as V says matter most (doge)."""
+    masks_later: bool = False
+    """Whether a mask of each sequence hides what comes later; else nothing does (xlm, by its `causal`)."""
     others: tuple[Weight, ...] = ()
     """What else it holds: sinks, a table of relative positions, a gate of its own."""
 

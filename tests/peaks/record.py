@@ -139,6 +139,8 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "swa_num_attention_heads": 4, "swa_num_key_value_heads": 4, "swa_head_dim": 16, "sliding_window_size": 8,
         "rel_extent": 8, "num_key_value_heads": 4, "head_dim": 64,
     },
+    "xlm": {"emb_dim": 64},
+    "xlm+causal": {"emb_dim": 64, "causal": True, "n_heads": 1},
     "doge+window": {"keep_window_size": 30},
     "doge+experts": {"is_moe": True, "num_experts": 64, "num_experts_per_tok": 4},
     "longcat_flash": {"zero_expert_num": 2},
