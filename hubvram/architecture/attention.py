@@ -51,6 +51,8 @@ class FullAttention(Part):
     """Up to how many tokens all are looked at; of more, as many as V says matter most (doge)."""
     padded_head_dim: int | None = None
     """What heads of Q, K and V are filled up to with zeros before attention (moonshine)."""
+    masks_later: bool = False
+    """Whether a mask of each sequence hides what comes later; else nothing does (xlm, by its `causal`)."""
     others: tuple[Weight, ...] = ()
     """What else it holds: sinks, a table of relative positions, a gate of its own."""
 

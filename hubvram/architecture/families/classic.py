@@ -184,6 +184,11 @@ def _cpmant_extras(config: ConfigDocument) -> tuple[Weight, ...]:
     )
 
 
+def _xlm_attention(config: ConfigDocument, traits: Traits, index: int, window: Window) -> FullAttention:
+    """All tokens see each other, unless the config says otherwise."""
+    return replace(attention(config, traits, index, window), masks_later=config.flag("causal"))
+
+
 def _xlm_extras(config: ConfigDocument) -> tuple[Weight, ...]:
     hidden, languages = config.size("hidden_size"), config.size("n_langs")
     if languages == 1 or not config.flag("use_lang_emb"):
@@ -288,6 +293,7 @@ _TRAITS: Final[Mapping[str, Traits]] = {
     ),
     "xlm": replace(
         _BIASED,
+        read_mixer=_xlm_attention,
         values=lambda config: {"hidden_act": "gelu" if config.flag("gelu_activation") else "relu"},
         activation="hidden_act",
         caches_nothing=True,

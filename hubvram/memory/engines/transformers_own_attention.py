@@ -8,7 +8,7 @@ from typing import Final
 from hubvram.memory.engines.transformers_code import Program
 from hubvram.memory.forward.decoder import is_playable, play_decoder
 from hubvram.memory.forward.later import later
-from hubvram.memory.forward.modeling_code import LLAMA, ModelingCode, with_traits
+from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, with_traits
 
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
 
@@ -28,4 +28,5 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
         with_traits(LLAMA, norm_row_bytes=4, attention=later("cycles", "play_gated_attention")),
         Program(play=later("cycles", "play_cycles"), is_playable=is_playable),
     ),
+    "xlm": (LAYER_NORM, Program(play=later("xlm", "play_xlm"), is_playable=is_playable)),
 }

@@ -15,8 +15,8 @@ from hubvram.memory.forward.rotation import halves_in_fp32
 _looped, _two_kinds, _longcat, _jetmoe = (
     partial(later, module) for module in ("looped_experts", "experts_for_images", "longcat", "jetmoe")
 )
-_indexed, _hyper, _zaya, _inkling2, _beam = (
-    partial(later, module) for module in ("indexed", "hyper_connected", "zaya", "inkling2", "beam")
+_indexed, _hyper, _zaya, _inkling2, _beam, _doge = (
+    partial(later, module) for module in ("indexed", "hyper_connected", "zaya", "inkling2", "beam", "cross_domain")
 )
 
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
@@ -58,8 +58,13 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
         _DECODER,
     ),
     "doge": (
-        with_traits(LLAMA, always_masks=True, attention=later("dynamic_mask", "play_dynamic_attention")),
-        Program(play=play_decoder, is_playable=is_playable),
+        with_traits(
+            LLAMA,
+            always_masks=True,
+            attention=later("dynamic_mask", "play_dynamic_attention"),
+            experts=_doge("play_cross_domain"),
+        ),
+        Program(play=_doge("play_doge"), is_playable=_doge("is_doge_playable")),
     ),
     "ernie4_5_vl_moe_text": (
         with_traits(

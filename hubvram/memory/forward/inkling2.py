@@ -230,7 +230,8 @@ def _play_attention(run: Run, mixer: FullAttention, widths: Widths) -> Tensor:
     biases = _play_biases(run, heads, keys, widths.extent)
     probabilities = _attend(run, mixer, keys)
     said = run.features("what heads say", mixer.q_size)
-    gated = run.features("the same, what the gate leaves, and both, in fp32", 3 * mixer.q_size, element_bytes=FP32)
+    copies = 2 + (run.element_bytes < FP32)
+    gated = run.features("the same, the gate in (0, 1), and both, in fp32", copies * mixer.q_size, element_bytes=FP32)
     del query, gate, relative, places, scales, biases, said, gated
     return probabilities
 
@@ -258,7 +259,8 @@ def _attend(run: Run, mixer: FullAttention, keys: int) -> Tensor:
     del before
     columns = run.tensor("scores, and sinks, in fp32", *rows, keys + 1, element_bytes=FP32)
     softmax = run.tensor("their softmax", *rows, keys + 1, element_bytes=FP32)
-    probabilities = run.tensor("probabilities", *rows, keys)
+    # Of what is fp32 already the softmax itself.
+    probabilities = softmax if run.element_bytes == FP32 else run.tensor("probabilities", *rows, keys)
     del scores, softmax
     said = run.features("what heads say, by heads and by tokens", (2 if run.tokens > 1 else 1) * mixer.q_size)
     del repeated, columns, said

@@ -194,7 +194,7 @@ def _play_experts(run: Run, block: Block, hidden_size: int) -> Tensor:
     hidden = run.features("what the router reads", size)
     made = run.features("the same, for the next layer", size)
     normed = run.norm(size)
-    inner = run.features("inner of the router", size)
+    inner = run.features("inner of the router, and activated", 2 * size)
     del hidden, normed, inner
     experts = linears["gate up"]
     mlp = MoEMLP(
