@@ -33,8 +33,8 @@ H, N = 4096, 14_336
 """Its hidden size and that of its MLP."""
 TOKEN = 3 * 8 + 8 + 2 * 2 * 128
 """Of each: its id twice, its place in the mask, its position; cos and sin."""
-LOGITS = 4 * 128_256
-"""In fp32, of the token before."""
+BEFORE = 4 * 128_256 + 8
+"""While decoding: fp32 logits of the token before, and the position of the prompt's one token."""
 
 
 def estimate(name: str, precision: str, tokens: int, batch_size: int = 1) -> MemoryEstimate:
@@ -70,7 +70,7 @@ def test_four_tokens_are_computed_without_unpacking() -> None:
     # Five: the matrix beside what waits, act(gate) and what it makes; then sequences hold less than at their logits.
     found = estimate(LLAMA, "nf4", 1, 5)
     cache = 2 * 32 * 1024 * 2
-    assert beside_weights(found) == 2 * H * N + 5 * (cache + 4 * 2 * H + 4 * N + TOKEN + LOGITS)
+    assert beside_weights(found) == 2 * H * N + 5 * (cache + 4 * 2 * H + 4 * N + TOKEN + BEFORE)
 
 
 def test_the_terms_of_what_is_unpacked_add_up() -> None:
@@ -86,7 +86,7 @@ def test_hqq_unpacks_in_three_steps() -> None:
     # Even for one token: 6 bytes a weight, beside embeddings, input, residual, normed, act(gate) and the token's id.
     found = estimate(LLAMA, "hqq4", 1)
     cache = 2 * 32 * 1024 * 2
-    assert beside_weights(found) == cache + 6 * H * N + 4 * 2 * H + 2 * N + TOKEN + LOGITS
+    assert beside_weights(found) == cache + 6 * H * N + 4 * 2 * H + 2 * N + TOKEN + BEFORE
 
 
 def test_int8_holds_sums_of_32_bit() -> None:

@@ -49,7 +49,9 @@ _GEMMA4: Final = with_traits(
     routing_in_fp32=True,
     router_logits_in_fp32=True,
 )
-_MAMBA: Final = with_traits(LLAMA, residual_in_fp32=True, logits_in_fp32=True, counts_positions=False)
+_MAMBA: Final = with_traits(
+    LLAMA, residual_in_fp32=True, hidden_beside_head=1, logits_in_fp32=True, counts_positions=False
+)
 
 _LIKE_LLAMA: Final = (
     *("llama", "mistral", "qwen2", "qwen3", "smollm3", "exaone4", "seed_oss", "ministral3", "internlm3"),
@@ -93,7 +95,7 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     "iquestcoder": LLAMA,
     "hyperclovax": _GRANITE,
     "youtu": LLAMA,
-    "minicpm3": LLAMA,
+    "minicpm3": with_traits(LLAMA, hidden_beside_head=1),
     "opt": with_traits(LAYER_NORM, positions_per_sequence=True, hidden_beside_mlp=-1),
     "stablelm": with_traits(LAYER_NORM, keeps_unrotated=True, hidden_beside_mlp=2),
     "phi": with_traits(LAYER_NORM, keeps_unrotated=True),
@@ -163,7 +165,12 @@ CODE: Final[Mapping[str, ModelingCode]] = {
         LAYER_NORM, attention=_classic("play_gpt_neox_japanese"), keeps_probabilities=True, hidden_beside_mlp=1
     ),
     "modernbert-decoder": with_traits(
-        LAYER_NORM, rotation=halves_through_fp32, rotary_per_sequence=True, hidden_beside_mlp=1, keeps_normed=True
+        LAYER_NORM,
+        rotation=halves_through_fp32,
+        rotary_per_sequence=True,
+        hidden_beside_mlp=1,
+        keeps_normed=True,
+        hidden_beside_head=1,
     ),
     "persimmon": with_traits(LAYER_NORM, keeps_unrotated=True),
     "bitnet": with_traits(LLAMA, norms_inside=True),

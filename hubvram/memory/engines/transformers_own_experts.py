@@ -80,7 +80,8 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
     "hy_v4": (
         with_traits(
             LLAMA,
-            logit_copies=2,  # One, in fp32: as is its head.
+            logit_copies=2,  # One, in fp32: as is its head,
+            hidden_beside_head=2,  # and what that reads.
             routing_in_fp32=True,
             router_logits_in_fp32=True,
             always_masks=True,

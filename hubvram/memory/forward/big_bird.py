@@ -147,8 +147,8 @@ def play_big_bird(
 
 
 def _padded(run: Run, blocks: _Blocks) -> Run:
-    """The same over whole blocks."""
-    own = Run(replace(run.sizes, tokens=blocks.tokens), run.code, max_positions=run.max_positions)
+    """The same over whole blocks, whose masks are made whether or not the caller pads."""
+    own = Run(replace(run.sizes, tokens=blocks.tokens, padded=False), run.code, max_positions=run.max_positions)
     own.tape = run.tape
     return own
 

@@ -148,18 +148,21 @@ def play_decoder(
     del around
     before = run.tape.take()
     run.phase("logits")
-    hidden = run.features("hidden states, normed", architecture.hidden_size)
+    hidden_size = architecture.hidden_size
+    hidden = run.features("hidden states, normed", hidden_size)
     if architecture.head is not None:
         width = architecture.head.out_features
         is_all = run.sizes.all_logits or (run.code.whole is not None and run.code.whole.all_logits)
         many = run.tokens if is_all else 1
+        copies = run.code.hidden_beside_head
+        read = run.tensor("hidden states as the head reads them", many, copies * hidden_size) if copies else None
         if run.code.capped_logit_bytes:
             capped = run.output("logits, as they are capped", many, width, element_bytes=run.code.capped_logit_bytes)
             del capped
         logits = run.output("logits" if many > 1 else "logits of the last token", many, width)
         more = _logit_copies(run, architecture) - 1
-        copies = run.output("the same, scaled or capped", more, many, width) if more else None
-        del copies
+        scaled = run.output("the same, scaled or capped", more, many, width) if more else None
+        del scaled, read
         if run.code.logits_in_fp32 and run.element_bytes < FP32:
             turned = run.output("logits in fp32", many, width, element_bytes=FP32)
             logits = turned

@@ -162,6 +162,8 @@ class ModelingCode(NamedTuple):
     """Whether position ids are made, be they used or not."""
     residual_in_fp32: bool = False
     """Whether hidden states are fp32 between layers: mamba's `residual_in_fp32`, which is its default."""
+    hidden_beside_head: int = 0
+    """Copies of the hidden states that the head reads, scaled or turned to its type (modeling_minicpm3.py)."""
     logit_copies: int = 1
     """How many copies of the logits are alive at once, where the class scales them; in the model's type."""
     logits_in_fp32: bool = False
