@@ -65,7 +65,12 @@ def main() -> None:
         return
     if "--run" in options:
         _run(words or [name for name in small_models() if type_of(name) not in ENCODERS])
-    for row, instant in compared(row for row in recorded() if not words or row.name in words):
+    show(words)
+
+
+def show(names: list[str]) -> None:
+    """Each run beside what is said of it, of the named ones, or of all."""
+    for row, instant in compared(row for row in recorded() if not names or row.name in names):
         run = f"{row.batch_size}x{row.prompt_tokens}+{row.new_tokens}{' padded' * row.padded}"
         off = said_bytes(instant) / row.peak_bytes - 1
         print(

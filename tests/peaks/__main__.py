@@ -1,6 +1,7 @@
 """What is said beside measured peaks, and beside published ones: `python -m tests.peaks [TYPE...]`.
 
-With `--run`, the types' peaks are measured anew and recorded; published ones follow where no type is named.
+Where no type is named, encoder-decoders follow (both_sides.py), whole runs of `generate()` (tests/generation), and
+published peaks. With `--run`, the types' peaks are measured anew and recorded.
 `--run` needs torch and transformers; `--alive TYPE VARIANT ATTENTION` shows what a prefill holds at its peak.
 All of it is in bf16; with `--fp32` or `--fp16`, in that.
 """
@@ -9,6 +10,8 @@ from __future__ import annotations
 
 import sys
 
+from tests.generation import __main__ as generation
+from tests.peaks import both_sides
 from tests.peaks.record import ENCODER_CODE, FOLDERS, compared, recorded, type_of, varied, write
 from tests.published.__main__ import main as published
 
@@ -66,6 +69,9 @@ def main() -> None:
         off = found.decode_peak_bytes / row.decode_peak_bytes - 1
         print(_DECODE.format(found.decode_phase, row.decode_peak_bytes, found.decode_peak_bytes, f"{off:+.2%}"))
     if not words and dtype == "bf16":
+        for following in (both_sides.show, generation.show):
+            print()
+            following([])
         print()
         published()
 

@@ -249,6 +249,16 @@ def _cells(row: Row, peaks: tuple[Any, ...]) -> Iterator[str]:
         yield f"{peak.phase:>20} {bytes_:>10} {off:>+8} {off / bytes_:>+8.2%}"
 
 
+def show(names: list[str]) -> None:
+    """What is said beside what was measured, of the named ones, or of all."""
+    records = recorded()
+    for name, row, peaks in compared({name: records[name] for name in names or records}):
+        print(
+            f"{name:20} {row.dtype} {row.variant:8} {row.attention:6} {row.batch_size}x{row.tokens:<4}",
+            *_cells(row, peaks),
+        )
+
+
 def main() -> None:
     options = {word for word in sys.argv[1:] if word.startswith("--")}
     words = [word for word in sys.argv[1:] if not word.startswith("--")]
@@ -257,12 +267,7 @@ def main() -> None:
         return
     if "--run" in options:
         _run(words or [*SIDES, *SIDES_ELSEWHERE, *_CHANGES, *WHOLES])
-    records = recorded()
-    for name, row, peaks in compared({name: records[name] for name in words or records}):
-        print(
-            f"{name:20} {row.dtype} {row.variant:8} {row.attention:6} {row.batch_size}x{row.tokens:<4}",
-            *_cells(row, peaks),
-        )
+    show(words)
 
 
 if __name__ == "__main__":

@@ -128,8 +128,8 @@ class Run:
         return self.code.whole.position_rows if self.code.whole else 1
 
     def position_ids(self) -> Tensor:
-        """Those that `generate()` counts, for all tokens of each sequence, and while decoding those of the prompt, which
-        its caller's frame keeps; else those of this pass, once."""
+        """Those that `generate()` counts, for all tokens of each sequence, and while decoding those of the prompt once
+        more, which an outer frame keeps; else those of this pass, once."""
         if self._position_rows:
             kept = self.keys + (self.sizes.prompt_tokens if self.decodes else 0)
             return self.tensor("position ids", self._position_rows, kept, element_bytes=ID_BYTES)
