@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hubvram.architecture.parts import Block, Linear, Part, Tensor, Weight, vector
+from hubvram.architecture.parts import Linear, Part, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
 
 
@@ -139,41 +139,12 @@ class OwnCacheAttention(FullAttention):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlockSparseAttention(Block):
-    """Attention to the blocks of tokens that an indexer chose; what it keeps first is attention of the usual kind."""
-
-    index_block_size: int
-    index_topk_blocks: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class BidirectionalAttention(FullAttention):
     """An encoder's: every token sees all others, or those within `sliding_window`. Nothing is cached."""
 
     kind: ClassVar[str] = "bidirectional_attention"
 
     sliding_window: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SparseBidirectionalAttention(BidirectionalAttention):
-    """The same over a short input; of a longer one, each block sees the first and the last one, those beside it, and
-    `random_blocks` more (big_bird)."""
-
-    block_size: int
-    random_blocks: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlockwiseAttention(Block):
-    """An encoder's that looks at blocks of its tokens in a way of its own, which `kind` names."""
-
-    attention: BidirectionalAttention
-    """What it makes Q, K and V by, and its window."""
-    staggered: bool = False
-    """Whether its blocks begin in the middle of those of other layers (pegasus_x)."""
-    summed_tokens: int = 0
-    """Of blocks whose sums all tokens see (longt5)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

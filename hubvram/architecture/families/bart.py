@@ -10,12 +10,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from hubvram.architecture.attention import (
-    BidirectionalAttention,
-    CrossAttention,
-    FullAttention,
-    SparseBidirectionalAttention,
-)
+from hubvram.architecture.attention import BidirectionalAttention, CrossAttention, FullAttention
+from hubvram.architecture.attention_in_blocks import SparseBidirectionalAttention
 from hubvram.architecture.families.decoder import (
     Switch,
     Traits,

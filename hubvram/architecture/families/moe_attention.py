@@ -11,7 +11,8 @@ from functools import partial
 from typing import Final
 
 from hubvram.architecture import patterns
-from hubvram.architecture.attention import BlockSparseAttention, FullAttention, HiddenStatesAttention
+from hubvram.architecture.attention import FullAttention, HiddenStatesAttention
+from hubvram.architecture.attention_in_blocks import BlockSparseAttention
 from hubvram.architecture.families.decoder import Traits, attention, dense, sinks
 from hubvram.architecture.families.experts import (
     LOCAL,

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from hubvram.architecture.attention import BidirectionalAttention, BlockwiseAttention
+from hubvram.architecture.attention import BidirectionalAttention
+from hubvram.architecture.attention_in_blocks import BlockwiseAttention
 from hubvram.architecture.families.encoder_tops import linear
 from hubvram.architecture.families.fields import labels_of
 from hubvram.architecture.families.weights import norm

@@ -11,7 +11,8 @@ from functools import partial
 from typing import Any, Final
 
 from hubvram.architecture import patterns
-from hubvram.architecture.attention import FullAttention, SparseBidirectionalAttention
+from hubvram.architecture.attention import FullAttention
+from hubvram.architecture.attention_in_blocks import SparseBidirectionalAttention
 from hubvram.architecture.families import encoder_tops as tops
 from hubvram.architecture.families.decoder import (
     Switch,

@@ -10,8 +10,8 @@ from functools import lru_cache, partial
 from importlib import import_module
 from typing import Final, NamedTuple
 
-from hubvram.architecture.attention import BidirectionalAttention, LatentAttention, SparseBidirectionalAttention
-from hubvram.architecture.layers import Architecture
+from hubvram.architecture.attention import BidirectionalAttention, LatentAttention
+from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.memory.forward.decoder import is_playable, play_decoder
 from hubvram.memory.forward.later import later
@@ -317,18 +317,14 @@ ELSEWHERE: Final[Mapping[str, str]] = {
 """Model type -> the file in this folder whose `KNOWN` has its code and its program: types that few ask for."""
 
 
-_BOTH_WAYS: Final = (BidirectionalAttention, SparseBidirectionalAttention)
-
-
 def is_encoder(architecture: Architecture) -> bool:
     """Whether it hears, and that is all it reads; or every layer is attention both ways, then one MLP, and no more."""
-    return architecture.waveform is not None or (
-        bool(architecture.layers)
-        and all(
-            type(group.layer.mixer) in _BOTH_WAYS and type(group.layer.mlp) is DenseMLP and not group.layer.others
-            for group in architecture.groups()
-        )
-    )
+    layers = [group.layer for group in architecture.groups()]
+    return architecture.waveform is not None or (bool(layers) and all(_looks_both_ways(layer) for layer in layers))
+
+
+def _looks_both_ways(layer: Layer) -> bool:
+    return isinstance(layer.mixer, BidirectionalAttention) and type(layer.mlp) is DenseMLP and not layer.others
 
 
 _TAKEN_FOR: Final[Mapping[tuple[str | None, str], str]] = {("kimi_k25", "kimi_k2"): "deepseek_v3"}

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from hubvram.architecture.attention import BidirectionalAttention, BlockwiseAttention, SparseBidirectionalAttention
+from hubvram.architecture.attention import BidirectionalAttention
+from hubvram.architecture.attention_in_blocks import BlockwiseAttention, SparseBidirectionalAttention
 from hubvram.architecture.layers import Architecture, Stack
 from hubvram.architecture.parts import Part
 from hubvram.memory.forward.encoder import play_encoder, play_head, play_model

@@ -8,7 +8,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from hubvram.architecture.attention import BlockSparseAttention, FullAttention
+from hubvram.architecture.attention import FullAttention
+from hubvram.architecture.attention_in_blocks import BlockSparseAttention
 from hubvram.memory.forward.attention import keys_of, play_attention
 from hubvram.memory.forward.run import FP32, Run
 from hubvram.memory.forward.tape import Tensor

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
-from hubvram.architecture.attention import BidirectionalAttention, BlockwiseAttention, CrossAttention, FullAttention
+from hubvram.architecture.attention import BidirectionalAttention, CrossAttention, FullAttention
+from hubvram.architecture.attention_in_blocks import BlockwiseAttention
 from hubvram.architecture.layers import Architecture, Layer, LayerGroup, Stack
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.architecture.parts import Part

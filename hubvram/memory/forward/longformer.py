@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from hubvram.architecture.attention import BlockwiseAttention
+from hubvram.architecture.attention_in_blocks import BlockwiseAttention
 from hubvram.architecture.layers import Stack
 from hubvram.memory.forward.encoder_decoder import BothSides, play_layers
 from hubvram.memory.forward.run import FP32, ID_BYTES, Run

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hubvram.architecture.attention import BlockwiseAttention
+from hubvram.architecture.attention_in_blocks import BlockwiseAttention
 from hubvram.architecture.layers import Layer, Stack
 from hubvram.architecture.parts import Tensor as Table
 from hubvram.memory.forward.mlp import play_mlp

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hubvram.architecture.attention import BlockSparseAttention, FullAttention, LatentAttention
+from hubvram.architecture.attention import FullAttention, LatentAttention
+from hubvram.architecture.attention_in_blocks import BlockSparseAttention
 from hubvram.architecture.parts import Linear, Pool
 from hubvram.checkpoint.components import Component
 from hubvram.memory.forward.block_sparse import play_block_sparse_attention
