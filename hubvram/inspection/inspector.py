@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from hubvram.errors import UsageError
@@ -53,6 +53,8 @@ class Inspection:
     """For each estimate: the accelerators asked for, or all in the table."""
     requested_precisions: tuple[str, ...]
     accelerators: tuple[Accelerator, ...]
+    is_longest: bool = False
+    """Whether the context was to be the longest that fits."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -64,6 +66,7 @@ class Inspection:
                 for precision, reason in self.unknown
             ),
             *self._packing_notes(),
+            *((_NOT_SOUGHT,) if self.is_longest and self.gate is None else ()),
         )
 
     def _packing_notes(self) -> Iterator[str]:
@@ -152,7 +155,11 @@ def inspect_as(model: Model, request: Request) -> Inspection:
     # Once, for all contexts that are tried.
     weights = {precision: weights_of(model, precision) for precision in request.precisions or DEFAULT_PRECISIONS}
     workload = request.workload_of(_context_tokens(model, request, weights))
-    return inspect_model(model, workload, request.precisions, request.accelerators, weights)
+    found = inspect_model(model, workload, request.precisions, request.accelerators, weights)
+    return replace(found, is_longest=True) if request.context == "fit" else found
+
+
+_NOT_SOUGHT: Final = "--context fit: no context can be said to fit, since not all is known; the shortest is shown"
 
 
 def inspect_model(

@@ -413,7 +413,9 @@ def test_an_unknown_model_has_no_longest_context(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--context max: ") as caught:
         inspect(folder, context="max", accelerators=(EVERYWHERE,))
     assert caught.value.hint == "give a number"
-    assert inspect(folder, context="fit", accelerators=(EVERYWHERE,)).gate is None
+    found = inspect(folder, context="fit", accelerators=(EVERYWHERE,))
+    assert found.gate is None
+    assert any(note.startswith("--context fit: no context can be said to fit") for note in found.notes)
 
 
 def test_what_cannot_be_used_is_said_before_anything_is_read(tmp_path: Path) -> None:
