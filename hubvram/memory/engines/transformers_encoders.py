@@ -103,6 +103,10 @@ ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
         LAYER_NORM,
         EncoderCode(play=later("windows", "play_swin"), is_playable=later("windows", "is_swin_playable")),
     ),
+    "donut-swin": (
+        _OWN_TYPE,
+        EncoderCode(play=later("donut", "play_donut"), is_playable=later("donut", "is_donut_playable")),
+    ),
     "roc_bert": (
         _OWN_TYPE,
         EncoderCode(inputs=4, embed=later("spoken", "embed_spoken"), is_playable=joins_sounds_and_shapes),
