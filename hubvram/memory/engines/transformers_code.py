@@ -11,8 +11,8 @@ from importlib import import_module
 from typing import Final, NamedTuple
 
 from hubvram.architecture.attention import BidirectionalAttention, LatentAttention, SparseBidirectionalAttention
-from hubvram.architecture.layers import Architecture
-from hubvram.architecture.mlp import DenseMLP
+from hubvram.architecture.layers import Architecture, Layer
+from hubvram.architecture.mlp import DenseMLP, LanguageAdapters
 from hubvram.memory.forward.decoder import is_playable, play_decoder
 from hubvram.memory.forward.later import later
 from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, Whole, with_traits
@@ -313,12 +313,18 @@ ELSEWHERE: Final[Mapping[str, str]] = {
 _BOTH_WAYS: Final = (BidirectionalAttention, SparseBidirectionalAttention)
 
 
+def _stand_behind(layer: Layer) -> bool:
+    """Whether whatever else the layer has is adapters behind its MLP."""
+    return all(type(other) is LanguageAdapters for other in layer.others)
+
+
 def is_encoder(architecture: Architecture) -> bool:
-    """Whether it hears, and that is all it reads; or every layer is attention both ways, then one MLP, and no more."""
+    """Whether it hears, and that is all it reads; or every layer is attention both ways, then one MLP, and no more but
+    adapters."""
     return architecture.waveform is not None or (
         bool(architecture.layers)
         and all(
-            type(group.layer.mixer) in _BOTH_WAYS and type(group.layer.mlp) is DenseMLP and not group.layer.others
+            type(group.layer.mixer) in _BOTH_WAYS and type(group.layer.mlp) is DenseMLP and _stand_behind(group.layer)
             for group in architecture.groups()
         )
     )
