@@ -44,7 +44,7 @@ _NAMES: Final = {
     ("clip_text_model", "WithProjection"): "CLIPTextModelWithProjection",
 }
 """Classes that are in none of these tables."""
-_CONVERT_NOTHING: Final = ("beit", "swin")
+_CONVERT_NOTHING: Final = ("beit", "swin", "donut-swin")
 """Types whose classes take pixels as they are, and cannot compute with those of another type."""
 
 

@@ -229,6 +229,15 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
     "swin": {**_SWIN, "depths": [2, 2], "num_heads": [2, 4], "window_size": 3},
     "swin+windows": {**_SWIN, "depths": [2, 2], "num_heads": [8, 16], "window_size": 4},
     "swin+deep": {**_SWIN, "depths": [1, 2, 3], "num_heads": [1, 2, 4], "window_size": 2},
+    "donut-swin": {**_SWIN, "depths": [2, 2], "num_heads": [2, 4], "window_size": 3},
+    "donut-swin+windows": {**_SWIN, "depths": [2, 2], "num_heads": [8, 16], "window_size": 4},
+    "donut-swin+deep": {**_SWIN, "depths": [1, 3, 2], "num_heads": [1, 2, 4], "window_size": 2},
+    "xmod": {"languages": ["de_DE", "en_XX", "fr_XX"], "default_language": "en_XX"},
+    "xmod+pre-norm": {
+        "languages": ["de_DE", "en_XX"], "default_language": "en_XX", "pre_norm": True, "ln_before_adapter": False,
+    },
+    "xmod+norm": {"default_language": "en_XX", "adapter_layer_norm": True, "adapter_reduction_factor": 4},
+    "xmod+no-norm": {"default_language": "en_XX", "adapter_reuse_layer_norm": False},
     # As wide beside the hidden size as in what is released.
     "roc_bert": {"pronunciation_embed_dim": 64, "shape_embed_dim": 44},
     "dinov3_vit+gated": {"use_gated_mlp": True, "hidden_act": "silu", "num_register_tokens": 4},

@@ -101,7 +101,7 @@ class Traits:
     """Whether two more norms stand behind attention and MLP."""
     final_norms: int = 1
     norm_bias: Switch = False
-    pre_norm: bool = True
+    pre_norm: Switch = True
     """Whether norms stand before attention and MLP; else they stand behind them."""
 
     # --- positions
@@ -175,7 +175,7 @@ def read_layers(config: ConfigDocument, number: int, traits: Traits) -> tuple[La
             norms=norms,
             others=traits.read_others(config, traits, index) if traits.read_others else (),
             extras=traits.layer_extras(config, index) if traits.layer_extras else (),
-            pre_norm=traits.pre_norm,
+            pre_norm=switch(config, traits.pre_norm),
         )
         for index, window in enumerate(windows)
     )

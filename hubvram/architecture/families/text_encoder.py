@@ -29,8 +29,8 @@ from hubvram.architecture.families.fields import LAYERS_LIMIT, head_dim_of, numb
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.weights import norm
 from hubvram.architecture.layers import Architecture, Layer
-from hubvram.architecture.mlp import DenseMLP
-from hubvram.architecture.parts import Block, Linear, Norms, Part, Tensor, Weight, vector
+from hubvram.architecture.mlp import DenseMLP, LanguageAdapters
+from hubvram.architecture.parts import Linear, Norms, Part, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
 from hubvram.errors import ConfigError
@@ -199,11 +199,18 @@ def _sounds_and_shapes(config: ConfigDocument) -> tuple[Weight, ...]:
 
 def _cross_and_adapters(config: ConfigDocument, traits: Traits, index: int) -> tuple[Part, ...]:
     """A small MLP for each language (xmod)."""
-    hidden, languages = config.size("hidden_size"), len(config.strings("languages"))
+    hidden, languages = config.size("hidden_size"), config.strings("languages")
     inner = hidden // config.size("adapter_reduction_factor")
-    down = Linear(name="down", out_features=inner, in_features=hidden, bias=True, count=languages)
-    up = Linear(name="up", out_features=hidden, in_features=inner, bias=True, count=languages)
-    adapters = Block(kind="language_adapters", component=Component.MLP, weights=(down, up), stateless=True)
+    down = Linear(name="down", out_features=inner, in_features=hidden, bias=True, count=len(languages))
+    up = Linear(name="up", out_features=hidden, in_features=inner, bias=True, count=len(languages))
+    adapters = LanguageAdapters(
+        kind="language_adapters",
+        component=Component.MLP,
+        weights=(down, up),
+        stateless=True,
+        reuses_norm=config.flag("adapter_reuse_layer_norm"),
+        knows_language=config.get(str, "default_language") in languages,
+    )
     return (*_cross(config, traits, index), adapters)
 
 
@@ -322,7 +329,7 @@ _ENCODERS: Final[Mapping[str, Encoder]] = {
     "xlm-roberta-xl": replace(_ROBERTA, layers=_PRE_NORM, embedding_norm=False, final_norm=True),
     "xmod": replace(
         _ROBERTA,
-        layers=replace(_BERT, read_others=_cross_and_adapters, layer_extras=_adapter_norm),
+        layers=replace(_BERT, read_others=_cross_and_adapters, layer_extras=_adapter_norm, pre_norm="pre_norm"),
         final_norm="pre_norm",
     ),
     "ernie": Encoder(tops=tops.BERT, layers=replace(_BERT, extras=_tasks)),

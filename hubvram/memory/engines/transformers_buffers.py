@@ -67,6 +67,7 @@ _BUFFERS: Final[Mapping[str, _Sizes]] = {
     **dict.fromkeys(("xglm", "kosmos_2_text_model"), _table(2)),
     "ctrl": _table(0),
     "swin": _places,
+    "donut-swin": _places,
 }
 """Model type -> its buffers."""
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from hubvram.architecture.attention import BidirectionalAttention, LatentAttention
 from hubvram.architecture.layers import Architecture, Layer
-from hubvram.architecture.mlp import DenseMLP
+from hubvram.architecture.mlp import DenseMLP, LanguageAdapters
 from hubvram.memory.forward.decoder import is_playable, play_decoder
 from hubvram.memory.forward.later import later
 from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, Whole, with_traits
@@ -318,13 +318,15 @@ ELSEWHERE: Final[Mapping[str, str]] = {
 
 
 def is_encoder(architecture: Architecture) -> bool:
-    """Whether it hears, and that is all it reads; or every layer is attention both ways, then one MLP, and no more."""
+    """Whether it hears, and that is all it reads; or every layer is attention both ways, then one MLP, and no more but
+    adapters."""
     layers = [group.layer for group in architecture.groups()]
     return architecture.waveform is not None or (bool(layers) and all(_looks_both_ways(layer) for layer in layers))
 
 
 def _looks_both_ways(layer: Layer) -> bool:
-    return isinstance(layer.mixer, BidirectionalAttention) and type(layer.mlp) is DenseMLP and not layer.others
+    is_plain = isinstance(layer.mixer, BidirectionalAttention) and type(layer.mlp) is DenseMLP
+    return is_plain and all(type(other) is LanguageAdapters for other in layer.others)
 
 
 _TAKEN_FOR: Final[Mapping[tuple[str | None, str], str]] = {("kimi_k25", "kimi_k2"): "deepseek_v3"}

@@ -58,6 +58,18 @@ ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
         with_traits(_OWN_TYPE, rotation=pairs, halves_of_tables=True),
         replace(_TUPLES, types=Types.MODEL, keeps_positions=False),
     ),
+    "xmod": (
+        _ROBERTA,
+        EncoderCode(
+            said=Until.ADDED,
+            projected=Until.ADDED,
+            mlp_normed=Until.LAYER,
+            mlp_said=Until.ADDED,
+            around=later("adapters", "languages"),
+            adapt=later("adapters", "adapt"),
+            is_playable=later("adapters", "knows_language"),
+        ),
+    ),
     "roberta-prelayernorm": (_ROBERTA, EncoderCode(mlp_normed=Until.READ)),
     "xlm-roberta-xl": (_ROBERTA, EncoderCode(mlp_normed=Until.SAID)),
     "esm": (
@@ -102,6 +114,10 @@ ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
     "swin": (
         LAYER_NORM,
         EncoderCode(play=later("windows", "play_swin"), is_playable=later("windows", "is_swin_playable")),
+    ),
+    "donut-swin": (
+        _OWN_TYPE,
+        EncoderCode(play=later("donut", "play_donut"), is_playable=later("donut", "is_donut_playable")),
     ),
     "roc_bert": (
         _OWN_TYPE,

@@ -10,7 +10,7 @@ Not played: how distances are put into buckets before the layers (mpnet), which 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from hubvram.architecture.attention import BidirectionalAttention
 from hubvram.architecture.layers import Architecture, Image, Layer
@@ -196,8 +196,8 @@ def play_layer(
     play_mlp(run, mlp)
     held.hold(code.inner, run.features("inner of the MLP", mlp.intermediate_size * (3 if mlp.fused else 1)))
     held.let_go(Until.SAID)
-    held.hold(Until.NORMED, run.features("what the MLP says", mlp.hidden_size))
-    _add(run, layer, held)
+    held.hold(code.mlp_said, run.features("what the MLP says", mlp.hidden_size))
+    _add(run, layer, held, code.adapt)
     del before, first
     return left
 
@@ -207,12 +207,14 @@ def _norm(run: Run, layer: Layer, held: Held, until: Until) -> None:
     held.hold(until, run.norm(layer.norms.hidden_size))
 
 
-def _add(run: Run, layer: Layer, held: Held) -> None:
-    """To the residual; and the norm behind the sum, if there is one."""
+def _add(run: Run, layer: Layer, held: Held, adapt: Callable[[Run, Layer], None] | None = None) -> None:
+    """To the residual; what adapters make of the sum; and the norm behind it, if there is one."""
     held.let_go(Until.PROJECTED)
     sum_until = Until.LAYER if layer.pre_norm else Until.NORMED
     held.hold(sum_until, run.features("sum with the residual", layer.norms.hidden_size))
     held.let_go(Until.ADDED)
+    if adapt is not None:
+        adapt(run, layer)
     if not layer.pre_norm:
         _norm(run, layer, held, Until.LAYER)
     held.let_go(Until.NORMED)

@@ -103,6 +103,10 @@ class EncoderCode:
     """Its attention, where that is not the usual one (encoder_attention.py)."""
     bias: Callable[[Run, BidirectionalAttention], Tensor | None] | None = None
     """Made while Q, K and V wait: a bias of the scores."""
+    mlp_said: Until = Until.NORMED
+    """What the MLP says."""
+    adapt: Callable[[Run, Layer], None] | None = None
+    """What runs behind the sum of that with the residual, and makes it anew (adapters.py)."""
     keeps_unscaled: bool = False
     """Whether what O made stays beside the same, scaled, where a vector scales it (modeling_data2vec_vision.py)."""
     keeps_all_layers: bool = False

@@ -19,7 +19,7 @@ from hubvram.memory.forward.run import Run
 from hubvram.memory.forward.tape import Peak, Tensor
 
 _CODE: Final = EncoderCode(qkv=Until.PROJECTED, said=Until.PROJECTED)
-_DIFFERENT: Final = 3
+DIFFERENT: Final = 3
 """Layers of a stage: the first, one that moves windows behind it, and one that does not; others are as these."""
 _BYTE: Final = 1
 """Of a boolean."""
@@ -50,6 +50,11 @@ class Place(NamedTuple):
     def pairs(self) -> int:
         """Of the patches of a window."""
         return self.side**4
+
+    @property
+    def squares(self) -> int:
+        """Of four patches, which are merged behind a stage."""
+        return -(-self.height // 2) * -(-self.width // 2)
 
     @property
     def is_filled_up(self) -> bool:
@@ -86,19 +91,19 @@ def _play_stages(run: Run, architecture: Architecture) -> None:
     embedded = None
     for stage in stages(architecture):
         place, layer = stage[0]
-        at_place, size = _at(run, run.batch_size, place.height * place.width), layer.norms.hidden_size
+        at_place, size = at(run, run.batch_size, place.height * place.width), layer.norms.hidden_size
         if embedded is None:
             patches = at_place.features("embedded patches", size)
             embedded = at_place.norm(size)
             del patches
         hidden, before = None, None
-        for index, (place, layer) in enumerate(stage[:_DIFFERENT]):
+        for index, (place, layer) in enumerate(stage[:DIFFERENT]):
             hidden = at_place.features("input of the layer", size) if index else None
             before = _play_layer(run, place, layer, before)
         del hidden
         hidden = at_place.features("output of the stage", size)
         run.phase("merging of patches")
-        left = (*_merged(run, *stage[-1]), before)
+        left = (*_left(run, *stage[-1]), before)
         del hidden
     del left, embedded
 
@@ -108,8 +113,8 @@ def _play_layer(run: Run, place: Place, layer: Layer, before: Tensor | None) -> 
     returns the probabilities. `before` are those of the layer before."""
     mixer, mlp, size = layer.mixer, layer.mlp, layer.norms.hidden_size
     assert isinstance(mixer, BidirectionalAttention) and isinstance(mlp, DenseMLP)
-    whole = _at(run, run.batch_size, place.height * place.width)
-    windows = _at(run, run.batch_size * place.windows, place.side**2)
+    whole = at(run, run.batch_size, place.height * place.width)
+    windows = at(run, run.batch_size * place.windows, place.side**2)
     run.phase("norms")
     normed = whole.norm(size)
     filled = windows.features("filled up to windows", size)
@@ -118,7 +123,7 @@ def _play_layer(run: Run, place: Place, layer: Layer, before: Tensor | None) -> 
     moved = windows.features("moved", size) if place.is_moved else None
     cut = windows.features("in the order of windows", size) if place.columns > 1 else moved
     del moved
-    mask = _mask(run, place) if place.is_moved else None
+    mask = mask_of_moved(run, place) if place.is_moved else None
     probabilities, held = _attend(run, windows, place, mixer)
     made = windows.features("O", mixer.o_size)
     held.let_go(Until.PROJECTED)
@@ -156,7 +161,7 @@ def _attend(run: Run, windows: Run, place: Place, mixer: BidirectionalAttention)
     return say(windows, mixer, _CODE, held), held
 
 
-def _mask(run: Run, place: Place) -> Tensor:
+def mask_of_moved(run: Run, place: Place) -> Tensor:
     """Of what was not beside each other before windows moved: differences, the same with -100 and with 0 for them, and
     where that is (SwinLayer.get_attn_mask)."""
     differences = run.shared("differences of places", place.windows, place.pairs)
@@ -167,21 +172,27 @@ def _mask(run: Run, place: Place) -> Tensor:
     return mask
 
 
-def _merged(run: Run, place: Place, layer: Layer) -> tuple[Tensor, ...]:
-    """Squares of four side by side, normed, and through a matrix (SwinPatchMerging.forward); behind the last stage
-    nothing is merged. And a copy of it with features first (SwinStage.get_reshaped_hidden_states)."""
+def _left(run: Run, place: Place, layer: Layer) -> tuple[Tensor, ...]:
+    """What the next stage reads, and a copy of it with features first (SwinStage.get_reshaped_hidden_states)."""
     size = layer.norms.hidden_size
     if not layer.extras:
         return (run.tensor("features first", place.height * place.width, size),)
-    merged = _at(run, run.batch_size, -(-place.height // 2) * -(-place.width // 2))
-    padded = merged.features("filled up to squares", 4 * size) if place.height % 2 or place.width % 2 else None
-    squares = merged.features("squares side by side", 4 * size)
+    out = merged(run, place, size)
+    return out, at(run, run.batch_size, place.squares).features("the same, features first", 2 * size)
+
+
+def merged(run: Run, place: Place, size: int) -> Tensor:
+    """Squares of four side by side, normed, and through a matrix (SwinPatchMerging.forward); behind the last stage
+    nothing is merged."""
+    squares_of = at(run, run.batch_size, place.squares)
+    padded = squares_of.features("filled up to squares", 4 * size) if place.height % 2 or place.width % 2 else None
+    squares = squares_of.features("squares side by side", 4 * size)
     del padded
-    normed = merged.norm(4 * size)
+    normed = squares_of.norm(4 * size)
     del squares
-    out = merged.features("input of the stage", 2 * size)
+    out = squares_of.features("input of the stage", 2 * size)
     del normed
-    return out, merged.features("the same, features first", 2 * size)
+    return out
 
 
 def stages(architecture: Architecture) -> Iterator[list[tuple[Place, Layer]]]:
@@ -216,7 +227,7 @@ def _patch_side(architecture: Architecture) -> int:
     return side if side * side == pixels else 0
 
 
-def _at(run: Run, batch_size: int, tokens: int) -> Run:
+def at(run: Run, batch_size: int, tokens: int) -> Run:
     """The same pass where there are so many tokens in so many rows."""
     other = Run(replace(run.sizes, batch_size=batch_size, tokens=tokens), run.code)
     other.tape = run.tape

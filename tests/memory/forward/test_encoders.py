@@ -157,6 +157,33 @@ def test_windows_of_swin_move_in_every_second_layer() -> None:
     assert not knows(encoder("swin", **{**sizes, "window_size": 16}, depths=[2], num_heads=[8])), "it does not run"
 
 
+def test_swin_of_donut_keeps_what_moved_and_no_probabilities() -> None:
+    sizes = {"image_size": 30, "patch_size": 2, "num_channels": 3, "embed_dim": 16, "window_size": 4, "mlp_ratio": 1.0}
+    found = encoder("donut-swin", **sizes, depths=[2], num_heads=[8])
+    # Of 15 x 15 patches, embeddings and input; of 4 x 4 windows of 16, what is filled up, moved, cut into windows, Q, K
+    # and V, and what heads say twice; scores and their softmax, both in the model's own type.
+    patches, windows = 3 * 225 * 16, 3 * 16
+    expected = 2 * (2 * patches + 8 * windows * 16 * 16 + 2 * windows * 8 * 16 * 16)
+    peak, _ = play(found, Sizes(batch_size=3, tokens=225, element_bytes=2, attention=Attention.EAGER))
+    assert peak.size_bytes(Share.SEQUENCE) == expected + 3 * 3 * 30 * 30 * 2
+    # The bias of 8 heads, and the mask of 16 windows.
+    assert peak.size_bytes(Share.ALL) == 2 * (8 + 16) * 16 * 16
+    assert not knows(encoder("donut-swin", **sizes, depths=[2], num_heads=[8], use_absolute_embeddings=True))
+
+
+def test_adapters_of_xmod_run_beside_the_inner_width_of_the_mlp() -> None:
+    one = {"languages": ["en_XX"], "default_language": "en_XX"}
+    found = encoder("xmod", **one, adapter_reduction_factor=1)
+    # Embeddings, what the MLP read, input, the sum, the same normed, zeros, what the adapter reads, and three copies
+    # as wide as its inner width, which is the hidden size here: inner, activated, and normed in its place.
+    assert peaks(found)[0].phase == "adapters"
+    given = T * 2 * 8 + 3 * (4 + 1)  # ids and mask; which language a sequence has, and whether it is this one
+    assert activations(found) == 2 * T * (9 * 64 + 32) + given
+    without = encoder("xmod", **one, adapter_reduction_factor=1, adapter_reuse_layer_norm=False)
+    assert activations(without) == activations(found) - 2 * T * 64
+    assert not knows(encoder("xmod", languages=["en_XX"])), "it does not run"
+
+
 def test_roc_bert_joins_what_characters_sound_and_look_like() -> None:
     widths = {"pronunciation_embed_dim": 300, "shape_embed_dim": 100}
     found = encoder("roc_bert", **widths, pronunciation_vocab_size=9, shape_vocab_size=9)
