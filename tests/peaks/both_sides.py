@@ -45,7 +45,7 @@ _CHANGES: Mapping[str, Mapping[str, Any]] = {
     "switch_transformers+many": {"num_experts": 128, "expert_capacity": 16},
     "pix2struct": {"vision_config": {"patch_embed_hidden_size": 48, "seq_len": 256, "d_kv": 16}},
     "pix2struct+large": {
-        "text_config": {"num_heads": 6, "hidden_size": 96},
+        "text_config": {"num_heads": 6, "hidden_size": 96, "vocab_size": 16384},
         "vision_config": {"patch_embed_hidden_size": 200, "seq_len": 256, "d_kv": 16, "hidden_size": 96},
     },
     "t5gemma+unequal": {"encoder": {**_WINDOW, "hidden_size": 96, "num_attention_heads": 6}, "decoder": _WINDOW},

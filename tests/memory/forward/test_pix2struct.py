@@ -46,3 +46,12 @@ def test_the_decoder_starts_beside_k_and_v_of_all_patches() -> None:
     # normed, Q; a token's id, and its mask in fp32. Once for all: the bias of a pair, and zeros across, for 4 heads.
     each = 70 * 2 * (12 + 3 * 64) + 5 * 2 * 64 + 8 + 4
     assert peak.total_bytes == 3 * each + 2 * 4 * (1 + 70)
+
+
+def test_the_decoder_makes_the_logits_beside_all_that_it_names() -> None:
+    run = Sizes(batch_size=3, tokens=1, element_bytes=2, attention=Attention.EAGER, source_tokens=70)
+    _, peak = step(small(16), run, copies_logits=False)
+    # Patches, and what the encoder says; a token's id, and its masks; its embedding, what it is before the last norm
+    # and behind it, the probabilities of the last layer, and 100 logits. Once for all: the bias, and zeros across.
+    each = 70 * 2 * (12 + 64) + 8 + 4 + 2 + 2 * (3 * 64 + 4 * (1 + 70) + 100)
+    assert peak.total_bytes == 3 * each + 2 * 4 * (1 + 70)
