@@ -43,6 +43,11 @@ _CHANGES: Mapping[str, Mapping[str, Any]] = {
     "bigbird_pegasus+sparse": {"block_size": 3, "num_random_blocks": 2},
     "led+windows": {"attention_window": [32, 128]},
     "switch_transformers+many": {"num_experts": 128, "expert_capacity": 16},
+    "pix2struct": {"vision_config": {"patch_embed_hidden_size": 48, "seq_len": 256, "d_kv": 16}},
+    "pix2struct+large": {
+        "text_config": {"num_heads": 6, "hidden_size": 96, "vocab_size": 16384},
+        "vision_config": {"patch_embed_hidden_size": 200, "seq_len": 256, "d_kv": 16, "hidden_size": 96},
+    },
     "t5gemma+unequal": {"encoder": {**_WINDOW, "hidden_size": 96, "num_attention_heads": 6}, "decoder": _WINDOW},
     "t5gemma2+wide_window": {"encoder": {"text_config": _WINDOW}, "decoder": _WINDOW},
 }
@@ -66,6 +71,10 @@ def inputs_of(model: Any, batch_size: int, tokens: int) -> dict[str, Any]:
         for kernel, step in ((3, 2), (7, 3), (127, 64)):
             samples = (samples - 1) * step + kernel
         return {"input_values": torch.rand(batch_size, samples, dtype=loaded)}
+    if model.config.model_type == "pix2struct":
+        # Patches, with a row and a column each.
+        shape = (batch_size, tokens, 2 + model.config.vision_config.patch_embed_hidden_size)
+        return {"flattened_patches": torch.ones(shape, dtype=model.dtype)}
     return {"input_ids": torch.arange(batch_size * tokens).reshape(batch_size, tokens) % 100 + 3}
 
 

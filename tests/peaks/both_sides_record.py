@@ -87,10 +87,18 @@ class Record:
 
 def varied(config: Mapping[str, Any], variant: str) -> dict[str, Any]:
     """The config with the numbers of a variant in place of its own, or of those of its sides or text model."""
+    if "patch_embed_hidden_size" in config.get("vision_config", {}):
+        own = VARIANTS[variant]
+        text = {**config["text_config"], "d_ff": own["d_ff"]}  # whose heads always make up its hidden size
+        return {**config, "text_config": text, "vision_config": {**config["vision_config"], **_patches(own)}}
     if "text_config" in config:
         return {**config, "text_config": varied(config["text_config"], variant)}
     halves = {name: _varied_half(config[name], variant) for name in ("encoder", "decoder") if name in config}
     return {**config, **{key: value for key, value in VARIANTS[variant].items() if key in config}, **halves}
+
+
+def _patches(own: Mapping[str, int]) -> dict[str, int]:
+    return {"d_ff": own["d_ff"], "d_kv": own["d_kv"]}
 
 
 def _varied_half(config: Mapping[str, Any], variant: str) -> dict[str, Any]:

@@ -369,8 +369,6 @@ _BART: Final[Mapping[str, Bart]] = {
         source_positions="max_source_positions",
         extras=_mel_frames,
     ),
-    "seamless_m4t": _PEGASUS,
-    "seamless_m4t_v2": _PEGASUS,
     "speech_to_text": Bart(
         vocab_sizes=("", "vocab_size"),
         shares_embedding=False,
@@ -381,6 +379,18 @@ _BART: Final[Mapping[str, Bart]] = {
         extras=_subsampler,
     ),
 }
+
+
+# ------------------------------------------------------------- seamless: what makes text of text
+
+
+def _read_seamless(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """Text encoder and decoder. They are what runs where text is all that the class reads and writes, and in the class
+    for everything while it does that (SeamlessM4TModel.generate with `generate_speech=False`), which has a head too.
+    In those that always hear or speak they are but a part, beside what is not derived."""
+    name = architectures[0] if architectures else ""
+    found = _read_bart(config, (), _PEGASUS)
+    return replace(found, whole_type=found.model_type) if "Speech" in name else found
 
 
 # ------------------------------------------------------ moonshine: rotary positions, sound as it is
@@ -459,4 +469,5 @@ def _moonshine_sound(hidden_size: int) -> tuple[Weight, ...]:
 FAMILIES: Final[Mapping[str, Read]] = {
     **{model_type: partial(_read_bart, traits=traits) for model_type, traits in _BART.items()},
     "moonshine": _read_moonshine,
+    **dict.fromkeys(("seamless_m4t", "seamless_m4t_v2"), _read_seamless),
 }

@@ -58,6 +58,13 @@ def _places(architecture: Architecture, element_bytes: int) -> tuple[int, ...]:
     return len(architecture.layers), window_side(architecture.layers[0]) ** 4, ID_BYTES
 
 
+def _tables_of_sides(architecture: Architecture, element_bytes: int) -> tuple[int, ...]:
+    """The same of an encoder and its decoder (M2M100SinusoidalPositionalEmbedding and the like)."""
+    encoder = architecture.encoder
+    source = encoder.max_position_embeddings or 0 if encoder is not None else 0
+    return _positions(architecture) + source + 2 * 2, architecture.hidden_size, element_bytes
+
+
 _BUFFERS: Final[Mapping[str, _Sizes]] = {
     "gptj": _sines,
     "codegen": _sines,
@@ -66,6 +73,7 @@ _BUFFERS: Final[Mapping[str, _Sizes]] = {
     "gpt_bigcode": _mask,
     **dict.fromkeys(("xglm", "kosmos_2_text_model"), _table(2)),
     "ctrl": _table(0),
+    **dict.fromkeys(("m2m_100", "seamless_m4t", "seamless_m4t_v2", "speech_to_text"), _tables_of_sides),
     "swin": _places,
     "donut-swin": _places,
 }

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from hubvram.architecture.layers import Architecture, Stack
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.memory.cached import Cached
+from hubvram.memory.engines.transformers_buffers import buffers
 from hubvram.memory.engines.transformers_caches import Kept
 from hubvram.memory.engines.transformers_code import WHOLES
 from hubvram.memory.engines.transformers_spread import chosen
@@ -76,7 +77,8 @@ SIDES: Final[Mapping[str, BothSides]] = {
 SIDES_ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("t5gemma", "t5gemma2"), "transformers_sides_gemma"),
     **dict.fromkeys(("fsmt", "led", "pegasus_x", "bigbird_pegasus"), "transformers_sides_bart"),
-    **dict.fromkeys(("longt5", "switch_transformers"), "transformers_sides_t5"),
+    **dict.fromkeys(("seamless_m4t", "seamless_m4t_v2"), "transformers_sides_bart"),
+    **dict.fromkeys(("longt5", "pix2struct", "switch_transformers"), "transformers_sides_t5"),
 }
 """Model type -> the file in this folder whose `KNOWN` has its program: types that few ask for."""
 
@@ -216,7 +218,7 @@ def instants(
     prefill, prefill_head = step(architecture, first)
     decode, decode_head = step(architecture, last)
     in_encoder, in_first, in_last = _spreads(architecture, (sizes, first, last), (encoded[0], prefill, decode))
-    return (
+    moments = (
         *(
             _instant(
                 f"encode-{peak.phase.split()[-1]}" if index else "encode",
@@ -234,6 +236,8 @@ def instants(
         ),
         _instant("decode-logits", held, decode_head, f"at the logits of a decoded token, {cached} {beside}"),
     )
+    tables = buffers(architecture, element_bytes)
+    return tuple(replace(moment, held=(*moment.held, *tables)) for moment in moments)
 
 
 def _spreads(architecture: Architecture, passes: tuple[Sizes, ...], peaks: tuple[Peak, ...]) -> tuple[int, ...]:

@@ -15,6 +15,10 @@ from hubvram.memory.forward.longformer import padded, play_led_encoder, play_lon
 from hubvram.memory.forward.pegasus_x import play_pegasus_x_encoder
 from hubvram.memory.forward.tape import Share
 
+# One row less than m2m_100's: the padding's token, behind which positions begin, is 0.
+_SEAMLESS: Final = replace(
+    BART, adds_logits_bias=False, decoder=Positions(rows=Share.SEQUENCE), grows_table=True, spare_rows=1
+)
 _SIDES: Final[Mapping[str, BothSides]] = {
     "fsmt": replace(
         BART,
@@ -26,6 +30,7 @@ _SIDES: Final[Mapping[str, BothSides]] = {
         masks_from=inf,
         queries_last=True,
     ),
+    **dict.fromkeys(("seamless_m4t", "seamless_m4t_v2"), _SEAMLESS),
 }
 
 _LED: Final = replace(

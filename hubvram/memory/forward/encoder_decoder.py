@@ -87,6 +87,8 @@ class BothSides:
     """Whether Q is made when K and V are cached, not before (modeling_fsmt.py, Attention.forward)."""
     mix: Callable[[Run, FullAttention], Tensor | None] | None = None
     """How attention is played, where that is not as in bart: returns the probabilities, where there are any."""
+    head_inside: bool = False
+    """Whether the decoder makes the logits itself, beside all that its forward names (modeling_pix2struct.py)."""
     adds_logits_bias: bool = False
     """Whether a bias is added to the logits, which makes them a second time."""
 
@@ -130,13 +132,15 @@ def play_step(run: Run, architecture: Architecture, sides: BothSides, *, copies_
     padded = sides.padded(stack, source) if sides.padded else source
     said = run.tensor("what the encoder says", padded, stack.hidden_size)
     ids = run.tensor("token ids", run.keys, element_bytes=ID_BYTES)
-    play_layers(run, sides, architecture.groups(), sides.decoder)
+    left = play_layers(run, sides, architecture.groups(), sides.decoder)
     before = run.tape.take()
+    if not sides.head_inside:
+        left = ()
     run.phase("logits")
     hidden = run.features("hidden states, normed", architecture.hidden_size)
     if architecture.head is not None:
         _play_head(run, sides, architecture.head.out_features, copies_logits)
-    del given, tables, said, ids, hidden
+    del given, tables, said, ids, left, hidden
     return before, run.tape.take()
 
 
@@ -168,8 +172,8 @@ def _given(run: Run, stack: Stack, sides: BothSides, source: int) -> Tensor:
 # ----------------------------------------------------------------------------------------------- layers
 
 
-def play_layers(run: Run, sides: BothSides, groups: tuple[LayerGroup, ...], positions: Positions) -> None:
-    """All of one side, from its embeddings to its last norm."""
+def play_layers(run: Run, sides: BothSides, groups: tuple[LayerGroup, ...], positions: Positions) -> tuple[object, ...]:
+    """All of one side, from its embeddings to its last norm. Returns what its forward still names then."""
     side, hidden_size = _Side(run, sides), groups[0].layer.norms.hidden_size
     rows = _of(run, positions.rows, "embedded positions", hidden_size, run.element_bytes)
     ids = _of(run, positions.ids, "position ids", 1, ID_BYTES)
@@ -193,7 +197,8 @@ def play_layers(run: Run, sides: BothSides, groups: tuple[LayerGroup, ...], posi
     run.phase("norms")
     hidden = run.features("hidden states", hidden_size)
     normed = run.norm(hidden_size)
-    del rows, ids, tables, ones, mask, embedded, before, hidden, normed
+    del normed
+    return side, rows, ids, tables, ones, mask, embedded, before, hidden
 
 
 def _of(run: Run, share: Share | None, what: str, width: int, element_bytes: int) -> Tensor | None:

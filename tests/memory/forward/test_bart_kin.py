@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hubvram.architecture.layers import Architecture
-from hubvram.memory.engines.transformers_sides import encode, step
+from hubvram.memory.engines.transformers_sides import encode, knows, step
 from hubvram.memory.forward.run import Sizes
 from hubvram.memory.forward.tape import Share
 from hubvram.memory.workload import Attention
@@ -104,3 +104,24 @@ def test_staggered_blocks_of_pegasus_x_are_one_more() -> None:
     scores = 4 * 8 * 72 + 3 * 4 * 64 * 24
     features = 40 * 64 + 40 + 48 + 64 + tokens + few + scores + 4 * 24
     assert peak.size_bytes(Share.SEQUENCE) == 3 * (40 * 8 + 2 * features)
+
+
+def seamless(name: str) -> Architecture:
+    sizes = {"hidden_size": 64, "max_position_embeddings": 50, "encoder_layers": 2, "decoder_layers": 2}
+    heads = {f"{side}_attention_heads": 4 for side in ("encoder", "decoder")}
+    return architecture_of({"model_type": "seamless_m4t_v2", "architectures": [name], **sizes, **heads})
+
+
+def test_seamless_is_known_where_it_makes_text_of_text() -> None:
+    assert knows(seamless("SeamlessM4Tv2ForTextToText"))
+    assert not knows(seamless("SeamlessM4Tv2ForSpeechToText"))
+    assert not knows(seamless("SeamlessM4Tv2ForTextToSpeech"))
+    # The class for everything has a head, unlike other classes of such a name: its logits are made.
+    _, logits = step(seamless("SeamlessM4Tv2Model"), replace(over(1), source_tokens=20))
+    assert logits.size_bytes(Share.OUTPUT) > 0
+
+
+def test_its_table_has_a_row_less_to_spare() -> None:
+    # 60 positions, one behind that of the padding, which is 0, and two more: 63 rows where 52 were.
+    beyond, *_ = encode(seamless("SeamlessM4Tv2ForTextToText"), over(60))
+    assert beyond.size_bytes(Share.ALL) == 11 * 2 * 64

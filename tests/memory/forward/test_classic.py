@@ -175,6 +175,10 @@ def test_openai_gpt_caches_nothing_and_runs_over_all_tokens() -> None:
         ({"model_type": "gpt_neo"}, 96 * 2**20),
         # bigcode/starcoder: one of 8,192 x 8,192, 64 MiB.
         ({"model_type": "gpt_bigcode", "n_positions": 8192}, 64 * 2**20),
+        # facebook/seamless-m4t-v2-large: two tables of 4,096 positions and 2 more, of 1,024 sines, in 16 bits.
+        ({"model_type": "seamless_m4t_v2", "max_position_embeddings": 4096}, 2 * 4098 * 1024 * 2),
+        # facebook/s2t-small-librispeech-asr: one of 6,000 for the frames, one of 1,024 for the words.
+        ({"model_type": "speech_to_text"}, (6002 + 1026) * 256 * 2),
         # openai-community/openai-gpt: 12 of 512 x 512, in 16 bits.
         ({"model_type": "openai-gpt"}, 12 * 512 * 512 * 2),
         # facebook/xglm-564M: 2,048 positions behind two others, 1,024 wide.
@@ -190,6 +194,9 @@ def test_every_instant_holds_them() -> None:
     neo = architecture_of({"model_type": "gpt_neo"})
     for instant in engine.instants(neo, workload_of(64), element_bytes=2, cache_element_bytes=2):
         assert instant.buffers_bytes >= 96 * 2**20
+    both_sides = architecture_of({"model_type": "m2m_100"})
+    for instant in engine.instants(both_sides, workload_of(64), element_bytes=2, cache_element_bytes=2):
+        assert instant.buffers_bytes >= 2 * 1026 * 1024 * 2
 
 
 @pytest.mark.parametrize("name", ["gptj", "codegen", "gpt_neo", "gpt_bigcode", "openai-gpt", "xglm", "ctrl"])
