@@ -142,6 +142,8 @@ class Stack:
     """What a tower sees of one size, where it stands beside a text encoder."""
     waveform: Waveform | None = None
     """What an encoder hears, where it makes its positions of samples."""
+    alone: Architecture | None = None
+    """The encoder as the model that it is by itself, where any one can stand beside any decoder."""
     cached_per_token: int = 0
     """Positions that its own cache gets with each token of the text (voxtral_realtime, which hears while it writes)."""
 
@@ -206,6 +208,8 @@ class Architecture:  # without slots, for the sake of what is cached
     """Ends of names of tensors that some files store, though the code ties them to others or has no use for them."""
     whole_type: str | None = None
     """The model type of the whole that this is the text model of; None where it is a model by itself."""
+    decoder_type: str | None = None
+    """The decoder's own model type, where any one can stand beside any encoder."""
     computed: tuple[str, ...] = ()
     """Ends of names of parameters that the code computes, so that only some files store them (sinusoids)."""
 

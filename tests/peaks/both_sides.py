@@ -14,6 +14,7 @@ from typing import Any
 
 from hubvram.memory.engines.transformers_sides import SIDES, SIDES_ELSEWHERE
 from tests.peaks.both_sides_record import SHAPES, VARIANTS, WHOLES, Record, Row, compared, recorded, varied, write
+from tests.peaks.pairs import OF_TWO, PAIRS, read_by
 from tests.peaks.prompted import PROMPTED, embedded
 from tests.peaks.record import ROUTERS, type_of
 
@@ -59,6 +60,8 @@ def inputs_of(model: Any, batch_size: int, tokens: int) -> dict[str, Any]:
     import torch
 
     loaded = torch.float32 if model.dtype is torch.float32 else torch.bfloat16
+    if model.config.model_type in OF_TWO:
+        return read_by(model, batch_size, tokens)
     if model.config.model_type == "whisper":
         shape = (batch_size, model.config.num_mel_bins, 2 * model.config.max_source_positions)
         return {"input_features": torch.zeros(shape, dtype=loaded)}
@@ -150,6 +153,8 @@ def _config_of(name: str) -> dict[str, Any]:
         whole, _, text = name.partition("+")
         return {**values_of(whole, {}), "text_config": {**_config_of(text), "model_type": text}}
     model_type = type_of(name)
+    if model_type in OF_TWO:
+        return {**PAIRS[name]}
     usual = transformers.CONFIG_MAPPING[model_type]().to_dict()
     heads = {"d_kv": 16} if "d_kv" in usual else {}
     sizes = {key: value for key, value in _SIZES.items() if key in usual}
@@ -168,7 +173,9 @@ def _model(model_type: str, config: Mapping[str, Any], attention: str, dtype: st
     name = type_of(model_type)
     found, model_class = config_of(name, config, both_sides=True), class_of(name, both_sides=True)
     loaded = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[dtype]
-    model = model_class._from_config(found, dtype=loaded, attn_implementation=attention).eval()
+    # One of two takes another by itself on a side that has not sdpa, but refuses to be asked for it.
+    asked = {} if name in OF_TWO and attention == "sdpa" else {"attn_implementation": attention}
+    model = model_class._from_config(found, dtype=loaded, **asked).eval()
     kept = model._keep_in_fp32_modules if dtype == "fp16" else ()
     for path, parameter in model.named_parameters():
         if set(path.split(".")) & set(kept):
@@ -275,7 +282,7 @@ def main() -> None:
         _alive(*words)
         return
     if "--run" in options:
-        _run(words or [*SIDES, *SIDES_ELSEWHERE, *_CHANGES, *WHOLES])
+        _run(words or [*SIDES, *{*SIDES_ELSEWHERE} - OF_TWO, *_CHANGES, *PAIRS, *WHOLES])
     show(words)
 
 

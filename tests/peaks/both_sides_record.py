@@ -32,7 +32,7 @@ def _variant(inner: int, head: int) -> dict[str, int]:
 
 
 def _half(inner: int, head: int) -> dict[str, int]:
-    return {"intermediate_size": inner, "head_dim": head}
+    return {**dict.fromkeys(("intermediate_size", "decoder_ffn_dim"), inner), "head_dim": head}
 
 
 VARIANTS: Final[Mapping[str, Mapping[str, int]]] = {

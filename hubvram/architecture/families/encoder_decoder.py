@@ -10,7 +10,7 @@ from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.seq2seq import Name, stack_of
 from hubvram.architecture.families.towers import grid, sides
 from hubvram.architecture.families.weights import linear
-from hubvram.architecture.layers import Architecture
+from hubvram.architecture.layers import Architecture, Stack
 from hubvram.architecture.parts import Weight
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
@@ -31,9 +31,15 @@ def _read_pair(config: ConfigDocument, architectures: tuple[str, ...]) -> Archit
         decoder,
         model_type=config.model_type or config.require(str, "model_type"),
         extras=(*decoder.extras, *between),
-        stacks=(*decoder.stacks, stack_of(encoder, source_tokens=_source_tokens(config, encoder))),
+        stacks=(*decoder.stacks, _encoder(config, encoder)),
         shares_embedding=False,
+        decoder_type=decoder.model_type,
     )
+
+
+def _encoder(config: ConfigDocument, encoder: Architecture) -> Stack:
+    stack = stack_of(encoder, source_tokens=_source_tokens(config, encoder))
+    return replace(stack, model_type=encoder.model_type, alone=encoder)
 
 
 _TOKENS_BESIDE: Final[Mapping[str, int]] = {

@@ -10,7 +10,7 @@ from hubvram.architecture.layers import Architecture
 from hubvram.errors import UnsupportedOptionError
 from hubvram.memory.cached import Cached
 from hubvram.memory.engines import transformers_code
-from hubvram.memory.engines.transformers_attention import SUPPORTED, USUAL
+from hubvram.memory.engines.transformers_attention import supported_by, taken_first
 from hubvram.memory.engines.transformers_buffers import buffers
 from hubvram.memory.engines.transformers_caches import Kept, check_cache
 from hubvram.memory.engines.transformers_positions import shortages
@@ -64,9 +64,9 @@ class Transformers:
 
     def resolve_attention(self, architecture: Architecture, requested: Attention) -> Attention:
         """The attention that runs. Raises UnsupportedOptionError for one that the model class refuses."""
-        supported = SUPPORTED.get(architecture.model_type, USUAL)
         if requested is Attention.AUTO:
-            return supported[0]
+            return taken_first(architecture)
+        supported = supported_by(architecture)
         if requested not in supported:
             raise UnsupportedOptionError(
                 f"{architecture.model_type} does not run with {requested} attention in {self.name} {self.version}",

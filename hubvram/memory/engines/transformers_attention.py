@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from hubvram.architecture.layers import Architecture
 from hubvram.memory.workload import Attention
 
 USUAL: Final = (Attention.SDPA, Attention.EAGER, Attention.FLASH)
@@ -37,3 +38,27 @@ SUPPORTED: Final[Mapping[str, tuple[Attention, ...]]] = {
     **dict.fromkeys(_EAGER.split(), (Attention.EAGER,)),
 }
 """model_type -> the attention its class supports, the one it takes by itself first; USUAL where nothing stands here."""
+
+
+def supported_by(architecture: Architecture) -> tuple[Attention, ...]:
+    """What can be asked of a class; of one of any encoder and any decoder, what both support."""
+    types = _types(architecture)
+    return tuple(it for it in USUAL if all(it in SUPPORTED.get(name, USUAL) for name in types))
+
+
+def taken_first(architecture: Architecture) -> Attention:
+    """What runs where nothing is asked for."""
+    return min((attention_of(name, USUAL[0]) for name in _types(architecture)), key=USUAL.index)
+
+
+def attention_of(model_type: str, attention: Attention) -> Attention:
+    """Of one side of such a class, which by itself takes another if it does not support that."""
+    supported = SUPPORTED.get(model_type, USUAL)
+    return attention if attention in supported else supported[0]
+
+
+def _types(architecture: Architecture) -> tuple[str, ...]:
+    encoder = architecture.encoder
+    if architecture.decoder_type is None or encoder is None or encoder.model_type is None:
+        return (architecture.model_type,)
+    return encoder.model_type, architecture.decoder_type

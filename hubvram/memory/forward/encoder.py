@@ -30,7 +30,7 @@ def play_encoder(
     run: Run, architecture: Architecture, copies_logits: bool = False, *, code: EncoderCode
 ) -> tuple[Peak, ...]:
     """The peak before the head, and that at it (Program.play). No forward copies logits."""
-    given = _given(run, architecture, code)
+    given = given_to(run, architecture, code)
     seen = code.tower(run, architecture, code) if code.tower else None
     play_model(run, architecture, code)
     before = run.tape.take_larger()
@@ -39,7 +39,7 @@ def play_encoder(
     return *before, run.tape.take()
 
 
-def _given(run: Run, architecture: Architecture, code: EncoderCode) -> Tensor:
+def given_to(run: Run, architecture: Architecture, code: EncoderCode) -> Tensor:
     """What a tokenizer makes; or an image processor, which makes pixels of fp32."""
     image = architecture.image
     if image is not None:

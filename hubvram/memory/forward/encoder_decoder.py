@@ -122,12 +122,15 @@ def play_encoder(run: Run, stack: Stack, sides: BothSides) -> tuple[Peak, ...]:
     return run.tape.take_all()
 
 
-def play_step(run: Run, architecture: Architecture, sides: BothSides, *, copies_logits: bool) -> tuple[Peak, Peak]:
-    """A forward of the decoder: the peak before the head, and that at it."""
+def play_step(
+    run: Run, architecture: Architecture, sides: BothSides, *, copies_logits: bool, given: Tensor | None = None
+) -> tuple[Peak, Peak]:
+    """A forward of the decoder: the peak before the head, and that at it. `given` is what the encoder reads, where
+    that is neither tokens nor sound."""
     stack = architecture.encoder
     assert stack is not None
     source = run.sizes.source_tokens
-    given = _given(run, stack, sides, source)
+    given = given or _given(run, stack, sides, source)
     tables = _grown(run, sides, stack, source), _grown(run, sides, architecture, run.keys)
     padded = sides.padded(stack, source) if sides.padded else source
     said = run.tensor("what the encoder says", padded, stack.hidden_size)
@@ -276,7 +279,7 @@ def _mix(side: _Side, mixer: Part | None) -> Tensor | None:
     if side.sides.orders_heads:
         ordered = run.features("Q in the order of heads", mixer.q_size)
         del ordered
-    keys, made = _keys_and_values(side, mixer)
+    keys, made = keys_and_values(run, mixer)
     query = query or run.features("Q", mixer.q_size)
     bias = _bias(side, mixer, keys)
     if run.is_eager:
@@ -293,9 +296,9 @@ def _mix(side: _Side, mixer: Part | None) -> Tensor | None:
     return None
 
 
-def _keys_and_values(side: _Side, mixer: FullAttention) -> tuple[int, Tensor | None]:
+def keys_and_values(run: Run, mixer: FullAttention) -> tuple[int, Tensor | None]:
     """(how many tokens are seen, K and V where they are not the cache's). Beside the cache while it takes them."""
-    run, width = side.run, mixer.k_size + mixer.v_size
+    width = mixer.k_size + mixer.v_size
     if isinstance(mixer, BidirectionalAttention):
         return run.tokens, run.features("K and V", width)
     if isinstance(mixer, CrossAttention):

@@ -1,0 +1,57 @@
+"""Any encoder and any decoder as one: those pairs that were run (transformers 5.23)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from hubvram.architecture.layers import Architecture, Stack
+from hubvram.memory.engines import transformers_code
+from hubvram.memory.engines.transformers_attention import attention_of
+from hubvram.memory.engines.transformers_encoders import ENCODERS
+from hubvram.memory.engines.transformers_sides import BART, Program
+from hubvram.memory.forward.encoder_decoder import BothSides, Positions, is_playable
+from hubvram.memory.forward.pair import mix_by_head, play_pair_step
+from hubvram.memory.forward.run import Run
+from hubvram.memory.forward.tape import Peak, Share
+
+_DECODERS: Final[Mapping[str, BothSides]] = {
+    "trocr": replace(BART, decoder=Positions(rows=Share.SEQUENCE), adds_logits_bias=False, mix=mix_by_head),
+}
+_RUN: Final[Mapping[str, frozenset[tuple[str, str]]]] = {
+    "vision-encoder-decoder": frozenset({("vit", "trocr"), ("deit", "trocr")}),
+}
+"""Model type -> encoders and decoders that were run together."""
+
+
+def _encode(run: Run, stack: Stack) -> tuple[Peak, ...]:
+    """As the encoder's type runs alone, with the attention that it takes here."""
+    assert stack.alone is not None
+    attention = attention_of(stack.alone.model_type, run.attention)
+    *peaks, _ = transformers_code.play(stack.alone, replace(run.sizes, attention=attention))
+    return tuple(peaks)
+
+
+def _step(run: Run, architecture: Architecture, *, copies_logits: bool) -> tuple[Peak, Peak]:
+    stack, decoder = architecture.encoder, architecture.decoder_type
+    assert stack is not None and stack.model_type is not None and decoder is not None
+    _, read = ENCODERS[stack.model_type]
+    sides = _DECODERS[decoder]
+    own = Run(replace(run.sizes, attention=attention_of(decoder, run.attention)), sides.code)
+    return play_pair_step(own, architecture, sides, read, copies_logits=copies_logits)
+
+
+def _is_playable(architecture: Architecture) -> bool:
+    """Whether both were run together. Not where the decoder computes its positions: the class cannot be loaded with
+    such ones, whose table is made where nothing has values (TrOCRSinusoidalPositionalEmbedding)."""
+    stack = architecture.encoder
+    if stack is None or stack.alone is None or not architecture.learned_positions:
+        return False
+    known = (stack.alone.model_type, architecture.decoder_type) in _RUN[architecture.model_type]
+    return known and transformers_code.knows(stack.alone) and is_playable(architecture)
+
+
+KNOWN: Final[Mapping[str, Program]] = dict.fromkeys(
+    _RUN, Program(code=BART.code, encode=_encode, step=_step, is_playable=_is_playable)
+)

@@ -1,0 +1,98 @@
+"""Any encoder and any decoder as one, term by term by hand; which are known; and what attention each side takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pytest
+
+from hubvram.architecture.layers import Architecture
+from hubvram.errors import UnsupportedOptionError
+from hubvram.memory.engines.transformers import TRANSFORMERS
+from hubvram.memory.engines.transformers_sides import encode, knows, step
+from hubvram.memory.forward.run import Sizes
+from hubvram.memory.workload import Attention
+from tests.samples import architecture_of
+
+# 4 x 4 patches and a token before them: 17 positions; 3 x 32 x 32 pixels of fp32.
+VIT: Final = {"model_type": "vit", "hidden_size": 48, "num_attention_heads": 4, "image_size": 32, "patch_size": 8}
+TROCR: Final = {
+    "model_type": "trocr",
+    "is_decoder": True,
+    "add_cross_attention": True,
+    "vocab_size": 64,
+    "d_model": 32,
+    "decoder_layers": 2,
+    "decoder_attention_heads": 4,
+    "decoder_ffn_dim": 40,
+    "cross_attention_hidden_size": 48,
+    "max_position_embeddings": 100,
+}
+PIXELS: Final = 3 * 32 * 32 * 4
+
+
+def pair(encoder: Mapping[str, Any] = VIT, decoder: Mapping[str, Any] = TROCR) -> Architecture:
+    vit = {"num_hidden_layers": 2, "intermediate_size": 200, **encoder}
+    return architecture_of({"model_type": "vision-encoder-decoder", "encoder": vit, "decoder": decoder})
+
+
+def sizes(tokens: int, attention: Attention = Attention.SDPA, source: int = 17) -> Sizes:
+    return Sizes(batch_size=2, tokens=tokens, source_tokens=source, element_bytes=2, attention=attention)
+
+
+def test_the_encoder_is_played_as_it_runs_alone() -> None:
+    # In a layer's MLP: its input, embeddings, the sum of attention and residual, and normed: 48 each; the inner width
+    # before and after its activation: 200 each. Pixels of fp32, and in bf16.
+    (peak, *_) = encode(pair(), sizes(17, source=0))
+    assert peak.phase == "mlp"
+    assert peak.total_bytes == 2 * (17 * (4 * 48 + 2 * 200) * 2 + PIXELS + PIXELS // 2)
+
+
+def test_the_first_step_makes_k_and_v_of_what_the_encoder_says() -> None:
+    # Kept: pixels, 17 x 48 that it says, 48 of its pooler, a token id. Of one token: embedding, position, the layer's
+    # input, residual, Q: 32 each; and a mask of one pair. K and V of 17 positions: 64 each.
+    peak, _ = step(pair(), sizes(1))
+    kept = PIXELS + 17 * 48 * 2 + 48 * 2 + 8
+    assert peak.total_bytes == 2 * (kept + (5 * 32 + 1) * 2 + 17 * 64 * 2)
+
+
+def test_what_the_encoder_says_is_turned_into_the_width_of_the_decoder() -> None:
+    decoder = {**TROCR, "cross_attention_hidden_size": None}
+    projected, _ = step(pair(decoder=decoder), sizes(1))
+    assert projected.total_bytes - step(pair(), sizes(1))[0].total_bytes == 2 * 17 * 32 * 2
+
+
+def test_of_a_prompt_scores_are_the_most() -> None:
+    # Of 80 tokens: ids, embedding, position, the layer's input, Q, a mask; scores of 4 heads with it, and their
+    # softmax.
+    peak, _ = step(pair(), sizes(80))
+    kept = PIXELS + 17 * 48 * 2 + 48 * 2 + 80 * 8
+    assert peak.total_bytes == 2 * (kept + (80 * 4 * 32 + 80 * 80 + 2 * 4 * 80 * 80) * 2)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "is_known"),
+    [
+        pytest.param(VIT, TROCR, True, id="trocr"),
+        pytest.param({**VIT, "model_type": "deit"}, TROCR, True, id="small trocr"),
+        pytest.param(VIT, {**TROCR, "use_learned_position_embeddings": False}, False, id="a table without values"),
+        pytest.param({**VIT, "model_type": "dinov2"}, TROCR, False, id="an encoder that was not run with it"),
+    ],
+)
+def test_only_pairs_that_were_run_are_known(
+    encoder: Mapping[str, Any], decoder: Mapping[str, Any], is_known: bool
+) -> None:
+    assert knows(pair(encoder, decoder)) is is_known
+
+
+def test_each_side_takes_its_own_attention_unless_one_is_asked_for() -> None:
+    trocr = pair()
+    assert TRANSFORMERS.resolve_attention(trocr, Attention.AUTO) is Attention.SDPA
+    assert TRANSFORMERS.resolve_attention(trocr, Attention.EAGER) is Attention.EAGER
+    for refused in (Attention.SDPA, Attention.FLASH):
+        with pytest.raises(UnsupportedOptionError, match="vision-encoder-decoder does not run"):
+            TRANSFORMERS.resolve_attention(trocr, refused)
+    # The decoder has but one.
+    assert step(trocr, sizes(5)) == step(trocr, sizes(5, Attention.EAGER))
+    assert encode(trocr, sizes(17, source=0)) != encode(trocr, sizes(17, Attention.EAGER, source=0))

@@ -1,0 +1,40 @@
+"""Any encoder and any decoder as one: which are run, and what the encoder reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+OF_TWO: Final = frozenset({"vision-encoder-decoder"})
+
+_ATTENDS: Final = {"is_decoder": True, "add_cross_attention": True, "vocab_size": 128, "max_position_embeddings": 256}
+_TROCR: Final = {
+    **{"model_type": "trocr", "d_model": 64, "decoder_layers": 2, "decoder_attention_heads": 4, "decoder_ffn_dim": 96},
+    **_ATTENDS,
+}
+_VIT: Final = {
+    **{"model_type": "vit", "num_hidden_layers": 2, "hidden_size": 96, "num_attention_heads": 6, "image_size": 96},
+    **{"intermediate_size": 96, "patch_size": 8, "qkv_bias": False},
+}
+PAIRS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "vision-encoder-decoder": {"encoder": _VIT, "decoder": {**_TROCR, "cross_attention_hidden_size": 96}},
+    "vision-encoder-decoder+deit": {
+        "encoder": {**_VIT, "model_type": "deit", "hidden_size": 64, "num_attention_heads": 4, "qkv_bias": True},
+        "decoder": {**_TROCR, "activation_function": "relu", "scale_embedding": True},
+    },
+    "vision-encoder-decoder+projected": {"encoder": _VIT, "decoder": {**_TROCR, "layernorm_embedding": False}},
+}
+"""Name of a record -> its config."""
+_TAKE_PIXELS_AS_THEY_ARE: Final = ("donut-swin",)
+"""Types whose classes cannot compute with pixels of another type."""
+
+
+def read_by(model: Any, batch_size: int, tokens: int) -> dict[str, Any]:
+    """An image for each sequence, as the encoder's config has it."""
+    import torch
+
+    config = model.config.encoder
+    size = config.image_size
+    sides = (size, size) if isinstance(size, int) else size
+    dtype = model.dtype if config.model_type in _TAKE_PIXELS_AS_THEY_ARE else torch.float32
+    return {"pixel_values": torch.rand(batch_size, config.num_channels, *sides).to(dtype)}
