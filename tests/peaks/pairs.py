@@ -16,12 +16,22 @@ _VIT: Final = {
     **{"model_type": "vit", "num_hidden_layers": 2, "hidden_size": 96, "num_attention_heads": 6, "image_size": 96},
     **{"intermediate_size": 96, "patch_size": 8, "qkv_bias": False},
 }
+_MBART: Final = {
+    **{"model_type": "mbart", "d_model": 64, "decoder_layers": 2, "decoder_attention_heads": 4, "decoder_ffn_dim": 96},
+    **{"scale_embedding": True, "add_final_layer_norm": True},
+    **_ATTENDS,
+}
+_DONUT: Final = {
+    **{"model_type": "donut-swin", "image_size": [96, 64], "patch_size": 4, "embed_dim": 32},
+    **{"depths": [2, 2], "num_heads": [2, 4], "window_size": 5, "hidden_size": 64},
+}
 PAIRS: Final[Mapping[str, Mapping[str, Any]]] = {
     "vision-encoder-decoder": {"encoder": _VIT, "decoder": {**_TROCR, "cross_attention_hidden_size": 96}},
     "vision-encoder-decoder+deit": {
         "encoder": {**_VIT, "model_type": "deit", "hidden_size": 64, "num_attention_heads": 4, "qkv_bias": True},
         "decoder": {**_TROCR, "activation_function": "relu", "scale_embedding": True},
     },
+    "vision-encoder-decoder+donut": {"encoder": _DONUT, "decoder": _MBART},
     "vision-encoder-decoder+projected": {"encoder": _VIT, "decoder": {**_TROCR, "layernorm_embedding": False}},
 }
 """Name of a record -> its config."""

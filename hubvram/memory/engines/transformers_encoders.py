@@ -116,8 +116,12 @@ ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
         EncoderCode(play=later("windows", "play_swin"), is_playable=later("windows", "is_swin_playable")),
     ),
     "donut-swin": (
-        _OWN_TYPE,
-        EncoderCode(play=later("donut", "play_donut"), is_playable=later("donut", "is_donut_playable")),
+        LAYER_NORM,
+        EncoderCode(
+            pixels=Pixels.CALLER,
+            play=later("donut", "play_donut"),
+            is_playable=later("donut", "is_donut_playable"),
+        ),
     ),
     "roc_bert": (
         _OWN_TYPE,

@@ -53,12 +53,12 @@ class Place(NamedTuple):
 
     @property
     def squares(self) -> int:
-        """Of four patches, which are merged behind a stage."""
+        """Of four patches; what is left over at an edge makes one too."""
         return -(-self.height // 2) * -(-self.width // 2)
 
-    @property
-    def is_filled_up(self) -> bool:
-        return bool(self.height % self.side or self.width % self.side)
+    def copies_rest(self, run: Run) -> bool:
+        """Whether what is left without what was filled up is copied: rows below the last of one image are a view."""
+        return bool(self.width % self.side or (self.height % self.side and not run.is_alone))
 
 
 def is_swin_playable(architecture: Architecture) -> bool:
@@ -103,7 +103,7 @@ def _play_stages(run: Run, architecture: Architecture) -> None:
         del hidden
         hidden = at_place.features("output of the stage", size)
         run.phase("merging of patches")
-        left = (*_left(run, *stage[-1]), before)
+        left = (*_merged(run, *stage[-1]), before)
         del hidden
     del left, embedded
 
@@ -123,14 +123,14 @@ def _play_layer(run: Run, place: Place, layer: Layer, before: Tensor | None) -> 
     moved = windows.features("moved", size) if place.is_moved else None
     cut = windows.features("in the order of windows", size) if place.columns > 1 else moved
     del moved
-    mask = mask_of_moved(run, place) if place.is_moved else None
+    mask = mask_of_windows(run, place) if place.is_moved else None
     probabilities, held = _attend(run, windows, place, mixer)
     made = windows.features("O", mixer.o_size)
     held.let_go(Until.PROJECTED)
     put_back = windows.features("in the order of patches", size) if place.columns > 1 else None
     if place.is_moved:
         put_back = windows.features("moved back", size)
-    if place.is_filled_up:
+    if place.copies_rest(run):
         put_back = whole.features("without what was filled up", size)
     added = whole.features("sum with the residual", size)
     del filled
@@ -161,7 +161,7 @@ def _attend(run: Run, windows: Run, place: Place, mixer: BidirectionalAttention)
     return say(windows, mixer, _CODE, held), held
 
 
-def mask_of_moved(run: Run, place: Place) -> Tensor:
+def mask_of_windows(run: Run, place: Place) -> Tensor:
     """Of what was not beside each other before windows moved: differences, the same with -100 and with 0 for them, and
     where that is (SwinLayer.get_attn_mask)."""
     differences = run.shared("differences of places", place.windows, place.pairs)
@@ -172,25 +172,25 @@ def mask_of_moved(run: Run, place: Place) -> Tensor:
     return mask
 
 
-def _left(run: Run, place: Place, layer: Layer) -> tuple[Tensor, ...]:
-    """What the next stage reads, and a copy of it with features first (SwinStage.get_reshaped_hidden_states)."""
-    size = layer.norms.hidden_size
+def _merged(run: Run, place: Place, layer: Layer) -> tuple[Tensor, ...]:
+    """Squares merged; behind the last stage nothing is. And a copy of it with features first
+    (SwinStage.get_reshaped_hidden_states)."""
+    size, patches = layer.norms.hidden_size, place.height * place.width
     if not layer.extras:
-        return (run.tensor("features first", place.height * place.width, size),)
-    out = merged(run, place, size)
-    return out, at(run, run.batch_size, place.squares).features("the same, features first", 2 * size)
+        return (run.tensor("features first", patches, size),)
+    out = merge(run, place, layer)
+    return out, run.tensor("the same, features first", place.squares, 2 * size)
 
 
-def merged(run: Run, place: Place, size: int) -> Tensor:
-    """Squares of four side by side, normed, and through a matrix (SwinPatchMerging.forward); behind the last stage
-    nothing is merged."""
-    squares_of = at(run, run.batch_size, place.squares)
-    padded = squares_of.features("filled up to squares", 4 * size) if place.height % 2 or place.width % 2 else None
-    squares = squares_of.features("squares side by side", 4 * size)
+def merge(run: Run, place: Place, layer: Layer) -> Tensor:
+    """Squares of four side by side, normed, and through a matrix (SwinPatchMerging.forward)."""
+    size, merged = layer.norms.hidden_size, at(run, run.batch_size, place.squares)
+    padded = merged.features("filled up to squares", 4 * size) if place.height % 2 or place.width % 2 else None
+    squares = merged.features("squares side by side", 4 * size)
     del padded
-    normed = squares_of.norm(4 * size)
+    normed = merged.norm(4 * size)
     del squares
-    out = squares_of.features("input of the stage", 2 * size)
+    out = merged.features("input of the stage", 2 * size)
     del normed
     return out
 

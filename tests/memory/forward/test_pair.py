@@ -11,7 +11,8 @@ from hubvram.architecture.layers import Architecture
 from hubvram.errors import UnsupportedOptionError
 from hubvram.memory.engines.transformers import TRANSFORMERS
 from hubvram.memory.engines.transformers_sides import encode, knows, step
-from hubvram.memory.forward.run import Sizes
+from hubvram.memory.forward.run import Run, Sizes
+from hubvram.memory.forward.windows import Place
 from hubvram.memory.workload import Attention
 from tests.samples import architecture_of
 
@@ -96,3 +97,61 @@ def test_each_side_takes_its_own_attention_unless_one_is_asked_for() -> None:
     # The decoder has but one.
     assert step(trocr, sizes(5)) == step(trocr, sizes(5, Attention.EAGER))
     assert encode(trocr, sizes(17, source=0)) != encode(trocr, sizes(17, Attention.EAGER, source=0))
+
+
+# ------------------------------------------------------------------------------------------- Donut
+
+# 8 x 8 patches of 4 x 4 pixels, in windows of 4 x 4; one layer, whose windows do not move.
+DONUT: Final = {
+    "model_type": "donut-swin",
+    "image_size": 32,
+    "patch_size": 4,
+    "embed_dim": 16,
+    "depths": [1],
+    "num_heads": [2],
+    "window_size": 4,
+    "mlp_ratio": 4.0,
+    "hidden_size": 16,
+}
+MBART: Final = {
+    "model_type": "mbart",
+    "is_decoder": True,
+    "add_cross_attention": True,
+    "vocab_size": 64,
+    "d_model": 16,
+    "decoder_layers": 2,
+    "decoder_attention_heads": 4,
+    "decoder_ffn_dim": 40,
+}
+
+
+def test_windows_that_do_not_move_are_kept_with_what_they_were_cut_of() -> None:
+    # Of 64 patches: embeddings, filled up, windows, O, put back, the sum with the residual, and normed: 16 each; the
+    # inner width before and after its activation: 64 each. Pixels in the type that is computed in.
+    (peak, *_) = encode(pair(DONUT, MBART), sizes(64, source=0))
+    assert peak.phase == "mlp"
+    assert peak.total_bytes == 2 * (64 * (7 * 16 + 2 * 64) + 3 * 32 * 32) * 2
+
+
+def test_in_windows_scores_are_made_anew_beside_what_they_were_made_of() -> None:
+    # Of 4 windows of 8 x 8 patches: embeddings, filled up, windows, Q, K and V: 16 each; scores of 2 heads, twice; V
+    # in the order of heads and what they say. Besides, a bias for each pair of patches, which all windows share.
+    (peak, *_) = encode(pair({**DONUT, "image_size": 64, "window_size": 8}, MBART), sizes(256, source=0))
+    assert peak.phase == "attention"
+    of_all = 256 * (3 * 16 + 3 * 16 + 2 * 16) + 4 * 2 * 2 * 64 * 64 + 3 * 64 * 64
+    assert peak.total_bytes == (2 * of_all + 2 * 64 * 64) * 2
+
+
+def test_rows_that_were_filled_up_are_cut_off_one_image_without_a_copy() -> None:
+    place = Place(height=3, width=4, side=2, is_moved=False)
+    one, two = (Run(Sizes(batch_size=size, tokens=12, element_bytes=2, attention=Attention.EAGER)) for size in (1, 2))
+    assert (place.copies_rest(one), place.copies_rest(two)) == (False, True)
+    assert place._replace(width=3).copies_rest(one)
+    assert not place._replace(height=4).copies_rest(two)
+
+
+def test_donut_is_known_with_the_decoder_it_was_released_with() -> None:
+    assert knows(pair(DONUT, MBART))
+    assert not knows(pair(DONUT, TROCR)) and not knows(pair(VIT, MBART))
+    assert not knows(pair({**DONUT, "use_absolute_embeddings": True}, MBART))
+    assert TRANSFORMERS.resolve_attention(pair(DONUT, MBART), Attention.AUTO) is Attention.SDPA
