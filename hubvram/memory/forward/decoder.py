@@ -145,7 +145,7 @@ def play_decoder(
     if play_model is not None:
         left = play_model(run, architecture)
     else:
-        _play_model(run, architecture, embed, play_layer)
+        play_tokens(run, architecture, embed, play_layer)
     del around
     before = run.tape.take()
     run.phase("logits")
@@ -184,7 +184,10 @@ def _logits_before(run: Run, architecture: Architecture) -> Tensor | None:
     return run.output("fp32 logits of the token before", architecture.head.out_features, element_bytes=FP32)
 
 
-def _play_model(run: Run, architecture: Architecture, embed: Embed, play_layer: PlayLayer) -> None:
+def play_tokens(
+    run: Run, architecture: Architecture, embed: Embed = play_embedding, play_layer: PlayLayer = play_layer
+) -> None:
+    """All that stands between token ids and logits, in the usual way."""
     hidden_size = architecture.hidden_size
     embedded = embed(run, architecture)
     positions = (run.code.positions or _positions)(run, architecture)
