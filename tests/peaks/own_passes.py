@@ -34,6 +34,14 @@ def forget_states(model: Any) -> None:
                 setattr(module, name, None)
 
 
+def _cpmant(model: Any, ids: Any, kept: Any) -> Any:
+    """It wants all ids at each step, and slices off what is cached."""
+    before = kept.get_seq_length() - model.config.prompt_length if kept is not None else 0
+    # Any ids will do: a view takes no room.
+    whole = ids[:, :1].expand(-1, before + ids.shape[1]) if before else ids
+    return model(input_ids=whole, past_key_values=kept, use_cache=True, logits_to_keep=1).past_key_values
+
+
 def _rwkv(model: Any, ids: Any, kept: Any) -> Any:
     """It calls its cache a state."""
     return model(input_ids=ids, state=kept, use_cache=True, logits_to_keep=1).state
@@ -45,6 +53,7 @@ def _xlstm(model: Any, ids: Any, kept: Any) -> Any:
 
 
 OWN_PASSES: Final[Mapping[str, Callable[[Any, Any, Any], Any]]] = {
+    "cpmant": _cpmant,
     "recurrent_gemma": _recurrent_gemma,
     "rwkv": _rwkv,
     "xlstm": _xlstm,

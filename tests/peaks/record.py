@@ -181,6 +181,10 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "swa_num_attention_heads": 4, "swa_num_key_value_heads": 4, "swa_head_dim": 16, "sliding_window_size": 8,
         "rel_extent": 8, "num_key_value_heads": 4, "head_dim": 64,
     },
+    # Names of its own; as released, more than a few heads.
+    "cpmant": {"dim_head": 8, "num_attention_heads": 8, "dim_ff": 96},
+    "cpmant+wide": {"dim_head": 8, "num_attention_heads": 8, "dim_ff": 512},
+    "cpmant+heads": {"dim_head": 4, "num_attention_heads": 16, "dim_ff": 16, "num_hidden_layers": 2},
     "big_bird+sparse": {"block_size": 3, "num_random_blocks": 2},
     "xlm": {"emb_dim": 64},
     "xlm+causal": {"emb_dim": 64, "causal": True, "n_heads": 1},

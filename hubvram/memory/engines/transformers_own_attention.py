@@ -13,6 +13,10 @@ from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
 
 KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
+    "cpmant": (
+        with_traits(LLAMA, norm_row_bytes=0),
+        Program(play=later("cpmant", "play_cpmant"), is_playable=is_playable),
+    ),
     "diffllama": (with_traits(LLAMA, attention=later("differential", "play_differential_attention")), _DECODER),
     "flint": (
         with_traits(

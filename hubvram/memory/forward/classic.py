@@ -6,13 +6,13 @@ gptj, codegen and gpt_neo turn Q, and K of all tokens, to fp32 first; bloom and 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from copy import copy
 from typing import Final
 
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.layers import Architecture
 from hubvram.memory.forward.attention import cache, keys_of
-from hubvram.memory.forward.decoder import play_decoder
+from hubvram.memory.forward.decoder import play_decoder, play_tokens
 from hubvram.memory.forward.rotation import Widths, halves
 from hubvram.memory.forward.run import FP32, ID_BYTES, Run
 from hubvram.memory.forward.tape import Peak, Tensor
@@ -157,16 +157,33 @@ def ctrl_positions(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
 
 
 def embedded_positions(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
-    """Alone: places in the table are a buffer's (OpenAIGPTModel.forward)."""
-    return (run.along("embedded positions", architecture.hidden_size),)
+    """Places in the table, unless `generate()` counts them, are a buffer's (OpenAIGPTModel.forward)."""
+    embedded = run.along("embedded positions", architecture.hidden_size)
+    return (embedded, run.position_ids()) if run.sizes.by_generate else (embedded,)
 
 
 def play_without_cache(run: Run, architecture: Architecture, copies_logits: bool) -> tuple[Peak, Peak]:
     """A step of `generate()` is a forward over all tokens, of which none is cached."""
-    if run.decodes:
-        sizes = replace(run.sizes, tokens=run.keys, past_tokens=0, decodes=False)
-        run = Run(sizes, run.code, rotary_dim=run.rotary_dim, max_positions=run.max_positions)
-    return play_decoder(run, architecture, copies_logits)
+    return play_decoder(run, architecture, copies_logits, play_model=_play_all_tokens)
+
+
+def _play_all_tokens(run: Run, architecture: Architecture) -> Tensor | None:
+    whole = with_all_tokens(run)
+    play_tokens(whole, architecture)
+    return other_tokens(run, whole, architecture.hidden_size)
+
+
+def with_all_tokens(run: Run, *, more: int = 0) -> Run:
+    """The same run, as a forward over all tokens, and more behind them."""
+    whole = copy(run)
+    whole.tokens, whole.past_tokens, whole.decodes = run.keys + more, 0, False
+    return whole
+
+
+def other_tokens(run: Run, whole: Run, hidden_size: int) -> Tensor | None:
+    """Hidden states beside those that a step of a class with a cache would have."""
+    others = whole.tokens - run.tokens
+    return run.tensor("hidden states of other tokens", others, hidden_size) if others else None
 
 
 def no_masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:

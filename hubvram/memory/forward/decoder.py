@@ -57,8 +57,8 @@ def _is_playable(mixer: Part | None) -> bool:
 
 Embed = Callable[[Run, Architecture], tuple[Tensor, ...]]
 """Plays what is made before the layers, and returns what of it the whole forward holds."""
-PlayModel = Callable[[Run, Architecture], None]
-"""Plays all that stands between token ids and logits."""
+PlayModel = Callable[[Run, Architecture], Tensor | None]
+"""Plays all that stands between token ids and logits, and returns what it leaves beside hidden states of the tokens."""
 PlayLayer = Callable[[Run, Layer, int], Kept]
 """(run, layer, hidden_size) -> what the loop over layers holds of it"""
 
@@ -141,10 +141,11 @@ def play_decoder(
     ids = run.token_ids()
     said_before = _logits_before(run, architecture)
     around = run.whole_holds()
+    left = None
     if play_model is not None:
-        play_model(run, architecture)
+        left = play_model(run, architecture)
     else:
-        _play_model(run, architecture, embed, play_layer)
+        play_tokens(run, architecture, embed, play_layer)
     del around
     before = run.tape.take()
     run.phase("logits")
@@ -169,7 +170,7 @@ def play_decoder(
             del turned
         copy = run.output("their fp32 copy", width, element_bytes=FP32) if copies_logits else None
         del logits, copy
-    del ids, hidden, said_before
+    del ids, hidden, left, said_before
     return before, run.tape.take()
 
 
@@ -186,7 +187,10 @@ def _logits_before(run: Run, architecture: Architecture) -> Tensor | None:
     return run.output("fp32 logits of the token before", architecture.head.out_features, element_bytes=FP32)
 
 
-def _play_model(run: Run, architecture: Architecture, embed: Embed, play_layer: PlayLayer) -> None:
+def play_tokens(
+    run: Run, architecture: Architecture, embed: Embed = play_embedding, play_layer: PlayLayer = play_layer
+) -> None:
+    """All that stands between token ids and logits, in the usual way."""
     hidden_size = architecture.hidden_size
     embedded = embed(run, architecture)
     positions = (run.code.positions or _positions)(run, architecture)

@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-from copy import copy
-
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.layers import Architecture
 from hubvram.memory.forward.attention import play_scores
+from hubvram.memory.forward.classic import other_tokens, with_all_tokens
 from hubvram.memory.forward.decoder import play_decoder
 from hubvram.memory.forward.mlp import play_mlp
 from hubvram.memory.forward.run import ID_BYTES, Run
-from hubvram.memory.forward.tape import Peak
+from hubvram.memory.forward.tape import Peak, Tensor
 
 
 def play_xlm(run: Run, architecture: Architecture, copies_logits: bool) -> tuple[Peak, Peak]:
@@ -21,15 +20,15 @@ def play_xlm(run: Run, architecture: Architecture, copies_logits: bool) -> tuple
     return play_decoder(run, architecture, copies_logits, play_model=_play_model)
 
 
-def _play_model(run: Run, architecture: Architecture) -> None:
+def _play_model(run: Run, architecture: Architecture) -> Tensor | None:
     """`generate()` puts a mask token behind the others, in a copy of the ids, and says the language of each; positions
     that it counts are dropped (XLMWithLMHeadModel.prepare_inputs_for_generation)."""
     positions = run.position_ids() if run.sizes.by_generate else None
-    whole = copy(run)
-    whole.tokens, whole.past_tokens, whole.decodes = run.keys + run.sizes.by_generate, 0, False
+    whole = with_all_tokens(run, more=run.sizes.by_generate)
     given = whole.features("ids with a mask token, and languages", 2, element_bytes=ID_BYTES) if positions else None
     _play_last_layer(whole, architecture)
     del positions, given
+    return other_tokens(run, whole, architecture.hidden_size)
 
 
 def _play_last_layer(run: Run, architecture: Architecture) -> None:

@@ -157,7 +157,8 @@ def test_mpt_has_biases_for_all_positions() -> None:
 
 def test_openai_gpt_caches_nothing_and_runs_over_all_tokens() -> None:
     gpt = architecture_of({"model_type": "openai-gpt", "vocab_size": 100})
-    assert play(gpt, step(100, 3, EAGER)) == play(gpt, sizes(100, 3, EAGER))
+    peaks, of_prompt = play(gpt, step(100, 3, EAGER)), play(gpt, sizes(100, 3, EAGER))
+    assert [peak.total_bytes for peak in peaks] == [peak.total_bytes for peak in of_prompt]
     instants = engine.instants(gpt, workload_of(100, attention=EAGER), element_bytes=2, cache_element_bytes=2)
     assert {instant.kv_cache_bytes for instant in instants} == {0}
     assert "nothing is cached" in instants[-1].explanation
@@ -217,3 +218,12 @@ def test_attention_that_the_classes_take_by_themselves() -> None:
     for name in ("bloom", "mpt", "codegen", "xglm", "openai-gpt", "gpt_neox_japanese", "gptj", "gpt_neo"):
         assert engine.resolve_attention(architecture_of({"model_type": name}), Attention.AUTO) is EAGER
         assert name in CODE
+
+
+def test_a_step_of_openai_gpt_is_behind_its_prompt() -> None:
+    gpt = architecture_of({"model_type": "openai-gpt", "vocab_size": 100})
+    run = replace(step(100, 3, EAGER), by_generate=True, prompt_tokens=60)
+    assert held(gpt, run, "fp32 logits of the token before") == 3 * 100 * 4
+    # The caller's ids with their mask, and its own of all tokens.
+    assert held(gpt, run, "token ids, mask, and ids of all tokens") == 3 * (2 * 60 + 100) * 8
+    assert held(gpt, run, "position ids") == 3 * 100 * 8
