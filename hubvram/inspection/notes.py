@@ -13,7 +13,7 @@ from hubvram.checkpoint.totals import Totals
 from hubvram.config.reader import ModelConfig
 from hubvram.dtypes import COMPUTE_DTYPES, nominal_weight_bytes
 from hubvram.memory.engines import ENGINES
-from hubvram.memory.kv_cache import lengths
+from hubvram.memory.kv_cache import lengths, token_bytes
 from hubvram.memory.weights import stored_compute_dtype
 from hubvram.memory.workload import Attention, Workload
 from hubvram.quantization.precisions import nominal_bits
@@ -121,7 +121,8 @@ def _encoder_notes(architecture: Architecture, workload: Workload) -> Iterator[s
                 f"{beside.height:,} x {beside.width:,} pixels, {beside.tokens:,} tokens each; the images run first"
             )
             return
-        yield f"an encoder: one forward over {tokens} of each sequence, unpadded; it keeps no cache"
+        padded = "padded" if workload.padded else "unpadded"
+        yield f"an encoder: one forward over {tokens} of each sequence, {padded}; it keeps no cache"
     if architecture.waveform is not None:
         yield _heard(architecture.waveform, workload.context_tokens)
 
@@ -147,7 +148,9 @@ def _source_notes(architecture: Architecture, workload: Workload) -> Iterator[st
         return
     if encoder.source_tokens is None:
         rest = workload.context_tokens - workload.input_tokens
-        yield f"the encoder reads the {workload.input_tokens:,} tokens of input, the decoder makes the {rest:,} behind"
+        given = workload.input_tokens
+        tokens = f"{given:,} token{'s' * (given != 1)}"
+        yield f"the encoder reads the {tokens} of input, the decoder makes the {rest:,} behind"
         if encoder.waveform is not None:
             yield _heard(encoder.waveform, workload.input_tokens)
     else:
@@ -157,15 +160,24 @@ def _source_notes(architecture: Architecture, workload: Workload) -> Iterator[st
         )
 
 
+def _kept_as(architecture: Architecture, kv_cache_dtype: str) -> str:
+    from hubvram.memory.quantized_cache import has_full_attention_only  # for those who ask for one
+
+    if not any(token_bytes(layer.mixer, 1) for layer in architecture.layers if layer.mixer is not None):
+        return "it keeps no K and V of tokens: --kv-dtype changes nothing"
+    has_fp8 = kv_cache_dtype == "fp8" and has_full_attention_only(architecture)
+    return (
+        f"transformers keeps K and V as the model computes; where that is not {kv_cache_dtype}, another engine "
+        "would keep them so" + (" (--cache fp8 is what transformers has)" if has_fp8 else "")
+    )
+
+
 def _cache_notes(architecture: Architecture, workload: Workload) -> Iterator[str]:
     """What is not as in every generation, where the cache is not."""
     if workload.cache == "static" and ENGINES[workload.engine].knows_activations(architecture):
         yield "activations beside a static cache, with which transformers compiles decoding, are not in the totals"
     if workload.kv_cache_dtype is not None:
-        yield (
-            f"transformers keeps K and V as the model computes; {workload.kv_cache_dtype} is what another engine would"
-            " keep" + (" (--cache fp8 is what transformers has)" if workload.kv_cache_dtype == "fp8" else "")
-        )
+        yield _kept_as(architecture, workload.kv_cache_dtype)
     if workload.cache in ("dynamic", "static"):
         return
     from hubvram.memory.quantized_cache import packs_whole_groups  # for those who ask for one
