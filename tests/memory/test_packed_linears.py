@@ -204,6 +204,12 @@ def test_a_program_that_does_not_play_linears_says_so(monkeypatch: pytest.Monkey
     assert not estimate(LLAMA, "bf16", 8).notes
 
 
+def test_both_sides_do_not_play_linears_and_say_so() -> None:
+    assert estimate("google-t5--t5-small", "nf4", 8).notes == (
+        "what transformers makes beside while it computes with packed weights is not counted",
+    )
+
+
 # ------------------------------------------------------------------------- each linear at its moment
 
 HQQ = code_of(Packing(linears=("hqq",)), "bf16")

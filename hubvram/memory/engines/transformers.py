@@ -126,7 +126,7 @@ class Transformers:
             return (transformers_linears.unpacking_note(packing),)
         if not self.knows_activations(architecture):
             return ()
-        if not transformers_code.plays_linears(architecture):
+        if architecture.encoder is not None or not transformers_code.plays_linears(architecture):
             return ("what transformers makes beside while it computes with packed weights is not counted",)
         return tuple(transformers_linears.notes_of(packing, dtype))
 
