@@ -42,6 +42,7 @@ _CHANGES: Mapping[str, Mapping[str, Any]] = {
     },
     "bigbird_pegasus+sparse": {"block_size": 3, "num_random_blocks": 2},
     "led+windows": {"attention_window": [32, 128]},
+    "nllb-moe": {"encoder_sparse_step": 2, "decoder_sparse_step": 2},
     "switch_transformers+many": {"num_experts": 128, "expert_capacity": 16},
     "t5gemma+unequal": {"encoder": {**_WINDOW, "hidden_size": 96, "num_attention_heads": 6}, "decoder": _WINDOW},
     "t5gemma2+wide_window": {"encoder": {"text_config": _WINDOW}, "decoder": _WINDOW},

@@ -75,7 +75,7 @@ SIDES: Final[Mapping[str, BothSides]] = {
 
 SIDES_ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("t5gemma", "t5gemma2"), "transformers_sides_gemma"),
-    **dict.fromkeys(("fsmt", "led", "pegasus_x", "bigbird_pegasus"), "transformers_sides_bart"),
+    **dict.fromkeys(("fsmt", "led", "pegasus_x", "bigbird_pegasus", "nllb-moe"), "transformers_sides_bart"),
     **dict.fromkeys(("longt5", "switch_transformers"), "transformers_sides_t5"),
 }
 """Model type -> the file in this folder whose `KNOWN` has its program: types that few ask for."""
