@@ -43,6 +43,7 @@ _CHANGES: Mapping[str, Mapping[str, Any]] = {
     },
     "bigbird_pegasus+sparse": {"block_size": 3, "num_random_blocks": 2},
     "led+windows": {"attention_window": [32, 128]},
+    "nllb-moe": {"encoder_sparse_step": 2, "decoder_sparse_step": 2},
     "switch_transformers+many": {"num_experts": 128, "expert_capacity": 16},
     "pix2struct": {"vision_config": {"patch_embed_hidden_size": 48, "seq_len": 256, "d_kv": 16}},
     "pix2struct+large": {

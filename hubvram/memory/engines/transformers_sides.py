@@ -76,7 +76,7 @@ SIDES: Final[Mapping[str, BothSides]] = {
 
 SIDES_ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("t5gemma", "t5gemma2"), "transformers_sides_gemma"),
-    **dict.fromkeys(("fsmt", "led", "pegasus_x", "bigbird_pegasus"), "transformers_sides_bart"),
+    **dict.fromkeys(("fsmt", "led", "pegasus_x", "bigbird_pegasus", "nllb-moe"), "transformers_sides_bart"),
     **dict.fromkeys(("seamless_m4t", "seamless_m4t_v2"), "transformers_sides_bart"),
     **dict.fromkeys(("longt5", "pix2struct", "switch_transformers"), "transformers_sides_t5"),
     "vision-encoder-decoder": "transformers_pairs",

@@ -8,10 +8,13 @@ from functools import partial
 from math import inf
 from typing import Final
 
+from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.memory.engines.transformers_sides import BART, Program, program_of
 from hubvram.memory.forward.big_bird import padded_to_blocks, play_bigbird_encoder, play_blocks
 from hubvram.memory.forward.encoder_decoder import BothSides, Positions, is_playable
+from hubvram.memory.forward.later import later
 from hubvram.memory.forward.longformer import padded, play_led_encoder, play_longformer
+from hubvram.memory.forward.modeling_code import with_traits
 from hubvram.memory.forward.pegasus_x import play_pegasus_x_encoder
 from hubvram.memory.forward.tape import Share
 
@@ -44,6 +47,13 @@ _LED: Final = replace(
 )
 _PEGASUS_X: Final = replace(BART, adds_logits_bias=False, decoder=Positions(rows=Share.ALL, padding=True))
 
+_NLLB_MOE: Final = replace(
+    BART,
+    code=with_traits(BART.code, experts=later("nllb_moe", "play_nllb_experts")),
+    adds_logits_bias=False,
+    decoder=Positions(rows=Share.SEQUENCE),
+    grows_table=True,
+)
 _BIG_BIRD: Final = replace(BART, encoder=Positions(embeddings=False), attends=play_blocks, padded=padded_to_blocks)
 
 KNOWN: Final[Mapping[str, Program]] = {
@@ -56,6 +66,7 @@ KNOWN: Final[Mapping[str, Program]] = {
         encode=partial(play_bigbird_encoder, sides=_BIG_BIRD),
         is_playable=partial(is_playable, blocks=frozenset({"block_sparse_attention"})),
     ),
+    "nllb-moe": program_of(_NLLB_MOE)._replace(is_playable=partial(is_playable, mlps=(DenseMLP, MoEMLP))),
     "pegasus_x": program_of(_PEGASUS_X)._replace(
         encode=play_pegasus_x_encoder,
         is_playable=partial(is_playable, blocks=frozenset({"global_local_attention"})),

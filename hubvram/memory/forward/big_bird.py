@@ -128,15 +128,17 @@ def _sparse(blocks: _Blocks, *, mask_bytes: int) -> Tensor:
 def play_big_bird(
     run: Run, architecture: Architecture, copies_logits: bool = False, *, code: EncoderCode
 ) -> tuple[Peak, ...]:
-    """The peak before the head, and that at it. What is padded are ids, mask and types of tokens."""
+    """The peak before the head, and that at it. What is padded are ids, mask and types of tokens.
+
+    An input of whole blocks is not padded, and these copies are not made of it (24 bytes of each token, not 1 of 1000):
+    they are counted nevertheless, or one token more would take less.
+    """
     blocks = _Blocks.of(run, architecture.layers[0].mixer)
     if blocks is None:
         return play_encoder(run, architecture, copies_logits, code=code)
     ids = run.tensor("ids and mask", run.tokens, 2, element_bytes=ID_BYTES)
     own = _padded(run, blocks)
-    padded = (
-        own.features("ids, mask, and types, padded", 3, element_bytes=ID_BYTES) if own.tokens > run.tokens else None
-    )
+    padded = own.features("ids, mask, and types, padded", 3, element_bytes=ID_BYTES)
     masks = blocks.masks()
     play_model(own, architecture, code)
     before = own.tape.take()
