@@ -172,12 +172,32 @@ NEXT_SENTENCE: Final = "next-sentence head"
 _TOPS: Final[Mapping[str, str]] = {POOLER: "pooler", NEXT_SENTENCE: "seq_relationship sop_classifier"}
 """What an encoder's class may have on top beside the head proper, or leave out."""
 
+_OF_LAYERS: Final = {
+    **{
+        f"self_attn.{matrix}_proj.{kind}": Component.ATTENTION
+        for matrix in ("q", "k", "v", "o")
+        for kind in ("weight", "bias")
+    },
+    **{f"mlp.{matrix}_proj.weight": Component.MLP for matrix in ("gate", "up", "down")},
+    "input_layernorm.weight": Component.NORM,
+    "post_attention_layernorm.weight": Component.NORM,
+}
+USUAL: Final[Mapping[str, Component]] = {
+    "model.embed_tokens.weight": Component.EMBEDDING,
+    **{f"model.layers.{layer}.{name}": part for name, part in _OF_LAYERS.items() for layer in ("0", "00")},
+    "model.norm.weight": Component.NORM,
+    "lm_head.weight": Component.HEAD,
+}
+"""What the rows say of the names that most models have, `without_numbers`: to make the rows' patterns takes longer than
+all else that is done with names."""
+
 _KINDS_REMEMBERED: Final = 4096
 
 
 def component_of(name: str) -> Component:
     """The component a parameter belongs to, OTHER where no row knows its name."""
-    return _component_of_kind(without_numbers(name))
+    kind = without_numbers(name)
+    return USUAL.get(kind) or _component_of_kind(kind)
 
 
 @lru_cache(_KINDS_REMEMBERED)

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Final
 
 import typer
 
 from hubvram._version import __version__
-from hubvram.cli.audit import audit
-from hubvram.cli.cache import cache
-from hubvram.cli.dtypes import dtypes
 from hubvram.cli.errors import EXIT_INTERRUPTED, explain
-from hubvram.cli.gpus import gpus
-from hubvram.cli.inspect import inspect
 from hubvram.cli.output import complain, prepare_streams, write, writing
-from hubvram.cli.schema import schema
 from hubvram.errors import HubvramError
 
 DEFAULT_COMMAND: Final = "inspect"
-COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
-    DEFAULT_COMMAND: inspect,
-    "audit": audit,
-    "cache": cache,
-    "dtypes": dtypes,
-    "gpus": gpus,
-    "schema": schema,
-}
+COMMANDS: Final = (DEFAULT_COMMAND, "audit", "cache", "dtypes", "gpus", "schema")
+"""Each is the function of that name in the file of that name, which is imported when it is asked for."""
 
 _EPILOG: Final = (
     f"Other commands: {', '.join(f'hubvram {name}' for name in COMMANDS if name != DEFAULT_COMMAND)}; hubvram "
@@ -44,7 +33,8 @@ def command_app(name: str) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.command(epilog=_EPILOG if name == DEFAULT_COMMAND else None)(COMMANDS[name])
+    command = getattr(import_module(f"hubvram.cli.{name}"), name)
+    app.command(epilog=_EPILOG if name == DEFAULT_COMMAND else None)(command)
     return app
 
 

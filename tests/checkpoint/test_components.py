@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hubvram.checkpoint import components
 from hubvram.checkpoint.buffers import buffer_kind
 from hubvram.checkpoint.components import NEXT_SENTENCE, POOLER, Component, beside_head, component_of
 from hubvram.checkpoint.names import pattern
@@ -280,3 +281,8 @@ def test_no_bundled_model_has_a_parameter_of_unknown_use(fixtures: Path) -> None
             if component_of(name) is Component.OTHER and buffer_kind(name, 4) is None
         ]
         assert unknown == [], folder.name
+
+
+@pytest.mark.parametrize("name", sorted(components.USUAL))
+def test_usual_names_are_as_the_rows_have_them(name: str) -> None:
+    assert components.USUAL[name] is components._component_of_kind(name)
