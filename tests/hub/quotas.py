@@ -40,7 +40,9 @@ class Quotas:
                 window.ends, window.used = now + window_seconds, 0
             closed = window.used >= requests
             window.used += not closed
-            left, wait_seconds = requests - window.used, max(1, math.ceil(window.ends - now))
+            # In doubles (now + 300) - now may be a little over 300: no more than the window is left of it.
+            wait_seconds = max(1, math.ceil(min(window_seconds, window.ends - now)))
+            left = requests - window.used
         headers = _headers(bucket, left, wait_seconds, requests, math.ceil(window_seconds))
         return headers, json_reply({"error": "Too many requests: the rate limit is reached"}, 429) if closed else None
 

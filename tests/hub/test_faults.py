@@ -160,6 +160,15 @@ class TestQuotas:
         reply = client.get(f"/{REPO}/resolve/main/config.json")
         assert (reply.status_code, reply.headers["RateLimit"]) == (429, '"resolvers";r=0;t=42')
 
+    def test_no_longer_than_its_window(
+        self, hub: LoopbackHub, client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = 230.747  # a machine that was started four minutes ago
+        assert (now + 300) - now > 300  # in doubles
+        monkeypatch.setattr(quotas, "time", SimpleNamespace(monotonic=lambda: now))
+        hub.quotas = {"api": (2, 300)}
+        assert client.get(PATH).headers["RateLimit"] == '"api";r=1;t=300'
+
 
 class TestConnections:
     def test_they_are_kept(self, hub: LoopbackHub, client: httpx2.Client) -> None:
