@@ -33,7 +33,7 @@ from hubvram.memory.forward.modeling_code import Kept
 from hubvram.memory.forward.run import FP32, ID_BYTES, Run
 from hubvram.memory.forward.shared_block import is_shared_block, play_shared_block
 from hubvram.memory.forward.tape import Peak, Tensor
-from hubvram.memory.kv_cache import held_tokens, prompt_bytes, token_bytes
+from hubvram.memory.kv_cache import held_tokens, token_bytes
 from hubvram.memory.workload import Attention
 
 
@@ -300,13 +300,7 @@ def _later_caches(run: Run, architecture: Architecture, group: LayerGroup) -> Te
     last = group.indices[-1][1]
     if not any(_program_of(layer.mixer) for layer in architecture.layers):
         return run.not_yet_cached(layer.mixer for layer in architecture.layers[last + 1 :])
-    if run.decodes:
-        return None
-    not_yet = sum(
-        prompt_bytes(layer, tokens=run.tokens, element_bytes=run.cache_element_bytes, computed_bytes=run.element_bytes)
-        for layer in architecture.layers[last + 1 :]
-    )
-    return run.tensor("less what later layers will cache", -not_yet, element_bytes=1) if not_yet else None
+    return None if run.decodes else run.prompt_not_yet_cached(architecture.layers[last + 1 :])
 
 
 def _positions(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:

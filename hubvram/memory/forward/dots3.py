@@ -43,8 +43,7 @@ def masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
         if run.is_eager:
             found.append(run.tensor("additive mask", run.tokens, keys))
         elif window is None or run.tokens >= window or run.sizes.padded:
-            make = run.tensor if run.sizes.padded else run.shared
-            found.append(make("mask", run.tokens, keys, element_bytes=1))
+            found.append(run.mask("mask", run.tokens, keys))
     return tuple(found)
 
 

@@ -72,8 +72,7 @@ def _masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
             run.tensor("mask with biases", heads, run.tokens, run.keys),
         )
     if run.attention is Attention.SDPA:
-        make = run.tensor if run.sizes.padded else run.shared
-        return (make("boolean mask", run.tokens, run.keys, element_bytes=1),)
+        return (run.mask("boolean mask", run.tokens, run.keys),)
     return usual_masks(run, architecture)
 
 

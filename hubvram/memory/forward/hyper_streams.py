@@ -37,7 +37,7 @@ def play_writing(run: Run, streams: int, hidden_size: int) -> Tensor:
 def _play_norm(run: Run, streams: int, hidden_size: int) -> None:
     """All streams in fp32 (those that are so already are not copied), and their squares, or the same normed."""
     width = streams * hidden_size
-    in_fp32 = run.features("streams in fp32", width, element_bytes=FP32) if run.element_bytes < FP32 else None
+    in_fp32 = run.in_fp32("streams in fp32", run.tokens, width)
     normed = run.features("their squares, or normed", width, element_bytes=FP32)
     rows = run.features("their roots", 1, element_bytes=FP32)
     del in_fp32

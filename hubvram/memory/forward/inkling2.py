@@ -6,7 +6,6 @@ distance and sinks, both of each token's making; K, V, and what attention and ex
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 from hubvram.architecture.attention import FullAttention, SlidingAttention
@@ -14,11 +13,11 @@ from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import MoEMLP
 from hubvram.architecture.parts import Block
 from hubvram.memory.forward.attention import cache_keys_and_values, keys_of, multiply_expanded, repeated_for_heads
-from hubvram.memory.forward.decoder import play_decoder, usual_masks
+from hubvram.memory.forward.attention_in_blocks import attention_of, later_caches, masks_of
+from hubvram.memory.forward.decoder import play_decoder
 from hubvram.memory.forward.mlp import play_mlp
 from hubvram.memory.forward.run import FP32, ID_BYTES, Run
 from hubvram.memory.forward.tape import Peak, Tensor
-from hubvram.memory.kv_cache import prompt_bytes
 
 
 class Widths(NamedTuple):
@@ -53,11 +52,10 @@ def _play_model(run: Run, architecture: Architecture) -> None:
     hidden_size, layers = architecture.hidden_size, architecture.layers
     embedded = run.features("embeddings", hidden_size)
     positions = run.position_ids()
-    usual = tuple(replace(layer, mixer=_attention_of(layer)) for layer in layers)
-    masks = usual_masks(run, replace(architecture, layers=usual))
+    masks = masks_of(run, architecture)
     for index, layer in enumerate(layers):
         blocks = -(-index // architecture.layers_per_block)
-        later = _less(run, layers[index + 1 :])
+        later = later_caches(run, layers[index + 1 :])
         hidden = run.features("input of the layer", hidden_size) if index else None
         states = run.features("states of blocks", blocks * hidden_size) if blocks else None
         begins = index % architecture.layers_per_block == 0
@@ -71,14 +69,6 @@ def _play_model(run: Run, architecture: Architecture) -> None:
     del embedded, positions, masks, both, mixed, normed
 
 
-def _attention_of(layer: Layer) -> FullAttention:
-    """As attention with the K and V that it keeps."""
-    kept = layer.mixer.keeps[0] if isinstance(layer.mixer, Block) else None
-    if not isinstance(kept, FullAttention):
-        raise TypeError(f"no program for {layer.mixer!r}")
-    return kept
-
-
 def _widths_of(layer: Layer) -> Widths:
     block = layer.mixer
     if not isinstance(block, Block):
@@ -87,29 +77,13 @@ def _widths_of(layer: Layer) -> Widths:
         relative=next(linear.out_features for linear in block.weights if linear.name == "relative"),
         extent=next(weight.shape[1] for weight in block.others if weight.name == "relative positions"),
         kernel=block.states[0].shape[-1],
-        is_dynamic=not isinstance(_attention_of(layer), SlidingAttention),
+        is_dynamic=not isinstance(attention_of(layer), SlidingAttention),
     )
-
-
-def _less(run: Run, layers: tuple[Layer, ...]) -> Tensor | None:
-    """What these layers will cache, and do not yet; of a decoded token K and V, since states are written over."""
-    if run.decodes:
-        return run.not_yet_cached(_attention_of(layer) for layer in layers)
-    size = sum(
-        prompt_bytes(layer, tokens=run.tokens, element_bytes=run.cache_element_bytes, computed_bytes=run.element_bytes)
-        for layer in layers
-    )
-    return run.tensor("less what layers will cache", -size, element_bytes=1) if size else None
 
 
 def _less_convolved(run: Run, hidden_size: int, kernel: int) -> Tensor | None:
     """What a convolution behind attention or experts will keep of a prompt."""
     return None if run.decodes else run.tensor("less its last inputs", -kernel, hidden_size, element_bytes=FP32)
-
-
-def _in_fp32(run: Run, what: str, width: int) -> Tensor | None:
-    """A copy, unless it is fp32 already."""
-    return run.features(what, width, element_bytes=FP32) if run.element_bytes < FP32 else None
 
 
 # ---------------------------------------------------------------------------------------- layers
@@ -118,7 +92,7 @@ def _in_fp32(run: Run, what: str, width: int) -> Tensor | None:
 def _play_layer(run: Run, layer: Layer, hidden_size: int, *, blocks: int, begins_block: bool) -> None:
     """The first one's attention reads the embeddings; Q, K and V of full attention read a mixture each, all of which
     stay to the end. What the convolutions of K and V will keep counts from the beginning."""
-    mixer, widths = _attention_of(layer), _widths_of(layer)
+    mixer, widths = attention_of(layer), _widths_of(layer)
     read = 3 if widths.is_dynamic else 1
     run.phase("norms")
     not_yet = [_less_convolved(run, hidden_size, widths.kernel) for _ in range(2)]
@@ -173,7 +147,7 @@ def _norm(run: Run, hidden_size: int) -> Tensor:
 def _convolve(run: Run, width: int, kernel: int) -> Tensor:
     """In fp32: what is convolved, which is added to the result; then their sum, and its part
     (Inkling2ShortConvolution.forward)."""
-    source = _in_fp32(run, "what is convolved, in fp32", width)
+    source = run.in_fp32("what is convolved, in fp32", run.tokens, width)
     if run.decodes:
         window = run.tensor("the last inputs, with this one", kernel + 1, width, element_bytes=FP32)
         out = run.tensor("convolved", 2, width, element_bytes=FP32)
@@ -191,7 +165,7 @@ def play_dynamic_convolution(run: Run, mixer: FullAttention, kernel: int) -> Ten
     width = mixer.k_size
     of_heads = run.features("weights of heads", mixer.num_key_value_heads * kernel, element_bytes=FP32)
     weights = run.features("weights of features", width * kernel, element_bytes=FP32)
-    source = _in_fp32(run, "what is convolved, in fp32", width)
+    source = run.in_fp32("what is convolved, in fp32", run.tokens, width)
     last = run.tensor("the last inputs, with this one", kernel + 1, width, element_bytes=FP32) if run.decodes else None
     before = 2 * kernel if run.decodes else run.tokens + kernel - 1
     padded = run.tensor("the same, padded", before, width, element_bytes=FP32)

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from hubvram.architecture.layers import Layer
 from hubvram.architecture.parts import Part
 from hubvram.memory.cached import Cached
 from hubvram.memory.forward.modeling_code import LLAMA, ModelingCode
 from hubvram.memory.forward.tape import Share, Tape, Tensor
-from hubvram.memory.kv_cache import added_bytes
+from hubvram.memory.kv_cache import added_bytes, prompt_bytes
 from hubvram.memory.workload import Attention
 
 if TYPE_CHECKING:
@@ -115,6 +116,11 @@ class Run:
         """One for all sequences, of these sizes."""
         return self.tape.new(what, Share.ALL, *sizes, element_bytes or self.element_bytes)
 
+    def mask(self, what: str, *sizes: int) -> Tensor:
+        """A truth value for each: of each sequence where some are padded, else one for all."""
+        make = self.tensor if self.sizes.padded else self.shared
+        return make(what, *sizes, element_bytes=1)
+
     def along(self, what: str, *widths: int, rows: int | None = None, element_bytes: int | None = None) -> Tensor:
         """(S or rows, *widths) that positions decide: each sequence's own where those are given, else one for all."""
         make = self.tensor if self.code.rotary_per_sequence or self._position_rows else self.shared
@@ -194,6 +200,19 @@ class Run:
             past_tokens=self.past_tokens,
         )
         return self.tensor("less K and V, which are not cached yet", -added, element_bytes=1) if added else None
+
+    def prompt_not_yet_cached(self, layers: Iterable[Layer]) -> Tensor | None:
+        """Less than nothing: what layers that are still to run will keep of the prompt, states with it."""
+        kept = sum(
+            prompt_bytes(
+                layer,
+                tokens=self.tokens,
+                element_bytes=self.cache_element_bytes,
+                computed_bytes=self.element_bytes,
+            )
+            for layer in layers
+        )
+        return self.tensor("less what later layers will cache", -kept, element_bytes=1) if kept else None
 
     def norm(self, width: int, what: str = "normed") -> Tensor:
         """(B, S, width) from as many. An RMSNorm makes an fp32 copy first, and the normed; in fp32 the normed, and its

@@ -5,19 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import MoEMLP
 from hubvram.architecture.parts import Block, Linear, Part
 from hubvram.memory.forward.attention import attend, cache_keys_and_values, keys_of
-from hubvram.memory.forward.decoder import play_decoder, usual_masks
+from hubvram.memory.forward.attention_in_blocks import attention_of, later_caches, masks_of
+from hubvram.memory.forward.decoder import play_decoder
 from hubvram.memory.forward.mlp import play_mlp
 from hubvram.memory.forward.run import FP32, Run
 from hubvram.memory.forward.tape import Peak, Tensor
-from hubvram.memory.kv_cache import prompt_bytes
 
 
 def is_zaya_playable(architecture: Architecture) -> bool:
@@ -41,10 +38,9 @@ def _play_model(run: Run, architecture: Architecture) -> None:
     embedded = run.features("embeddings", hidden_size)
     positions = run.position_ids()
     tables = run.along("cos and sin", 2 * run.rotary_dim * architecture.rotary_tables)
-    with_usual = replace(architecture, layers=tuple(replace(each, mixer=_attention_of(each)) for each in layers))
-    masks = usual_masks(run, with_usual)
+    masks = masks_of(run, architecture)
     for group in architecture.groups():
-        later = _less(run, layers[group.indices[-1][1] + 1 :])
+        later = later_caches(run, layers[group.indices[-1][1] + 1 :])
         hidden = run.features("hidden states", hidden_size, element_bytes=FP32)
         before = run.features(
             "what the router before made", 0 if group.indices[0][1] == 0 else _router_size(group.layer)
@@ -64,14 +60,6 @@ def _block(part: Part | None) -> Block:
     return part
 
 
-def _attention_of(layer: Layer) -> FullAttention:
-    """As attention with the K and V that it keeps."""
-    kept = _block(layer.mixer).keeps[0]
-    if not isinstance(kept, FullAttention):
-        raise TypeError(f"no program for {kept!r}")
-    return kept
-
-
 def _linears(block: Block) -> dict[str, Linear]:
     weights = (*block.weights, *block.others)
     return {weight.name: weight for weight in weights if isinstance(weight, Linear)}
@@ -84,17 +72,6 @@ def _router_size(layer: Layer) -> int:
 def _masks_padding(run: Run) -> bool:
     """A decoded token is none (masking_utils.py, create_recurrent_attention_mask)."""
     return run.sizes.padded and not run.decodes
-
-
-def _less(run: Run, layers: Iterable[Layer]) -> Tensor | None:
-    """What these layers will cache, and do not yet; of a decoded token K and V, since states are written over."""
-    if run.decodes:
-        return run.not_yet_cached(_attention_of(layer) for layer in layers)
-    size = sum(
-        prompt_bytes(layer, tokens=run.tokens, element_bytes=run.cache_element_bytes, computed_bytes=run.element_bytes)
-        for layer in layers
-    )
-    return run.tensor("less what layers will cache", -size, element_bytes=1) if size else None
 
 
 def _copied_for_norm(run: Run, hidden_size: int) -> Tensor | None:
@@ -139,7 +116,7 @@ def _add_scaled(run: Run, hidden_size: int) -> Tensor:
 
 def _play_attention(run: Run, layer: Layer) -> Tensor | None:
     """Q, K and V as convolved; their norms and rotation take less than that did. States count as cached already."""
-    mixer = _attention_of(layer)
+    mixer = attention_of(layer)
     not_yet = run.not_yet_cached((mixer,))
     masked = run.features("the same, with zeros for padding", mixer.hidden_size) if _masks_padding(run) else None
     play_projection(run, _block(layer.mixer), mixer)
