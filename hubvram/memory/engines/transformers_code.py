@@ -15,7 +15,7 @@ from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import DenseMLP, LanguageAdapters
 from hubvram.memory.forward.decoder import is_playable, play_decoder
 from hubvram.memory.forward.later import later
-from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, Whole, with_traits
+from hubvram.memory.forward.modeling_code import FP32_ROUTER, LAYER_NORM, LLAMA, ModelingCode, Whole, with_traits
 from hubvram.memory.forward.rotation import (
     all_in_fp32,
     halves_in_fp32,
@@ -35,19 +35,15 @@ _GEMMA: Final = with_traits(LLAMA, norm_row_bytes=4, norm_fp32_row_bytes=0)
 _OLMO: Final = ModelingCode(rotary_in_fp32=True, rotation=halves_in_fp32)
 _COHERE: Final = with_traits(LLAMA, norm_bytes=12, norm_fp32_row_bytes=8, rotation=all_in_fp32, logit_copies=2)
 """Its norm takes the mean off in fp32 (modeling_cohere.py, CohereLayerNorm)."""
-_SIGMOID: Final = with_traits(LLAMA, routing_in_fp32=True, router_logits_in_fp32=True)
-"""Routers of DeepSeek-V3's kind: logits, and the weights of chosen experts (modeling_deepseek_v3.py, TopkRouter)."""
 
 _GRANITE: Final = with_traits(LLAMA, scales_embeddings=True, logit_copies=2)
 _ERNIE: Final = ModelingCode(rotary_in_fp32=True, rotation=repeated_in_fp32)
 
 _GEMMA4: Final = with_traits(
-    LLAMA,
+    FP32_ROUTER,
     norm_fp32_row_bytes=0,
     attention=_gemma4("play_gemma4_attention"),
     rotary_by_heads=True,
-    routing_in_fp32=True,
-    router_logits_in_fp32=True,
 )
 _MAMBA: Final = with_traits(
     LLAMA, residual_in_fp32=True, hidden_beside_head=1, logits_in_fp32=True, counts_positions=False
@@ -84,7 +80,7 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     **dict.fromkeys(("starcoder2", "gpt_neox", "nemotron", "jais2"), LAYER_NORM),
     **dict.fromkeys(("granitemoe", "granitemoeshared"), with_traits(_GRANITE, router_logits_in_fp32=True)),
     **dict.fromkeys(("mixtral", "minimax_m2"), with_traits(LLAMA, routing_in_fp32=True)),
-    **dict.fromkeys(("dots1", "solar_open", "exaone_moe"), _SIGMOID),
+    **dict.fromkeys(("dots1", "solar_open", "exaone_moe"), FP32_ROUTER),
     "gemma3_text": with_traits(_GEMMA, norms_projections=True),
     "olmo": with_traits(_OLMO, norm_row_bytes=0, norm_fp32_bytes=4, norm_fp32_row_bytes=0),
     **dict.fromkeys(("phi3", "phi4_multimodal"), with_traits(LLAMA, joins_rotated=True)),
@@ -99,11 +95,11 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     "opt": with_traits(LAYER_NORM, positions_per_sequence=True, hidden_beside_mlp=-1),
     "stablelm": with_traits(LAYER_NORM, keeps_unrotated=True, hidden_beside_mlp=2),
     "phi": with_traits(LAYER_NORM, keeps_unrotated=True),
-    **dict.fromkeys(("deepseek_v3", "glm4_moe_lite"), _SIGMOID),
-    "deepseek_v2": with_traits(_SIGMOID, rotary_in_fp32=True, halves_of_tables=True),
+    **dict.fromkeys(("deepseek_v3", "glm4_moe_lite"), FP32_ROUTER),
+    "deepseek_v2": with_traits(FP32_ROUTER, rotary_in_fp32=True, halves_of_tables=True),
     "qwen2_moe": with_traits(LLAMA, shared_expert_first=True, makes_window_mask=True),
-    "hy_v3": with_traits(_SIGMOID, norms_projections=True),
-    "glm4_moe": with_traits(_SIGMOID, rotation=halves_then_rest),
+    "hy_v3": with_traits(FP32_ROUTER, norms_projections=True),
+    "glm4_moe": with_traits(FP32_ROUTER, rotation=halves_then_rest),
     "gpt_oss": with_traits(
         LLAMA, softmax_in_fp32=False, score_copies=3, sink_columns=1, gate_copies=5, halves_of_tables=True
     ),
@@ -182,15 +178,17 @@ CODE: Final[Mapping[str, ModelingCode]] = {
         LLAMA, norm_row_bytes=4, norm_fp32_bytes=4, norms_projections=True, norms_without_weight=True
     ),
     "apertus": with_traits(LLAMA, norms_projections=True),
-    "afmoe": with_traits(_SIGMOID, shared_expert_first=True, norm_bytes=10, norm_row_bytes=4, norms_projections=True),
+    "afmoe": with_traits(
+        FP32_ROUTER, shared_expert_first=True, norm_bytes=10, norm_row_bytes=4, norms_projections=True
+    ),
     **dict.fromkeys(("mistral4", "emu3_text_model"), LLAMA),
-    "axk1": _SIGMOID,
+    "axk1": FP32_ROUTER,
     "gemma3n_text": with_traits(LLAMA, norm_fp32_row_bytes=0),
     "mimo_v2_flash": with_traits(
-        _SIGMOID, subtracts_largest=True, softmax_in_fp32=False, sink_columns=1, joins_rotated=True
+        FP32_ROUTER, subtracts_largest=True, softmax_in_fp32=False, sink_columns=1, joins_rotated=True
     ),
-    "deepseek_v32": with_traits(_SIGMOID, latent_attention=_indexed("play_indexed_attention"), always_masks=True),
-    "glm_moe_dsa": with_traits(_SIGMOID, latent_attention=_indexed("play_handed_on_attention"), always_masks=True),
+    "deepseek_v32": with_traits(FP32_ROUTER, latent_attention=_indexed("play_indexed_attention"), always_masks=True),
+    "glm_moe_dsa": with_traits(FP32_ROUTER, latent_attention=_indexed("play_handed_on_attention"), always_masks=True),
     **dict.fromkeys(_LIKE_QWEN2_VL, with_traits(LLAMA, rotary_per_sequence=True)),
     "gemma4_text": _GEMMA4,
     "gemma4_unified_text": _GEMMA4,
@@ -206,11 +204,11 @@ CODE: Final[Mapping[str, ModelingCode]] = {
         experts=later("all_experts", "play_all_experts"),
     ),
     **dict.fromkeys(("granite", "granite_docling_text"), _GRANITE),
-    "glm4v_moe_text": with_traits(_SIGMOID, rotary_per_sequence=True),
+    "glm4v_moe_text": with_traits(FP32_ROUTER, rotary_per_sequence=True),
     "molmo2_text": with_traits(LLAMA, norms_projections=True),
     "granite_swa": with_traits(_GRANITE, weighs_by_sinks=True),
     "granitemoe_swa": with_traits(_GRANITE, weighs_by_sinks=True, router_logits_in_fp32=True),
-    "kolibri1": with_traits(_SIGMOID, norms_projections=True),
+    "kolibri1": with_traits(FP32_ROUTER, norms_projections=True),
     "laguna": with_traits(
         LLAMA,
         shared_expert_first=True,
@@ -226,7 +224,7 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     "qwen3_5_text": with_traits(_GEMMA, rotary_per_sequence=True),
     "qwen3_5_moe_text": with_traits(_GEMMA, rotary_per_sequence=True, shared_expert_first=True),
     "olmo_hybrid": with_traits(_OLMO, gates_behind_scan=True),
-    "kimi_linear": with_traits(_SIGMOID, rotates=False),
+    "kimi_linear": with_traits(FP32_ROUTER, rotates=False),
     "minimax": with_traits(LLAMA, routing_in_fp32=True, hidden_beside_mlp=-1),
     # Short convolutions.
     "lfm2": LLAMA,
@@ -238,7 +236,7 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     "bamba": with_traits(LLAMA, keeps_probabilities=True),
     "granitemoehybrid": with_traits(LLAMA, router_logits_in_fp32=True),
     "jamba": with_traits(LLAMA, norms_time_step=True),
-    "nemotron_h": _SIGMOID,
+    "nemotron_h": FP32_ROUTER,
     "falcon_h1": LLAMA,
     "zamba2": with_traits(LLAMA, copies_embeddings=True),
 }

@@ -9,7 +9,7 @@ from typing import Final
 from hubvram.memory.engines.transformers_code import Program
 from hubvram.memory.forward.decoder import is_playable, play_decoder
 from hubvram.memory.forward.later import later
-from hubvram.memory.forward.modeling_code import LLAMA, ModelingCode, with_traits
+from hubvram.memory.forward.modeling_code import FP32_ROUTER, LLAMA, ModelingCode, with_traits
 
 _compressed, _dots3 = (partial(later, module) for module in ("compressed", "dots3"))
 
@@ -21,9 +21,7 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
     ),
     "dots3_note_text": (
         with_traits(
-            LLAMA,
-            routing_in_fp32=True,
-            router_logits_in_fp32=True,
+            FP32_ROUTER,
             rotary_in_fp32=True,
             positions=_dots3("positions"),
             masks=_dots3("masks"),

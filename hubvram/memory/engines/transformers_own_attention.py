@@ -8,7 +8,7 @@ from typing import Final
 from hubvram.memory.engines.transformers_code import Program
 from hubvram.memory.forward.decoder import is_playable, play_decoder
 from hubvram.memory.forward.later import later
-from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, with_traits
+from hubvram.memory.forward.modeling_code import FP32_ROUTER, LAYER_NORM, LLAMA, ModelingCode, with_traits
 
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
 
@@ -20,9 +20,7 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
     "diffllama": (with_traits(LLAMA, attention=later("differential", "play_differential_attention")), _DECODER),
     "flint": (
         with_traits(
-            LLAMA,
-            routing_in_fp32=True,
-            router_logits_in_fp32=True,
+            FP32_ROUTER,
             makes_window_mask=True,
             attention=later("sinks_in_fp32", "play_flint_attention"),
         ),

@@ -9,7 +9,7 @@ from typing import Final
 from hubvram.memory.engines.transformers_code import Program
 from hubvram.memory.forward.decoder import is_playable, play_decoder
 from hubvram.memory.forward.later import later
-from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, with_traits
+from hubvram.memory.forward.modeling_code import FP32_ROUTER, LAYER_NORM, LLAMA, ModelingCode, with_traits
 from hubvram.memory.forward.rotation import halves_in_fp32
 
 _looped, _two_kinds, _longcat, _jetmoe = (
@@ -24,9 +24,7 @@ _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
 KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
     "axk2": (
         with_traits(
-            LLAMA,
-            routing_in_fp32=True,
-            router_logits_in_fp32=True,
+            FP32_ROUTER,
             norm_bytes=10,  # What is normed, and its gate and what that leaves, in fp32 (AXK2GatedRMSNorm).
             latent_attention=_indexed("play_attention_with_gated_query"),
             always_masks=True,
@@ -34,14 +32,12 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
         Program(play=play_decoder, is_playable=_indexed("is_gated_query_playable")),
     ),
     "bailing_hybrid": (
-        with_traits(LLAMA, routing_in_fp32=True, router_logits_in_fp32=True, decays_in_fp32=False),
+        with_traits(FP32_ROUTER, decays_in_fp32=False),
         Program(play=play_decoder, is_playable=later("gated_latent", "is_gated_playable")),
     ),
     "beam": (
         with_traits(
-            LLAMA,
-            routing_in_fp32=True,
-            router_logits_in_fp32=True,
+            FP32_ROUTER,
             gating_in_fp32=(3, 1),
             rotary_in_fp32=True,
             rotation=halves_in_fp32,
@@ -79,11 +75,9 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
     ),
     "hy_v4": (
         with_traits(
-            LLAMA,
+            FP32_ROUTER,
             logit_copies=2,  # One, in fp32: as is its head,
             hidden_beside_head=2,  # and what that reads.
-            routing_in_fp32=True,
-            router_logits_in_fp32=True,
             always_masks=True,
             softmax_in_fp32=False,
             score_copies=3,
@@ -94,9 +88,7 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
     ),
     "inkling2_text": (
         with_traits(
-            LLAMA,
-            routing_in_fp32=True,
-            router_logits_in_fp32=True,
+            FP32_ROUTER,
             gating_in_fp32=(5, 2),
             makes_window_mask=True,
             makes_full_mask=True,

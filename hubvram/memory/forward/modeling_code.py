@@ -204,4 +204,6 @@ def with_traits(code: ModelingCode, **traits: Any) -> ModelingCode:
 
 
 LLAMA: Final = ModelingCode()
+FP32_ROUTER: Final = with_traits(LLAMA, routing_in_fp32=True, router_logits_in_fp32=True)
+"""Its router says logits and weights of chosen experts in fp32 (modeling_deepseek_v3.py, DeepseekV3TopkRouter)."""
 LAYER_NORM: Final = ModelingCode(norm_bytes=0, norm_row_bytes=8)
