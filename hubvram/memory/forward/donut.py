@@ -5,11 +5,22 @@ from __future__ import annotations
 
 from hubvram.architecture.attention import BidirectionalAttention
 from hubvram.architecture.layers import Architecture, Layer
-from hubvram.architecture.mlp import DenseMLP
 from hubvram.memory.forward.mlp import play_mlp
 from hubvram.memory.forward.run import Run
 from hubvram.memory.forward.tape import Peak, Tensor
-from hubvram.memory.forward.windows import DIFFERENT, Place, at, is_swin_playable, mask_of_windows, merge, stages
+from hubvram.memory.forward.windows import (
+    DIFFERENT,
+    Place,
+    at,
+    cut,
+    embed,
+    fill,
+    is_swin_playable,
+    mask_of_windows,
+    merge,
+    play_images,
+    stages,
+)
 
 
 def is_donut_playable(architecture: Architecture) -> bool:
@@ -18,19 +29,8 @@ def is_donut_playable(architecture: Architecture) -> bool:
 
 
 def play_donut(run: Run, architecture: Architecture, copies_logits: bool = False) -> tuple[Peak, ...]:
-    """The peak before the head, and that at it (Program.play). Pixels are given in the type that is computed in."""
-    image, hidden_size = architecture.image, architecture.hidden_size
-    assert image is not None
-    run.phase("embeddings")
-    given = run.tensor("pixels", image.channels, image.height, image.width)
-    _play_stages(run, architecture)
-    before = run.tape.take_larger()
-    run.phase("logits")
-    hidden = run.features("hidden states", hidden_size)
-    pooled = run.tensor("pooled", hidden_size)
-    said = run.output("what the head says", architecture.head.out_features) if architecture.head else None
-    del given, hidden, pooled, said
-    return *before, run.tape.take()
+    """The peak before the head, and that at it (Program.play)."""
+    return play_images(run, architecture, _play_stages, copies=1, pools=True)
 
 
 def _play_stages(run: Run, architecture: Architecture) -> None:
@@ -41,9 +41,7 @@ def _play_stages(run: Run, architecture: Architecture) -> None:
         place, layer = stage[0]
         at_place, size = at(run, run.batch_size, place.height * place.width), layer.norms.hidden_size
         if embedded is None:
-            patches = at_place.features("embedded patches", size)
-            embedded = at_place.norm(size)
-            del patches
+            embedded = embed(at_place, size)
         hidden = None
         for index, (place, layer) in enumerate(stage[:DIFFERENT]):
             hidden = at_place.features("input of the layer", size) if index else None
@@ -61,17 +59,11 @@ def _play_stages(run: Run, architecture: Architecture) -> None:
 def _play_layer(run: Run, place: Place, layer: Layer) -> None:
     """DonutSwinLayer.forward, which names until its end what windows are cut of, these, what attention makes of them,
     and that put back."""
-    mixer, mlp, size = layer.mixer, layer.mlp, layer.norms.hidden_size
-    assert isinstance(mixer, BidirectionalAttention) and isinstance(mlp, DenseMLP)
-    whole = at(run, run.batch_size, place.height * place.width)
-    windows = at(run, run.batch_size * place.windows, place.side**2)
-    run.phase("norms")
-    normed = whole.norm(size)
-    filled = windows.features("filled up to windows", size)
-    del normed
+    mixer, mlp, size, whole, windows = cut(run, place, layer)
+    filled = fill(whole, windows, size)
     run.phase("attention")
     moved = windows.features("moved", size) if place.is_moved else filled
-    cut = windows.features("in the order of windows", size) if place.columns > 1 else None
+    ordered = windows.features("in the order of windows", size) if place.columns > 1 else None
     mask = mask_of_windows(run, place) if place.is_moved else None
     made = _attend(run, windows, place, mixer)
     put_back = windows.features("in the order of patches", size) if place.columns > 1 else None
@@ -87,7 +79,7 @@ def _play_layer(run: Run, place: Place, layer: Layer) -> None:
     inner = whole.features("inner of the MLP", mlp.intermediate_size)
     del normed
     said = whole.features("what the MLP says, and its sum with the residual", 2 * size)
-    del moved, cut, mask, made, put_back, moved_back, added, inner, said
+    del moved, ordered, mask, made, put_back, moved_back, added, inner, said
 
 
 def _attend(run: Run, windows: Run, place: Place, mixer: BidirectionalAttention) -> Tensor:

@@ -3,7 +3,7 @@ of which makes one patch of four (modeling_swin.py)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import isqrt
 from typing import Final, NamedTuple
@@ -70,17 +70,30 @@ def is_swin_playable(architecture: Architecture) -> bool:
 
 
 def play_swin(run: Run, architecture: Architecture, copies_logits: bool = False) -> tuple[Peak, ...]:
-    """The peak before the head, and that at it (Program.play). Pixels are given in the type that is computed in."""
+    """The peak before the head, and that at it (Program.play)."""
+    return play_images(run, architecture, _play_stages, copies=2)
+
+
+def play_images(
+    run: Run,
+    architecture: Architecture,
+    play_stages: Callable[[Run, Architecture], None],
+    copies: int,
+    pools: bool = False,
+) -> tuple[Peak, ...]:
+    """Stages, then the head, beside so many copies of hidden states, and what they are pooled to. Pixels are given in
+    the type that is computed in."""
     image, hidden_size = architecture.image, architecture.hidden_size
     assert image is not None
     run.phase("embeddings")
     given = run.tensor("pixels", image.channels, image.height, image.width)
-    _play_stages(run, architecture)
+    play_stages(run, architecture)
     before = run.tape.take_larger()
     run.phase("logits")
-    hidden = run.features("hidden states, and normed", 2 * hidden_size)
+    hidden = run.features("hidden states, and normed" if copies > 1 else "hidden states", copies * hidden_size)
+    pooled = run.tensor("pooled", hidden_size) if pools else None
     said = run.output("what the head says", architecture.head.out_features) if architecture.head else None
-    del given, hidden, said
+    del given, hidden, pooled, said
     return *before, run.tape.take()
 
 
@@ -93,9 +106,7 @@ def _play_stages(run: Run, architecture: Architecture) -> None:
         place, layer = stage[0]
         at_place, size = at(run, run.batch_size, place.height * place.width), layer.norms.hidden_size
         if embedded is None:
-            patches = at_place.features("embedded patches", size)
-            embedded = at_place.norm(size)
-            del patches
+            embedded = embed(at_place, size)
         hidden, before = None, None
         for index, (place, layer) in enumerate(stage[:DIFFERENT]):
             hidden = at_place.features("input of the layer", size) if index else None
@@ -111,17 +122,11 @@ def _play_stages(run: Run, architecture: Architecture) -> None:
 def _play_layer(run: Run, place: Place, layer: Layer, before: Tensor | None) -> Tensor | None:
     """SwinLayer.forward, which names its windows, what attention makes of them, and that put back, until its end; and
     returns the probabilities. `before` are those of the layer before."""
-    mixer, mlp, size = layer.mixer, layer.mlp, layer.norms.hidden_size
-    assert isinstance(mixer, BidirectionalAttention) and isinstance(mlp, DenseMLP)
-    whole = at(run, run.batch_size, place.height * place.width)
-    windows = at(run, run.batch_size * place.windows, place.side**2)
-    run.phase("norms")
-    normed = whole.norm(size)
-    filled = windows.features("filled up to windows", size)
-    del normed
+    mixer, mlp, size, whole, windows = cut(run, place, layer)
+    filled = fill(whole, windows, size)
     run.phase("attention")
     moved = windows.features("moved", size) if place.is_moved else None
-    cut = windows.features("in the order of windows", size) if place.columns > 1 else moved
+    ordered = windows.features("in the order of windows", size) if place.columns > 1 else moved
     del moved
     mask = mask_of_windows(run, place) if place.is_moved else None
     probabilities, held = _attend(run, windows, place, mixer)
@@ -142,7 +147,7 @@ def _play_layer(run: Run, place: Place, layer: Layer, before: Tensor | None) -> 
     said = whole.features("what the MLP says", size)
     del inner
     out = whole.features("sum with the residual", size)
-    del cut, mask, made, put_back, added, normed, said, out, before
+    del ordered, mask, made, put_back, added, normed, said, out, before
     return probabilities
 
 
@@ -159,6 +164,42 @@ def _attend(run: Run, windows: Run, place: Place, mixer: BidirectionalAttention)
             held.hold(Until.PROJECTED, run.tensor("mask of windows", place.windows, place.pairs))
         held.hold(Until.PROJECTED, run.tensor("mask with the bias", place.windows, heads, place.pairs))
     return say(windows, mixer, _CODE, held), held
+
+
+class Cut(NamedTuple):
+    """What a layer is made of, and the pass over whole images and over windows of them."""
+
+    mixer: BidirectionalAttention
+    mlp: DenseMLP
+    hidden_size: int
+    whole: Run
+    windows: Run
+
+
+def cut(run: Run, place: Place, layer: Layer) -> Cut:
+    """A layer of windows where it stands."""
+    mixer, mlp = layer.mixer, layer.mlp
+    assert isinstance(mixer, BidirectionalAttention) and isinstance(mlp, DenseMLP)
+    whole = at(run, run.batch_size, place.height * place.width)
+    windows = at(run, run.batch_size * place.windows, place.side**2)
+    return Cut(mixer, mlp, layer.norms.hidden_size, whole, windows)
+
+
+def embed(run: Run, hidden_size: int) -> Tensor:
+    """Patches, normed."""
+    patches = run.features("embedded patches", hidden_size)
+    embedded = run.norm(hidden_size)
+    del patches
+    return embedded
+
+
+def fill(whole: Run, windows: Run, hidden_size: int) -> Tensor:
+    """What attention is to read, normed, and filled up to windows."""
+    whole.phase("norms")
+    normed = whole.norm(hidden_size)
+    filled = windows.features("filled up to windows", hidden_size)
+    del normed
+    return filled
 
 
 def mask_of_windows(run: Run, place: Place) -> Tensor:
