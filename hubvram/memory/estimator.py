@@ -102,8 +102,7 @@ def peak_of(moments: tuple[Instant, ...]) -> Instant:
 def _cached(engine: Engine, cached: Cached) -> Iterator[MemoryComponent]:
     note = "of recurrences and convolutions, whatever the context"
     source = engine.cache_source
-    of_tokens = cached.terms or (Term("packed K and V", "what their tool packs", cached.kv_cache_bytes),)
-    yield exact("kv_cache", cached.kv_cache_bytes, Basis.DERIVED, terms=of_tokens, source=source)
+    yield exact("kv_cache", cached.kv_cache_bytes, Basis.DERIVED, terms=cached.terms, source=source)
     yield exact("state", cached.state_bytes, Basis.DERIVED, note, terms=cached.state_terms, source=source)
 
 
@@ -143,7 +142,8 @@ def _buffers(engine: Engine, peak: Instant, largest: Instant) -> MemoryComponent
     terms = list(_terms(largest.held, Share.ALL))
     less_bytes = largest.total_bytes - peak.total_bytes
     if less_bytes:
-        terms.append(Term("less of what sequences hold then", "below their own peak", less_bytes))
+        formula = f"{largest.total_bytes:,} - {peak.total_bytes:,} bytes"
+        terms.append(Term("what sequences hold then, less than at their own peak", formula, less_bytes))
     note = "position ids, rotary tables, shared masks"
     size_bytes = sum(term.size_bytes for term in terms)
     return exact("buffers", size_bytes, Basis.DERIVED, note, terms=terms, source=engine.source)
@@ -155,13 +155,15 @@ def _unpacked(largest: Instant, unpacking: Instant, source: str) -> Iterator[Mem
     So the total is exact, and what is linear in the batch stays so: a matrix is unpacked once for all, and the longer
     or the more the sequences are, the less it is unpacked at their peak.
     """
-    more_bytes = unpacking.unpacking_bytes - largest.total_bytes - largest.buffers_bytes
+    at_most = largest.total_bytes + largest.buffers_bytes
+    more_bytes = unpacking.unpacking_bytes - at_most
     if more_bytes <= 0:
         return
     terms = list(_terms(unpacking.unpacking, Share.UNPACKED))
-    less_bytes = more_bytes - sum(term.size_bytes for term in terms)
-    if less_bytes:
-        terms.append(Term("less of all else that is alive then", "below the largest moment", less_bytes))
+    beside = unpacking.unpacking_bytes - sum(term.size_bytes for term in terms)
+    if beside != at_most:
+        formula = f"{beside:,} - {at_most:,} bytes"
+        terms.append(Term("all else that is alive then, less than at the largest moment", formula, beside - at_most))
     note = "a packed matrix in the type that is computed in, beyond the largest moment without one"
     yield exact("unpacked", more_bytes, Basis.DERIVED, note, terms=terms, source=source)
 

@@ -11,11 +11,12 @@ from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.config.reader import ModelConfig
 from hubvram.dtypes import nominal_weight_bytes
 from hubvram.memory.estimate import Basis, exact
-from hubvram.memory.terms import Term
+from hubvram.memory.terms import Term, product
 from hubvram.memory.weights import NoWeights, Weights, sixteen_bit
 from hubvram.quantization.gguf.facts import facts_of
 from hubvram.quantization.gguf.mixtures import LLAMA_CPP, MIXTURES
 from hubvram.quantization.gguf.reasons import NotPossible
+from hubvram.quantization.gguf.types import BLOCKS
 from hubvram.quantization.gguf.weights import GgufWeights, gguf_weights
 
 _ELSEWHERE: Final = "a GGUF file runs in llama.cpp: cache and activations beside it are those of transformers"
@@ -56,7 +57,14 @@ def gguf_file(
 
 
 def _terms(found: GgufWeights) -> Iterator[Term]:
+    """By type, in blocks of weights; each tensor is padded to whole lines of a file."""
     for kind, size_bytes in found.bytes_by_type.items():
-        yield Term(f"{kind} tensors", f"{found.tensors_by_type[kind]:,} tensors", size_bytes)
+        elements, block_bytes = BLOCKS[kind]
+        blocks = found.elements_by_type[kind] // elements
+        what = f"{kind}, {found.tensors_by_type[kind]:,} tensors"
+        what += f": blocks of {elements:,} weights x bytes" if elements > 1 else ": weights x bytes"
+        padding = size_bytes - blocks * block_bytes
+        formula = product(blocks, block_bytes) + (f", {padding:,} of padding" if padding else "")
+        yield Term(what, formula, size_bytes)
     if found.mtp_bytes:
-        yield Term("not loaded: blocks for multi-token prediction", "their tensors", -found.mtp_bytes)
+        yield Term("not loaded: blocks for multi-token prediction", product(-found.mtp_bytes), -found.mtp_bytes)

@@ -16,6 +16,7 @@ from hubvram.architecture.parts import Part
 from hubvram.memory.cache_packings import GROUP_ELEMENTS, PACKINGS, Elements, Grouped, Packing
 from hubvram.memory.cached import Cached
 from hubvram.memory.kv_cache import features_of, held_tokens, kept_parts, pools_of, window_of
+from hubvram.memory.terms import Term, product
 from hubvram.memory.workload import Workload
 
 WAITING_TOKENS: Final = 128
@@ -60,6 +61,7 @@ def after_prefill(architecture: Architecture, workload: Workload, computed_bytes
     return Cached(
         kv_cache_bytes=quantized_bytes(architecture, packing, Step(packed=tokens), **sizes),
         state_bytes=0,
+        terms=tuple(quantized_terms(architecture, packing, Step(packed=tokens), **sizes)),
         packed_bytes=layer_bytes(architecture, packing, Step(packed=tokens), **sizes),
         unpacked_bytes=prompt_bytes(architecture, tokens=tokens, **sizes),
         update_bytes=first_update_bytes(architecture, packing, tokens=tokens, **sizes),
@@ -78,6 +80,7 @@ def while_decoding(architecture: Architecture, workload: Workload, computed_byte
         return Cached(
             kv_cache_bytes=quantized_bytes(architecture, packing, step, **sizes),
             state_bytes=0,
+            terms=tuple(quantized_terms(architecture, packing, step, **sizes)),
             unpacked_bytes=read + after - before,
             update_bytes=next_update_bytes(architecture, packing, step, **sizes),
         )
@@ -90,24 +93,41 @@ def quantized_bytes(
 ) -> int:
     """Bytes that all layers hold; `element_bytes` are of the type that the model computes in. Rows that are not full
     make it a little more than linear in the batch."""
-    return sum(
-        count * _part_bytes(part, packing, step, batch_size, element_bytes) for count, part in _kept(architecture)
-    )
+    sizes = {"batch_size": batch_size, "element_bytes": element_bytes}
+    return sum(term.size_bytes for term in quantized_terms(architecture, packing, step, **sizes))
+
+
+def quantized_terms(
+    architecture: Architecture, packing: Packing, step: Step, *, batch_size: int, element_bytes: int
+) -> Iterator[Term]:
+    """The same, by kinds of layers."""
+    for count, part in _kept(architecture):
+        packed, waiting = _part_bytes(part, packing, step, batch_size, element_bytes)
+        if not packed:
+            continue
+        elements = _elements(part, batch_size * held_tokens(part, step.packed)).both
+        bits = f"{8 * packed / elements:.3f}".rstrip("0").rstrip(".")
+        what = f"{part.kind}, packed at {bits} bits: layers x bytes"
+        yield Term(what, product(count, packed), count * packed)
+        if waiting:
+            what = f"{part.kind}, {step.waiting:,} tokens that wait: layers x bytes"
+            yield Term(what, product(count, waiting), count * waiting)
 
 
 def layer_bytes(
     architecture: Architecture, packing: Packing, step: Step, *, batch_size: int, element_bytes: int
 ) -> int:
     """The same of the layer that holds most."""
-    parts = (_part_bytes(part, packing, step, batch_size, element_bytes) for _, part in _kept(architecture))
+    parts = (sum(_part_bytes(part, packing, step, batch_size, element_bytes)) for _, part in _kept(architecture))
     return max(parts, default=0)
 
 
-def _part_bytes(part: Part, packing: Packing, step: Step, batch_size: int, element_bytes: int) -> int:
+def _part_bytes(part: Part, packing: Packing, step: Step, batch_size: int, element_bytes: int) -> tuple[int, int]:
+    """Of what is packed, and of what waits."""
     packed = _elements(part, batch_size * held_tokens(part, step.packed))
     waiting = _elements(part, batch_size * step.waiting)
     of_packed = sum(packing.packed_bytes(elements, element_bytes) for elements in (packed.keys, packed.values))
-    return of_packed + element_bytes * waiting.both
+    return of_packed, element_bytes * waiting.both
 
 
 def first_update_bytes(

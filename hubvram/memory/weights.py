@@ -110,10 +110,13 @@ def _stored_terms(checkpoint: Checkpoint | Totals, reconciliation: Reconciliatio
             left -= total.stored_bytes
             yield Term(f"{dtype} tensors", formula, total.stored_bytes)
     if left:
-        yield Term("what else the files hold", "stored size", left)
+        yield Term(
+            "what else the files hold", f"{checkpoint.stored_bytes:,} - {checkpoint.stored_bytes - left:,} bytes", left
+        )
     for item in reconciliation.not_loaded:
         if item.stored_bytes:
-            yield Term(f"not loaded: {item.what}", f"{item.tensors:,} tensors", -item.stored_bytes)
+            what = f"not loaded: {item.what}, {item.tensors:,} tensors"
+            yield Term(what, product(-item.stored_bytes), -item.stored_bytes)
 
 
 def _scheme_terms(weighed: Weighed) -> Iterator[Term]:

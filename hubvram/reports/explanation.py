@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hubvram.inspection import Inspection
 from hubvram.memory.estimate import Basis, MemoryComponent, MemoryEstimate
 from hubvram.memory.weights import STORED
-from hubvram.reports.table import WIDTH
+from hubvram.reports.table import REST, WIDTH
 from hubvram.units import size
 
 _BASIS = {
@@ -16,7 +16,12 @@ _BASIS = {
     Basis.DERIVED: "derived",
     Basis.ASSUMED: "assumed",
 }
-_NAMES = {"kv_cache": "KV cache"}
+_NAMES = {
+    "kv_cache": "KV cache",
+    "state": "KV cache, states",
+    **{name: f"rest, {name}" for name in REST},
+}
+"""As the table's columns are called."""
 
 
 def explanation(found: Inspection) -> list[str]:

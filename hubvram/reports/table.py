@@ -7,6 +7,8 @@ from typing import Final
 
 WIDTH: Final = 80
 """Columns of a terminal that every report keeps to."""
+REST: Final = ("buffers", "outputs", "unpacked")
+"""Components that the report adds up in one column."""
 
 
 def align(rows: Sequence[Sequence[str]], *, left: int = 1, gap: int = 2) -> list[str]:

@@ -15,7 +15,7 @@ from hubvram.memory.weights import STORED
 from hubvram.reports.dimensions import dimensions
 from hubvram.reports.explanation import explanation
 from hubvram.reports.packed import packed_line, stored_name
-from hubvram.reports.table import WIDTH, align
+from hubvram.reports.table import REST, WIDTH, align
 from hubvram.units import count, gib, size
 
 _LONGEST_NAME: Final = 100
@@ -161,7 +161,7 @@ def _label(found: Inspection, estimate: MemoryEstimate) -> str:
 
 
 def _cells(estimate: MemoryEstimate, decimals: int) -> tuple[str, ...]:
-    rest = sum(estimate.size_of(name) for name in ("buffers", "outputs", "unpacked"))
+    rest = sum(estimate.size_of(name) for name in REST)
     known_cache = estimate.kv_cache_dtype is not None
     known = estimate.is_complete
     rule = estimate.rule_of_thumb_bytes

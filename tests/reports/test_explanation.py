@@ -35,3 +35,25 @@ def test_json_has_the_terms_on_request() -> None:
     assert [sum(term["bytes"] for term in each) for each in terms] == [one["bytes"] for one in components]
     assert explained["estimates"][0].pop("loading")["disk"]["low_bytes"] > 0
     assert explained == plain
+
+
+def test_columns_are_called_as_in_the_table() -> None:
+    # One token: the logits are the peak, which the table counts as the rest.
+    report = render(inspect_model(MODEL, workload_of(1), ("bf16",)), explain=True)
+    assert "  rest, outputs: " in report
+
+
+def test_a_packed_cache_has_its_numbers() -> None:
+    # 1 + 9 tokens of 2 x 1,024 features: that of the prompt at 4 bits, and 2 x 2 bytes for each 64; 9 as they are.
+    workload = workload_of(10, input_tokens=1, cache="quanto-int4")
+    report = " ".join(render(inspect_model(MODEL, workload, ("bf16",)), explain=True).split())
+    packed = 2048 // 2 + 2048 // 64 * 4
+    assert f"full_attention, packed at 4.5 bits: layers x bytes: 32 x {packed:,} bytes" in report
+    assert f"full_attention, 9 tokens that wait: layers x bytes: 32 x {9 * 2048 * 2:,} bytes" in report
+
+
+def test_gguf_types_have_their_blocks() -> None:
+    # 32 layers of q, k, v, o, gate, up, down, the embedding and the head, in blocks of 32 weights and 34 bytes.
+    report = " ".join(render(inspect_model(MODEL, workload_of(137), ("q8_0",)), explain=True).split())
+    blocks = (2 * 128_256 * 4096 + 32 * 4096 * (4096 * 2 + 1024 * 2 + 14_336 * 3)) // 32
+    assert f"q8_0, 226 tensors: blocks of 32 weights x bytes: {blocks:,} x 34 bytes" in report

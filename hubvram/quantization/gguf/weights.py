@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Final
 
 from hubvram.errors import UsageError
@@ -33,6 +34,8 @@ class GgufWeights:
     """Largest first; they add up to `tensor_bytes`."""
     tensors_by_type: Mapping[str, int]
     """In the same order."""
+    elements_by_type: Mapping[str, int]
+    """In the same order: whole blocks of them."""
     stand_ins: int
     """Tensors whose rows are no whole number of blocks, so that they have another type than the mixture's."""
     notes: tuple[str, ...]
@@ -81,6 +84,7 @@ def weights_of(name: str, layout: GgufLayout, *, imatrix: bool | None = None, be
         parameters=layout.parameters,
         bytes_by_type=dict(found.size_bytes.most_common()),
         tensors_by_type={kind: found.tensors[kind] for kind, _ in found.size_bytes.most_common()},
+        elements_by_type={kind: found.elements[kind] for kind, _ in found.size_bytes.most_common()},
         stand_ins=found.stand_ins,
         notes=tuple(_notes(mixture, layout, found, imatrix=chosen_imatrix)),
     )
@@ -92,6 +96,7 @@ class _Weighed:
     def __init__(self) -> None:
         self.size_bytes: Counter[str] = Counter()
         self.tensors: Counter[str] = Counter()
+        self.elements: Counter[str] = Counter()
         self.mtp_bytes = 0
         self.stand_ins = 0
 
@@ -112,6 +117,7 @@ def _weigh(mixture: Mixture, layout: GgufLayout, *, imatrix: bool, before_2026: 
         taken = tensor_bytes(kind, tensor.shape)
         found.size_bytes[kind] += taken
         found.tensors[kind] += 1
+        found.elements[kind] += prod(tensor.shape)
         found.stand_ins += kind != wanted
         if tensor.block >= layout.facts.num_hidden_layers:
             found.mtp_bytes += taken
