@@ -90,6 +90,8 @@ def workload_notes(architecture: Architecture | None, workload: Workload) -> Ite
         yield from _cache_notes(architecture, workload)
     if architecture is not None:
         yield from _encoder_notes(architecture, workload)
+    if workload.padded and workload.batch_size == 1:
+        yield "one sequence, padded: as where its length is rounded up, since it has no longer ones beside it"
     if workload.attention is Attention.FLASH:
         yield "flash attention runs in fp16 and bf16 only: figures in fp32 are for comparison"
 

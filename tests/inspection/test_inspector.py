@@ -143,6 +143,13 @@ def test_each_side_is_made_for_tokens_of_its_own() -> None:
     )
 
 
+def test_one_padded_sequence_has_none_to_be_padded_for() -> None:
+    llama = architecture_of({"model_type": "llama"})
+    (note,) = workload_notes(llama, workload_of(100, padded=True))
+    assert "rounded up" in note
+    assert not tuple(workload_notes(llama, workload_of(100, padded=True, batch_size=2)))
+
+
 def test_learned_positions_end_where_their_table_does() -> None:
     model = fixture_model("openai-community--gpt2")
     inspect_model(model, workload_of(1024))
