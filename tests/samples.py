@@ -126,6 +126,7 @@ def workload_of(
     kv_cache_dtype: str | None = None,
     cache: str = "dynamic",
     attention: Attention = Attention.AUTO,
+    padded: bool = False,
 ) -> Workload:
     return Workload(
         context_tokens=context_tokens,
@@ -134,6 +135,7 @@ def workload_of(
         kv_cache_dtype=kv_cache_dtype,
         cache=cache,
         attention=attention,
+        padded=padded,
     )
 
 
