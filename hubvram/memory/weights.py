@@ -14,7 +14,7 @@ from hubvram.checkpoint.tensors import Checkpoint, Kind
 from hubvram.checkpoint.totals import Totals
 from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, SAFETENSORS_BITS, nominal_weight_bytes
 from hubvram.memory.estimate import Basis, MemoryComponent, exact
-from hubvram.memory.packing import PLAIN, Packing
+from hubvram.memory.packed_matrices import PLAIN, Packing
 from hubvram.memory.terms import Term, product
 from hubvram.quantization.scheme import KEPT_BITS, Packed, QuantizationScheme, Weighed, has_fused_experts
 from hubvram.quantization.schemes import ON_LOAD, SCHEMES

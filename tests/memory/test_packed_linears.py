@@ -22,7 +22,7 @@ from hubvram.memory.forward.latent import play_latent_attention
 from hubvram.memory.forward.mlp import play_mlp
 from hubvram.memory.forward.run import Run, Sizes
 from hubvram.memory.forward.tape import Share
-from hubvram.memory.packing import Packing
+from hubvram.memory.packed_matrices import Packing
 from hubvram.memory.weights import STORED, Weights, deployed_weights
 from hubvram.memory.workload import Attention
 from tests.quantized import sample_model

@@ -11,7 +11,7 @@ from typing import Final
 
 from hubvram.dtypes import COMPUTE_BYTES
 from hubvram.memory.forward.linears import LinearCode, Moment
-from hubvram.memory.packing import Packing
+from hubvram.memory.packed_matrices import Packing
 from hubvram.units import size
 
 _LINEAR: Final = "what a linear makes"

@@ -21,7 +21,7 @@ from hubvram.checkpoint.files import INDEX_FILE, SINGLE_FILE
 from hubvram.checkpoint.tensors import Kind
 from hubvram.dtypes import COMPUTE_BYTES, TORCH_NAMES
 from hubvram.memory.engines.transformers_conversions import UNDESCRIBED, conversions_of
-from hubvram.memory.engines.transformers_packing import (
+from hubvram.memory.engines.transformers_on_load import (
     LIE,
     ON_LOAD,
     UNPACKED,
