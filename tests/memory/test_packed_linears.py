@@ -60,6 +60,27 @@ def test_nested_scales_are_unpacked_twice_in_fp32() -> None:
     assert estimate(LLAMA, "nf4-dq", 1000).size_of("unpacked") == 2 * N * (H - 1000) + H * N // 8
 
 
+def test_a_type_of_its_own_casts_what_a_matrix_reads_and_what_comes_out() -> None:
+    # 16 bit around fp32: 8 tokens of 300 features and the 100 that come out, at 4 bytes each, beside the matrix at 4;
+    # then, without the matrix, the 100 at 2 bytes more. Up to 7 tokens nothing is unpacked.
+    linears = code_of(Packing(linears=("nf4",), method="bitsandbytes", compute_dtype="fp32"), "bf16")
+    for tokens, unpacked in ((8, 4 * 300 * 100), (7, 0)):
+        run = Run(Sizes(batch_size=1, tokens=tokens, element_bytes=2, attention=Attention.SDPA, linears=linears))
+        run.linear(300, 100)
+        peak = run.tape.take()
+        assert peak.size_bytes(Share.SEQUENCE) == tokens * (4 * 300 + 6 * 100)
+        assert sum(held.size_bytes for held in peak.unpacking) == (tokens * 4 * 400 + unpacked if unpacked else 0)
+
+
+@pytest.mark.parametrize(
+    ("sample", "dtype", "computed"),
+    [("bnb-nf4", "bf16", "fp32"), ("bnb-nf4-dq-tied", "bf16", "bf16"), ("bnb-int8", "fp16", None)],
+)
+def test_the_type_that_a_config_names_is_that_of_its_matrices(sample: str, dtype: str, computed: str | None) -> None:
+    stored = sample_model(sample).stored
+    assert (stored.compute_dtype, stored.packing.compute_dtype) == (dtype, computed)
+
+
 def beside_weights(found: MemoryEstimate) -> int:
     return found.total_bytes - found.size_of("weights") - found.size_of("runtime")
 
