@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from hubvram.config.document import ConfigDocument
 from hubvram.config.quantization_fields import Fields
 from hubvram.config.quantization_files import HF_QUANT_CONFIG, MLX_SECTION, QUANTO_MAP, SECTIONS
+from hubvram.dtypes import TORCH_NAMES
 from hubvram.errors import ConfigError
 
 T = TypeVar("T")
@@ -48,6 +49,8 @@ class QuantizationSettings:
     """What the tool was told to leave alone, in its own words: parts of names, patterns, wildcards."""
     kv_cache_dtype: str | None = None
     """One of those that engines know."""
+    compute_dtype: str | None = None
+    """What 4-bit matrices of bitsandbytes are computed in, whatever the rest of the model is; None for other tools."""
     misread: tuple[str, ...] = ()
     """Values that make no sense, with the names of their keys: they were left out."""
 
@@ -115,8 +118,16 @@ def _settings(document: ConfigDocument, unnamed: str) -> QuantizationSettings:
         groups=tuple(dict.fromkeys(groups)),
         kept_modules=tuple(dict.fromkeys(name for key in _KEPT for name in fields.strings(key))),
         kv_cache_dtype=_kv_cache_dtype(fields),
+        compute_dtype=_compute_dtype(fields),
         misread=tuple(fields.misread),
     )
+
+
+def _compute_dtype(fields: Fields) -> str | None:
+    """fp32 where nothing is said (transformers, BitsAndBytesConfig.__init__)."""
+    if fields.document.data.get("load_in_4bit") is not True:
+        return None
+    return TORCH_NAMES.get(fields.text("bnb_4bit_compute_dtype") or "float32")
 
 
 _MOST_GROUPS: Final = 64

@@ -189,7 +189,7 @@ def _compared(source: ModelSource, config: ModelConfig | None, found: Beginnings
             checkpoint,
             compared,
             config.dtype if config else None,
-            config.quantization_method if config else None,
+            config.quantization if config else None,
         ),
         *checkpoint.notes,
         *notes,

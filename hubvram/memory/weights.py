@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.reconcile import Reconciliation, Status
@@ -14,11 +14,14 @@ from hubvram.checkpoint.tensors import Checkpoint, Kind
 from hubvram.checkpoint.totals import Totals
 from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, SAFETENSORS_BITS, nominal_weight_bytes
 from hubvram.memory.estimate import Basis, MemoryComponent, exact
-from hubvram.memory.packing import PLAIN, Packing
+from hubvram.memory.packed_matrices import PLAIN, Packing
 from hubvram.memory.terms import Term, product
 from hubvram.quantization.scheme import KEPT_BITS, Packed, QuantizationScheme, Weighed, has_fused_experts
 from hubvram.quantization.schemes import ON_LOAD, SCHEMES
 from hubvram.units import size
+
+if TYPE_CHECKING:
+    from hubvram.config.quantization import QuantizationSettings
 
 STORED = "stored"
 
@@ -40,13 +43,13 @@ def stored_weights(
     checkpoint: Checkpoint | Totals,
     reconciliation: Reconciliation,
     config_dtype: str | None,
-    method: str | None = None,
+    declared: QuantizationSettings | None = None,
 ) -> Weights:
     """The files' tensors, minus what transformers does not keep: buffers that it rebuilds, a head that repeats its
     embedding, blocks for multi-token prediction.
 
-    Where nothing is stored in a type that can be computed in, the model computes in what its config says. `method` is
-    the tool that packed them, as declared.
+    Where nothing is stored in a type that can be computed in, the model computes in what its config says. `declared`
+    is what the repo says of its packed weights.
     """
     dtypes = list(checkpoint.by_dtype())
     description, note = "by the totals that the Hub publishes", "the Hub's totals for its main branch"
@@ -75,14 +78,14 @@ def stored_weights(
             terms=_stored_terms(checkpoint, reconciliation),
             source="the headers of the files" if isinstance(checkpoint, Checkpoint) else note,
         ),
-        packing=_stored_packing(reconciliation, method),
+        packing=_stored_packing(reconciliation, declared),
     )
 
 
 _NO_LINEARS: Final = frozenset({Component.EMBEDDING, Component.HEAD})
 
 
-def _stored_packing(reconciliation: Reconciliation, method: str | None) -> Packing:
+def _stored_packing(reconciliation: Reconciliation, declared: QuantizationSettings | None) -> Packing:
     unpacked = reconciliation.unpacked
     if unpacked is None or not unpacked.packed:
         return PLAIN
@@ -93,7 +96,8 @@ def _stored_packing(reconciliation: Reconciliation, method: str | None) -> Packi
     return Packing(
         linears=tuple(names[False]),
         experts=tuple(names[True]),
-        method=method,
+        method=declared.method if declared else None,
+        compute_dtype=declared.compute_dtype if declared else None,
         unpacking_bytes=sum(2 * it.weights.parameters - it.weights.stored_bytes for it in unpacked.packed),
     )
 

@@ -50,6 +50,13 @@ def test_bitsandbytes_writes_both_and_means_one() -> None:
     assert settings_of(section | {"llm_int8_skip_modules": None}).kept_modules == ()
 
 
+@pytest.mark.parametrize(("named", "found"), [("bfloat16", "bf16"), ("float16", "fp16"), (None, "fp32"), ("odd", None)])
+def test_bitsandbytes_computes_in_fp32_unless_told_otherwise(named: str | None, found: str | None) -> None:
+    section = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_compute_dtype": named}
+    assert settings_of(section).compute_dtype == found
+    assert settings_of(section | {"load_in_4bit": False, "load_in_8bit": True}).compute_dtype is None
+
+
 COMPRESSED = {
     "quant_method": "compressed-tensors",
     "format": "pack-quantized",

@@ -11,7 +11,7 @@ from typing import Final
 from hubvram.memory.engines.transformers_linears import code_of
 from hubvram.memory.forward.run import Run, Sizes
 from hubvram.memory.forward.tape import Share
-from hubvram.memory.packing import Packing
+from hubvram.memory.packed_matrices import Packing
 from hubvram.memory.workload import Attention
 
 FILE: Final = Path(__file__).parents[2] / "fixtures" / "measurements" / "packed-linears.json"

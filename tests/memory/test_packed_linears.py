@@ -22,7 +22,7 @@ from hubvram.memory.forward.latent import play_latent_attention
 from hubvram.memory.forward.mlp import play_mlp
 from hubvram.memory.forward.run import Run, Sizes
 from hubvram.memory.forward.tape import Share
-from hubvram.memory.packing import Packing
+from hubvram.memory.packed_matrices import Packing
 from hubvram.memory.weights import STORED, Weights, deployed_weights
 from hubvram.memory.workload import Attention
 from tests.quantized import sample_model
@@ -58,6 +58,27 @@ def test_an_unpacked_matrix_counts_where_it_exceeds_the_peak() -> None:
 def test_nested_scales_are_unpacked_twice_in_fp32() -> None:
     # 8 bytes more for each 64 weights.
     assert estimate(LLAMA, "nf4-dq", 1000).size_of("unpacked") == 2 * N * (H - 1000) + H * N // 8
+
+
+def test_a_type_of_its_own_casts_what_a_matrix_reads_and_what_comes_out() -> None:
+    # 16 bit around fp32: 8 tokens of 300 features and the 100 that come out, at 4 bytes each, beside the matrix at 4;
+    # then, without the matrix, the 100 at 2 bytes more. Up to 7 tokens nothing is unpacked.
+    linears = code_of(Packing(linears=("nf4",), method="bitsandbytes", compute_dtype="fp32"), "bf16")
+    for tokens, unpacked in ((8, 4 * 300 * 100), (7, 0)):
+        run = Run(Sizes(batch_size=1, tokens=tokens, element_bytes=2, attention=Attention.SDPA, linears=linears))
+        run.linear(300, 100)
+        peak = run.tape.take()
+        assert peak.size_bytes(Share.SEQUENCE) == tokens * (4 * 300 + 6 * 100)
+        assert sum(held.size_bytes for held in peak.unpacking) == (tokens * 4 * 400 + unpacked if unpacked else 0)
+
+
+@pytest.mark.parametrize(
+    ("sample", "dtype", "computed"),
+    [("bnb-nf4", "bf16", "fp32"), ("bnb-nf4-dq-tied", "bf16", "bf16"), ("bnb-int8", "fp16", None)],
+)
+def test_the_type_that_a_config_names_is_that_of_its_matrices(sample: str, dtype: str, computed: str | None) -> None:
+    stored = sample_model(sample).stored
+    assert (stored.compute_dtype, stored.packing.compute_dtype) == (dtype, computed)
 
 
 def beside_weights(found: MemoryEstimate) -> int:

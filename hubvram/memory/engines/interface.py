@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from hubvram.architecture.layers import Architecture
 from hubvram.memory.cached import Cached
 from hubvram.memory.estimate import Instant, MemoryComponent, MemoryEstimate
-from hubvram.memory.packing import Packing
+from hubvram.memory.packed_matrices import Packing
 from hubvram.memory.workload import Attention, Workload
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from hubvram.memory.forward.mlp import COPIED_EXPERTS
 from hubvram.memory.forward.run import Sizes
 from hubvram.memory.forward.tape import Held, Peak, Share
 from hubvram.memory.kv_cache import knows_cache
-from hubvram.memory.packing import Packing
+from hubvram.memory.packed_matrices import Packing
 from hubvram.memory.runtime import runtime_component
 from hubvram.memory.workload import Attention, Logits, Workload
 

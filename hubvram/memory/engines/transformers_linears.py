@@ -1,7 +1,6 @@
 """How transformers 5.23 computes with packed weights on a CUDA GPU, by the tool that packed them.
 
-Read in the tools' sources; what bitsandbytes and HQQ allocate was also measured (tests/linears). Compute types of
-16 bit: with bitsandbytes' default of fp32 (`bnb_4bit_compute_dtype`) an unpacked matrix is twice as large.
+Read in the tools' sources; what bitsandbytes and HQQ allocate was also measured (tests/linears).
 """
 
 from __future__ import annotations
@@ -11,31 +10,45 @@ from typing import Final
 
 from hubvram.dtypes import COMPUTE_BYTES
 from hubvram.memory.forward.linears import LinearCode, Moment
-from hubvram.memory.packing import Packing
+from hubvram.memory.packed_matrices import Packing
 from hubvram.units import size
 
 _LINEAR: Final = "what a linear makes"
 
 
-def _bnb_4bit(dtype: str, *, nested: bool = False) -> LinearCode:
+def _bnb_4bit(dtype: str, computed: str, *, nested: bool = False) -> LinearCode:
     """bitsandbytes 0.50: beyond a few tokens the matrix is unpacked, and with nested scales these in fp32, twice
-    (backends/cuda/ops.py, _dequant_linear_fallback).
+    (backends/cuda/ops.py, _dequant_linear_fallback). Where the matrix computes in a type of its own, what it reads is
+    cast to that first, and what comes out is cast back (nn/modules.py, Linear4bit.forward).
 
-    Up to 4 tokens never; up to 1,536 it depends on shape and GPU (_gemm_4bit_use_custom_cuda), and is counted.
+    Up to 4 tokens never, and in fp32 up to 7; up to 1,536 it depends on shape and GPU, in fp32 on neither
+    (_gemm_4bit_use_custom_cuda), and is counted.
     """
-    width = COMPUTE_BYTES[dtype]
-    moment = Moment(
-        what=_LINEAR, output_bytes=width, holds_output=True, weight_bytes=width, block_bytes=8 if nested else 0
+    width, own = COMPUTE_BYTES[computed], COMPUTE_BYTES[dtype]
+    is_cast = computed != dtype
+    cast = width if is_cast else 0
+    multiplying = Moment(
+        what="input cast, and what a linear makes" if is_cast else _LINEAR,
+        input_bytes=cast,
+        output_bytes=width,
+        holds_output=not is_cast,
+        weight_bytes=width,
+        block_bytes=8 if nested else 0,
     )
-    source = "bitsandbytes 0.50, computing in 16 bit: more than 4 tokens have each matrix unpacked"
-    return LinearCode(moments=(moment,), few_tokens=4, source=source)
+    casting = Moment(what="what a linear makes, cast", input_bytes=cast, output_bytes=width + own, holds_output=True)
+    few_tokens = 7 if computed == "fp32" else 4
+    return LinearCode(
+        moments=(multiplying, casting) if is_cast else (multiplying,),
+        few_tokens=few_tokens,
+        source=f"bitsandbytes 0.50, computing in {computed}: more than {few_tokens} tokens have each matrix unpacked",
+    )
 
 
-def _bnb_nested(dtype: str) -> LinearCode:
-    return _bnb_4bit(dtype, nested=True)
+def _bnb_nested(dtype: str, computed: str) -> LinearCode:
+    return _bnb_4bit(dtype, computed, nested=True)
 
 
-def _bnb_8bit(dtype: str) -> LinearCode:
+def _bnb_8bit(dtype: str, computed: str) -> LinearCode:
     """bitsandbytes 0.50, LLM.int8 with a threshold (autograd/_functions.py, MatMul8bitLt.forward).
 
     Quantizing: the input in fp16, its absolute values, a byte that says which are outliers, and one of int8, with a
@@ -57,7 +70,7 @@ def _bnb_8bit(dtype: str) -> LinearCode:
     return LinearCode(moments=(quantizing, multiplying), source=source)
 
 
-def _hqq(dtype: str) -> LinearCode:
+def _hqq(dtype: str, computed: str) -> LinearCode:
     """hqq 0.2.8 with its PyTorch backend, whatever the number of tokens (core/quantize.py, Quantizer.dequantize):
     weights as unpacked, less their zeros, and times their scales; then one matrix of them."""
     width = COMPUTE_BYTES[dtype]
@@ -66,19 +79,19 @@ def _hqq(dtype: str) -> LinearCode:
     return LinearCode(moments=(unpacking, multiplying), source="hqq 0.2.8, PyTorch backend: each matrix is unpacked")
 
 
-def _in_the_kernel(dtype: str) -> LinearCode:
+def _in_the_kernel(dtype: str, computed: str) -> LinearCode:
     """gptqmodel 7.7 with Marlin: beside the output some MiB to sum up in, as the GPU has multiprocessors (at most
     64 KiB for each, marlin_scratch.cuh), which belong to the libraries' workspaces."""
     return LinearCode(source="gptqmodel 7.7 with Marlin, which reads weights as they are packed; its fallback does not")
 
 
-def _fp8(dtype: str) -> LinearCode:
+def _fp8(dtype: str, computed: str) -> LinearCode:
     """transformers' finegrained-fp8 kernel (kernels-community), where weights have scales for blocks: it quantizes what
     it reads on the way, and reads experts where they are (integrations/finegrained_fp8.py)."""
     return LinearCode(copies_experts=False, source=_FP8_SOURCE)
 
 
-def _fp8_of_one_scale(dtype: str) -> LinearCode:
+def _fp8_of_one_scale(dtype: str, computed: str) -> LinearCode:
     """The same kernel, where a matrix has one scale: what it reads is quantized first, with a scale for each token."""
     moment = Moment(
         what="input in fp8, and what a linear makes",
@@ -95,8 +108,8 @@ _FP8_SOURCE: Final = (
     "inputs first, at 8 bytes a feature"
 )
 
-_Code = Callable[[str], LinearCode]
-"""For a type that the model computes in."""
+_Code = Callable[[str, str], LinearCode]
+"""For the type that the model computes in, and that which its tool does, where this is a setting of the tool's."""
 
 _CODES: Final[Mapping[str, _Code]] = {
     **dict.fromkeys(("nf4", "nf4-onload", "fp4-bnb", "bnb-4bit"), _bnb_4bit),
@@ -124,7 +137,8 @@ def _code(packing: Packing, name: str) -> _Code | None:
 
 
 def _known(packing: Packing, names: Iterable[str], dtype: str) -> list[LinearCode]:
-    return [code(dtype) for name in names if (code := _code(packing, name)) is not None]
+    computed = packing.compute_dtype or dtype
+    return [code(dtype, computed) for name in names if (code := _code(packing, name)) is not None]
 
 
 def code_of(packing: Packing, dtype: str) -> LinearCode | None:

@@ -21,7 +21,7 @@ from hubvram.checkpoint.files import INDEX_FILE, SINGLE_FILE
 from hubvram.checkpoint.tensors import Kind
 from hubvram.dtypes import COMPUTE_BYTES, TORCH_NAMES
 from hubvram.memory.engines.transformers_conversions import UNDESCRIBED, conversions_of
-from hubvram.memory.engines.transformers_packing import (
+from hubvram.memory.engines.transformers_on_load import (
     LIE,
     ON_LOAD,
     UNPACKED,
@@ -43,7 +43,7 @@ from hubvram.memory.loading import (
     peak_one_by_one,
     peak_read_ahead,
 )
-from hubvram.memory.weights import STORED
+from hubvram.memory.weights import STORED, sixteen_bit
 from hubvram.units import size
 
 DIRECT: Final = "direct"
@@ -132,7 +132,9 @@ def _call(files: Files, precision: str, way: str, compute_dtype: str | None) -> 
     dtype = precision if precision in _TORCH_DTYPES else None
     if precision == STORED and files.declared_dtype not in (None, compute_dtype):
         dtype = compute_dtype
-    settings = [ON_LOAD[precision].settings] if precision in ON_LOAD else []
+    settings = []
+    if precision in ON_LOAD:
+        settings.append(ON_LOAD[precision].settings.format(dtype=_TORCH_DTYPES[sixteen_bit(compute_dtype)]))
     if dtype is not None:
         settings.append(f'dtype="{_TORCH_DTYPES[dtype]}"')
     if files.method is not None and files.method in UNPACKED and precision != STORED:

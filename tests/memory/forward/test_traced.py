@@ -1,7 +1,7 @@
 """The programs against runs of transformers' own full-size classes on fake tensors.
 
-fixtures/measurements/transformers-5.23-fake-cuda.json holds figures of such runs. Dense models equal them to the
-byte, with the exceptions that `not_modelled` writes down; the same test over a much larger collection is extra.
+fixtures/measurements/transformers-5.23-fake-cuda.json holds figures of such runs. They are equal to the byte, with the
+exceptions that are written down here; the same test over a much larger collection is extra.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from hubvram.architecture import families
-from hubvram.architecture.attention import ChunkedAttention, FullAttention, SlidingAttention
+from hubvram.architecture.attention import ChunkedAttention, FullAttention, LatentAttention, SlidingAttention
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import MoEMLP
+from hubvram.architecture.recurrent import GatedDeltaNet
 from hubvram.memory.engines.transformers import TRANSFORMERS as engine
-from hubvram.memory.engines.transformers_code import play
+from hubvram.memory.engines.transformers_code import code_of, play
 from hubvram.memory.forward.attention import has_window_mask
 from hubvram.memory.forward.run import ID_BYTES, Sizes
 from hubvram.memory.forward.tape import Peak
@@ -60,7 +61,8 @@ def prefill_peak(architecture: Architecture, run: Sizes) -> Peak:
 
 
 def decode_peak_bytes(architecture: Architecture, run: Sizes) -> int:
-    step = replace(run, tokens=1, past_tokens=run.tokens - 1, decodes=True, prompt_tokens=run.tokens)
+    """Of the first token behind the prompt."""
+    step = replace(run, tokens=1, past_tokens=run.tokens, decodes=True, prompt_tokens=run.tokens)
     peaks = play(architecture, step, copies_logits=False)
     return max(peak.total_bytes for peak in peaks)
 
@@ -68,7 +70,7 @@ def decode_peak_bytes(architecture: Architecture, run: Sizes) -> int:
 def not_modelled(architecture: Architecture, run: Sizes, phase: str) -> int:
     """What a run holds at its peak and the programs leave out: all of it is written here, to the byte."""
     mlp = architecture.layers[-1].mlp
-    if phase == "mlp" and isinstance(mlp, MoEMLP):
+    if phase == "mlp" and isinstance(mlp, MoEMLP) and code_of(architecture).experts is None:
         return 8 * mlp.num_experts  # two 32-bit counts per expert, which do not grow with the batch
     if phase == "attention" and run.attention is Attention.SDPA:
         # Beside the additive mask of a window.
@@ -78,12 +80,10 @@ def not_modelled(architecture: Architecture, run: Sizes, phase: str) -> int:
 
 
 def assert_prefill_equals(architecture: Architecture, row: Row, *, more_bytes: int = 0) -> None:
-    if not engine.knows_activations(architecture):
-        return
     run = run_of(row)
     peak = prefill_peak(architecture, run)
     left_out = not_modelled(architecture, run, peak.phase) + more_bytes
-    assert peak.total_bytes + left_out == row["prefill_peak_bytes"], peak.phase
+    assert peak.total_bytes + left_out == row["prefill_peak_bytes"], (label(row), peak.phase)
     assert left_out <= 4096
 
 
@@ -109,21 +109,22 @@ GARBAGE = {("meta-llama/Llama-3.2-11B-Vision-Instruct", 1, 32768)}
 class has them beside the cache, neither this one on meta tensors."""
 
 
-def assert_decode_close(architecture: Architecture, row: Row) -> None:
-    """From 0.35 % below to 0.07 % above: what a single token needs beside the cache is not modelled in full.
-
-    Left out are MoE, whose runs were made without `generate()`, and the first step after a prompt longer than a
-    window, in which the caches shrink: a prefill's peak is above it.
-    """
-    if not engine.knows_activations(architecture) or (row["repo"], row["batch_size"], row["tokens"]) in GARBAGE:
+def assert_decode_equals(architecture: Architecture, row: Row, *, more_bytes: int = 0) -> None:
+    """Left out are MoE, whose runs were made without `generate()`, and the first step after a prompt longer than a
+    window, in which the caches shrink: a prefill's peak is above it."""
+    if (row["repo"], row["batch_size"], row["tokens"]) in GARBAGE:
         return
     windows = [layer.mixer.sliding_window for layer in architecture.layers if isinstance(layer.mixer, SlidingAttention)]
     if any(isinstance(layer.mlp, MoEMLP) for layer in architecture.layers) or any(
         row["tokens"] >= window for window in windows
     ):
         return
-    found, measured_bytes = decode_peak_bytes(architecture, run_of(row)), row["decode_peak_bytes"]
-    assert (1 - 0.0035) * measured_bytes <= found <= (1 + 0.0007) * measured_bytes
+    played = decode_peak_bytes(architecture, run_of(row)) + more_bytes
+    over = played - row["decode_peak_bytes"]
+    # One row too many is played of a delta net's step: what it says takes the place of what it read.
+    spare = row["batch_size"] * architecture.hidden_size * 2
+    has_delta_net = any(isinstance(layer.mixer, GatedDeltaNet) for layer in architecture.layers)
+    assert over in ({0, spare} if has_delta_net else {0}), label(row)
 
 
 def label(row: Row) -> str:
@@ -161,7 +162,7 @@ def test_prefill_peak_of_a_run(row: Row) -> None:
 
 @each_row
 def test_decode_peak_of_a_run(row: Row) -> None:
-    assert_decode_close(architecture_in(row), row)
+    assert_decode_equals(architecture_in(row), row)
 
 
 def of_positions(architecture: Architecture, run: Sizes) -> int:
@@ -173,8 +174,7 @@ def of_positions(architecture: Architecture, run: Sizes) -> int:
 @each_row
 def test_the_engine_puts_the_same_figures_together(row: Row) -> None:
     architecture = architecture_in(row)
-    if not engine.knows_activations(architecture):
-        pytest.skip(f"{architecture.model_type}: the programs do not claim to meet its peaks")
+    assert engine.knows_activations(architecture)
     run = run_of(row)
     workload = workload_of(row["tokens"], batch_size=row["batch_size"], attention=run.attention)
     prefill = engine.instants(architecture, workload, element_bytes=2, cache_element_bytes=2)[0]
@@ -213,25 +213,29 @@ def collected() -> Iterator[tuple[Architecture, Row, int]]:
             yield architecture, row, model["parameters"]
 
 
+def first_frequencies(architecture: Architecture, row: Row) -> int:
+    """A longrope model sets its fp32 frequencies, one for two rotated dimensions, once more in the first run of each
+    kind of attention."""
+    scaling = corpus_config(row["repo"]).text.data.get("rope_scaling") or {}
+    is_first = (row["batch_size"], row["tokens"]) in ((1, 512), (1, 2048))
+    if not is_first or scaling.get("type") != "longrope":
+        return 0
+    mixer = architecture.layers[0].mixer
+    rotary_dim = mixer.qk_rope_head_dim if isinstance(mixer, LatentAttention) else architecture.rotary_dim
+    return 4 * rotary_dim // 2
+
+
 @needs_corpus
 def test_peaks_of_the_large_collection() -> None:
-    rows = exact = 0
+    rows = 0
     for architecture, row, parameters in collected():
         if not engine.knows_activations(architecture) or architecture.encoder or not engine.generates(architecture):
             continue  # Encoders, alone or beside a decoder, have tests of their own.
-        # A longrope model sets its fp32 frequencies, one for two rotated dimensions, once more in the first run of
-        # each kind.
-        first = (row["batch_size"], row["tokens"]) in ((1, 512), (1, 2048))
-        longrope = row["repo"] in ("microsoft/Phi-3-mini-128k-instruct", "microsoft/Phi-3.5-MoE-instruct")
-        more_bytes = 4 * architecture.rotary_dim // 2 if longrope and first else 0
         # Of some towers not all is read.
         if architecture.whole_type is None:
             assert architecture.parameters - routers_biases(architecture) == parameters, label(row)
-        run = run_of(row)
-        found = prefill_peak(architecture, run)
-        peak = found.total_bytes + not_modelled(architecture, run, found.phase) + more_bytes
-        assert peak == pytest.approx(row["prefill_peak_bytes"], rel=0.01), label(row)
-        assert_decode_close(architecture, row)
-        rows, exact = rows + 1, exact + (peak == row["prefill_peak_bytes"])
-    assert exact >= 580
-    assert rows - exact <= 20
+        more_bytes = first_frequencies(architecture, row)
+        assert_prefill_equals(architecture, row, more_bytes=more_bytes)
+        assert_decode_equals(architecture, row, more_bytes=more_bytes)
+        rows += 1
+    assert rows >= 700

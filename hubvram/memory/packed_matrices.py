@@ -14,6 +14,8 @@ class Packing(NamedTuple):
     """How those are that only some tokens take."""
     method: str | None = None
     """The tool that loads them, as configurations name it (`quant_method`)."""
+    compute_dtype: str | None = None
+    """What it computes in, where that need not be the model's own type."""
     unpacking_bytes: int = 0
     """What all of them would take more in 16 bit, beside their scales."""
 

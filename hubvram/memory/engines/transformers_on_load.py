@@ -41,7 +41,7 @@ class OnLoad:
     """How a 16-bit matrix is packed on the GPU, one after the other (integrations/bitsandbytes.py)."""
 
     settings: str
-    """What `from_pretrained` is told."""
+    """What `from_pretrained` is told; `{dtype}` is the type that the model computes in, as torch calls it."""
     held: Callable[[int, int], int]
     """(out_features, in_features) -> bytes on the GPU: what a file holds, less what only the file needs."""
     copies: int
@@ -69,13 +69,16 @@ class OnLoad:
 
 
 _PACKED: Final = frozenset({Component.ATTENTION, Component.MLP, Component.EXPERTS, Component.SSM})
-_4_BIT: Final = 'quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4"'
+_4_BIT: Final = (
+    'quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", '
+    'bnb_4bit_compute_dtype="{dtype}"'
+)
 
 ON_LOAD: Final[Mapping[str, OnLoad]] = {
-    "nf4-onload": OnLoad(settings=f"{_4_BIT})", held=_nf4, copies=1, table_bytes=_TABLE_BYTES + 4),
+    "nf4-onload": OnLoad(settings=_4_BIT + ")", held=_nf4, copies=1, table_bytes=_TABLE_BYTES + 4),
     # Both the scales and their distances from the mean are alive while these are packed.
     "nf4-dq-onload": OnLoad(
-        settings=f"{_4_BIT}, bnb_4bit_use_double_quant=True)", held=_nf4_nested, copies=1, scale_bytes=2 * 4
+        settings=_4_BIT + ", bnb_4bit_use_double_quant=True)", held=_nf4_nested, copies=1, scale_bytes=2 * 4
     ),
     # To the CPU, and from there a second copy in fp16 to the GPU (Bnb8bitQuantize; Int8Params._quantize).
     "int8-bnb-onload": OnLoad(
