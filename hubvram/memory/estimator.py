@@ -82,11 +82,14 @@ def _loaded(weights: Weights, architecture: Architecture | None, engine: Engine)
 
 def _unpacked_for_good(weights: Weights, engine: Engine) -> Iterator[MemoryComponent]:
     """What the engine makes of packed weights before it computes with them."""
-    size_bytes = engine.unpacks_for_good(weights.packing)
+    packing = weights.packing
+    if not engine.unpacks_for_good(packing):
+        return
     note = f"what {engine.name} unpacks of the weights before the first forward, and keeps"
-    term = Term("weights in 16 bit, less what they took", "of the packed matrices", size_bytes)
+    formula = f"{packing.parameters:,} x 2 - {packing.packed_bytes:,} bytes"
+    term = Term("packed matrices in 16 bit, less what they took", formula, packing.unpacking_bytes)
     source = "ModelCompressor of compressed-tensors; equal to what a real model then takes"
-    yield exact("unpacked", size_bytes, Basis.DERIVED, note, terms=(term,), source=source)
+    yield exact("unpacked", packing.unpacking_bytes, Basis.DERIVED, note, terms=(term,), source=source)
 
 
 def largest_of(moments: tuple[Instant, ...]) -> Instant:

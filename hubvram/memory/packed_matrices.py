@@ -16,8 +16,15 @@ class Packing(NamedTuple):
     """The tool that loads them, as configurations name it (`quant_method`)."""
     compute_dtype: str | None = None
     """What it computes in, where that need not be the model's own type."""
-    unpacking_bytes: int = 0
-    """What all of them would take more in 16 bit, beside their scales."""
+    parameters: int = 0
+    """Of all packed matrices."""
+    packed_bytes: int = 0
+    """What these take, as far as unpacking them frees it."""
+
+    @property
+    def unpacking_bytes(self) -> int:
+        """What all of them would take more in 16 bit."""
+        return 2 * self.parameters - self.packed_bytes
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, SAFETENSORS_BITS, nomi
 from hubvram.memory.estimate import Basis, MemoryComponent, exact
 from hubvram.memory.packed_matrices import PLAIN, Packing
 from hubvram.memory.terms import Term, product
-from hubvram.quantization.scheme import KEPT_BITS, Packed, QuantizationScheme, Weighed, has_fused_experts
+from hubvram.quantization.scheme import Packed, QuantizationScheme, Weighed, has_fused_experts
 from hubvram.quantization.schemes import ON_LOAD, SCHEMES
 from hubvram.units import size
 
@@ -98,7 +98,8 @@ def _stored_packing(reconciliation: Reconciliation, declared: QuantizationSettin
         experts=tuple(names[True]),
         method=declared.method if declared else None,
         compute_dtype=declared.compute_dtype if declared else None,
-        unpacking_bytes=sum(2 * it.weights.parameters - it.weights.stored_bytes for it in unpacked.packed),
+        parameters=sum(it.weights.parameters for it in unpacked.packed),
+        packed_bytes=sum(it.weights.stored_bytes for it in unpacked.packed),
     )
 
 
@@ -212,7 +213,8 @@ def _packing(scheme: QuantizationScheme, weighed: Weighed, architecture: Archite
         linears=(scheme.name,),
         experts=(scheme.name,) if packs_experts else (),
         method=scheme.method,
-        unpacking_bytes=sum(each.parameters * (KEPT_BITS - scheme.bits) // 8 for each in weighed.matrices),
+        parameters=sum(each.parameters for each in weighed.matrices),
+        packed_bytes=sum(-(-each.parameters * scheme.bits // 8) for each in weighed.matrices),
     )
 
 

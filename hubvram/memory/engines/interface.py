@@ -62,8 +62,8 @@ class Engine(Protocol):
     def linears(self, packing: Packing, dtype: str) -> LinearCode | None:
         """How packed linears are computed in `dtype`, where anything is packed and that is known."""
 
-    def unpacks_for_good(self, packing: Packing) -> int:
-        """Bytes that packed weights take more once it has unpacked them; 0 where it computes with them as they are."""
+    def unpacks_for_good(self, packing: Packing) -> bool:
+        """Whether packed weights are in 16 bit before it computes with them."""
 
     def packing_notes(self, architecture: Architecture, packing: Packing, dtype: str) -> tuple[str, ...]:
         """What there is to say of computing with packed weights that is not in the figures."""

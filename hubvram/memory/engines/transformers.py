@@ -110,12 +110,12 @@ class Transformers:
 
         return transformers_linears.code_of(packing, dtype)
 
-    def unpacks_for_good(self, packing: Packing) -> int:
+    def unpacks_for_good(self, packing: Packing) -> bool:
         if not packing.names:
-            return 0
+            return False
         from hubvram.memory.engines import transformers_linears
 
-        return packing.unpacking_bytes if transformers_linears.unpacks(packing) else 0
+        return transformers_linears.unpacks(packing)
 
     def packing_notes(self, architecture: Architecture, packing: Packing, dtype: str) -> tuple[str, ...]:
         if not packing.names:
