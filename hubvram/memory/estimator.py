@@ -69,9 +69,11 @@ def estimate_memory(
 
 
 def _loaded(weights: Weights, architecture: Architecture | None, engine: Engine) -> MemoryComponent:
-    """The weights as the engine loads them: in fp16 it may keep some in fp32."""
+    """The weights as the engine loads them: in 16 bit it may keep some in fp32."""
     component = weights.component
-    in_fp32 = engine.kept_in_fp32(architecture) if architecture is not None and weights.scheme == "fp16" else 0
+    in_fp32 = 0
+    if architecture is not None and weights.scheme in ("fp16", "bf16"):
+        in_fp32 = engine.kept_in_fp32(architecture, weights.scheme)
     if not in_fp32:
         return component
     wider = Term("parameters that stay fp32, 2 bytes more each", product(in_fp32, 2), 2 * in_fp32)

@@ -68,8 +68,8 @@ class Engine(Protocol):
     def packing_notes(self, architecture: Architecture, packing: Packing, dtype: str) -> tuple[str, ...]:
         """What there is to say of computing with packed weights that is not in the figures."""
 
-    def kept_in_fp32(self, architecture: Architecture) -> int:
-        """Parameters that stay fp32 where the model is loaded in fp16."""
+    def kept_in_fp32(self, architecture: Architecture, dtype: str) -> int:
+        """Parameters that are fp32 where all of the model is asked for in this 16-bit type."""
 
     def instants(
         self,

@@ -130,10 +130,15 @@ class Transformers:
             return ("what transformers makes beside while it computes with packed weights is not counted",)
         return tuple(transformers_linears.notes_of(packing, dtype))
 
-    def kept_in_fp32(self, architecture: Architecture) -> int:
+    def kept_in_fp32(self, architecture: Architecture, dtype: str) -> int:
+        from hubvram.memory.engines import transformers_fp32
+
+        always = transformers_fp32.always_in_fp32(architecture)
+        if dtype != "fp16":
+            return always
         from hubvram.memory.engines import transformers_sides
 
-        return transformers_sides.kept_in_fp32(architecture)
+        return always + transformers_sides.kept_in_fp32(architecture)
 
     def instants(
         self,

@@ -101,8 +101,8 @@ def test_each_side_ends_where_its_own_positions_do(
 
 def test_what_t5_keeps_in_fp32_where_the_rest_is_fp16() -> None:
     # 12 layers of both sides, each with 512 x 2,048 that write the MLP's output.
-    assert engine.kept_in_fp32(fixture_architecture("google-t5--t5-small")) == 12 * 512 * 2048
-    assert engine.kept_in_fp32(fixture_architecture("openai--whisper-tiny")) == 0
+    assert engine.kept_in_fp32(fixture_architecture("google-t5--t5-small"), "fp16") == 12 * 512 * 2048
+    assert engine.kept_in_fp32(fixture_architecture("openai--whisper-tiny"), "fp16") == 0
     t5, workload = fixture_architecture("google-t5--t5-small"), workload_of(512)
     half, other = (
         engine.instants(t5, workload, element_bytes=2, cache_element_bytes=2, in_fp16=in_fp16)[0]
@@ -113,14 +113,26 @@ def test_what_t5_keeps_in_fp32_where_the_rest_is_fp16() -> None:
     assert half.activations_bytes - other.activations_bytes == 512 * 2 * (2 * 512 + 2048)
 
 
+def test_what_is_fp32_in_bf16_too() -> None:
+    # A head of 100 words, unless it is the embedding; on each side 3 layers of 12 with a router of 8 rows.
+    sizes = {"hidden_size": 64, "vocab_size": 100, "num_hidden_layers": 2, "num_attention_heads": 4}
+    apart, tied = (
+        architecture_of({"model_type": "hy_v4", **sizes, "tie_word_embeddings": tied}) for tied in (False, True)
+    )
+    assert [engine.kept_in_fp32(each, "bf16") for each in (apart, tied)] == [100 * 64, 0]
+    switch = architecture_of({"model_type": "switch_transformers", "num_layers": 12, "num_decoder_layers": 12})
+    assert engine.kept_in_fp32(switch, "bf16") == 2 * 3 * 8 * 768
+    assert engine.kept_in_fp32(fixture_architecture("google-t5--t5-small"), "bf16") == 0
+
+
 def test_what_looks_at_patches_may_stay_fp32() -> None:
     # 32 queries of 64 and their norm; a layer of attention to itself and to patches of 32, and of an MLP, each normed.
     qformer = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 96, "num_hidden_layers": 1}
     config = {"qformer_config": {**qformer, "encoder_hidden_size": 32}, "text_config": {"model_type": "opt"}}
     itself, across = 4 * (64 * 64 + 64), 2 * (64 * 64 + 64) + 2 * (32 * 64 + 64)
     layer = itself + across + 2 * 64 * 96 + 96 + 64 + 3 * 2 * 64
-    assert engine.kept_in_fp32(architecture_of({"model_type": "blip-2", **config})) == 32 * 64 + 2 * 64 + layer
-    assert engine.kept_in_fp32(architecture_of({"model_type": "instructblip", **config})) == 32 * 64
+    assert engine.kept_in_fp32(architecture_of({"model_type": "blip-2", **config}), "fp16") == 32 * 64 + 2 * 64 + layer
+    assert engine.kept_in_fp32(architecture_of({"model_type": "instructblip", **config}), "fp16") == 32 * 64
 
 
 def test_the_cache_may_have_a_precision_of_its_own() -> None:
