@@ -56,11 +56,15 @@ PAIRS: Final[Mapping[str, Mapping[str, Any]]] = {
         "encoder": {**_VIT, "model_type": "deit", "hidden_size": 64, "num_attention_heads": 4, "qkv_bias": True},
         "decoder": {**_TROCR, "activation_function": "relu", "scale_embedding": True},
     },
+    "vision-encoder-decoder+gpt2": _text(_VIT, _GPT2),
+    "vision-encoder-decoder+bert": _text({**_VIT, "qkv_bias": True}, _BERT),
+    "vision-encoder-decoder+roberta": _text({**_VIT, "hidden_size": 64, "num_attention_heads": 4}, _ROBERTA),
+    "vision-encoder-decoder+swin": _text({**_DONUT, "model_type": "swin", "image_size": 64}, _GPT2),
     "vision-encoder-decoder+donut": {"encoder": _DONUT, "decoder": _MBART},
     "vision-encoder-decoder+projected": {"encoder": _VIT, "decoder": {**_TROCR, "layernorm_embedding": False}},
 }
 """Name of a record -> its config."""
-_TAKE_PIXELS_AS_THEY_ARE: Final = ("donut-swin",)
+_TAKE_PIXELS_AS_THEY_ARE: Final = ("donut-swin", "swin")
 """Types whose classes cannot compute with pixels of another type."""
 
 

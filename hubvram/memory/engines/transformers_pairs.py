@@ -31,7 +31,10 @@ _RUN: Final[Mapping[str, frozenset[tuple[str, str]]]] = {
             *((name, "gpt2") for name in ("bert", "roberta")),
         }
     ),
-    "vision-encoder-decoder": frozenset({("vit", "trocr"), ("deit", "trocr"), ("donut-swin", "mbart")}),
+    "vision-encoder-decoder": frozenset(
+        {("vit", "trocr"), ("deit", "trocr"), ("donut-swin", "mbart"), ("swin", "gpt2")}
+        | {("vit", name) for name in ("bert", "roberta", "gpt2")}
+    ),
 }
 """Model type -> encoders and decoders that were run together."""
 

@@ -23,13 +23,13 @@ def play_pair_step(
     """A forward of the decoder, beside what the encoder was given and said (Program.step)."""
     stack = architecture.encoder
     assert stack is not None and stack.alone is not None
-    source, reads = run.sizes.source_tokens, width_before_head(architecture)
+    source, transformed = run.sizes.source_tokens, width_before_head(architecture)
     given = given_to(run, stack.alone, read, source)
     pooled = run.tensor("what the encoder's pooler says", stack.hidden_size) if _has_pooler(stack.alone) else None
     projects = any(weight.name == "encoder to decoder" for weight in architecture.extras)
     width = architecture.hidden_size
     projected = run.tensor("the same for the decoder", source, width) if projects else None
-    peaks = play_step(run, architecture, sides, copies_logits=copies_logits, given=given, transformed=reads)
+    peaks = play_step(run, architecture, sides, copies_logits=copies_logits, given=given, transformed=transformed)
     del given, pooled, projected
     return peaks
 

@@ -80,6 +80,8 @@ def test_of_a_prompt_scores_are_the_most() -> None:
         pytest.param({**VIT, "model_type": "deit"}, TROCR, True, id="small trocr"),
         pytest.param(VIT, {**TROCR, "use_learned_position_embeddings": False}, False, id="a table without values"),
         pytest.param({**VIT, "model_type": "dinov2"}, TROCR, False, id="an encoder that was not run with it"),
+        pytest.param(VIT, {"model_type": "gpt2", "add_cross_attention": True}, True, id="a gpt2 that describes images"),
+        pytest.param(VIT, {"model_type": "electra", "is_decoder": True}, False, id="a decoder that was not run"),
     ],
 )
 def test_only_pairs_that_were_run_are_known(
