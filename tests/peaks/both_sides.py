@@ -95,6 +95,7 @@ def measured(model: Any, batch_size: int, tokens: int, *, explain: bool = False)
     inputs, encoder = inputs_of(model, batch_size, tokens), model.get_encoder()
     kept = embedded(model, inputs["input_ids"]) if _is_prompted(model) else ()
     reads = {"inputs_embeds": kept[0]} if kept else inputs
+    masked = {name: mask for name, mask in inputs.items() if name == "attention_mask"}
     first, more = torch.full((batch_size, 1), 5), torch.full((batch_size, tokens // 2), 5)
     known = [*model.parameters(), *model.buffers(), *inputs.values(), first, more]
     encode, prefill, decode = (Live(known, explain=explain) for _ in range(3))
@@ -104,17 +105,17 @@ def measured(model: Any, batch_size: int, tokens: int, *, explain: bool = False)
             said = encoder(**reads)
         prefill.start_with([*tensors_in(said), *kept])
         with prefill:
-            output = model(encoder_outputs=said, decoder_input_ids=first, use_cache=True)
+            output = model(encoder_outputs=said, decoder_input_ids=first, use_cache=True, **masked)
         cache = output.past_key_values
         after_prefill = held_by(tensors_in(cache))
         # A window that is given many tokens at once keeps the storage of all of them.
         for ids in more.split(1, dim=1) if any(cache.self_attention_cache.is_sliding) else (more,):
-            output = model(encoder_outputs=said, decoder_input_ids=ids, past_key_values=cache, use_cache=True)
+            output = model(encoder_outputs=said, decoder_input_ids=ids, past_key_values=cache, use_cache=True, **masked)
         del output, ids
         gc.collect()
         decode.start_with([*tensors_in(said), *tensors_in(cache), *kept])
         with decode:
-            model(encoder_outputs=said, decoder_input_ids=first, past_key_values=cache, use_cache=True)
+            model(encoder_outputs=said, decoder_input_ids=first, past_key_values=cache, use_cache=True, **masked)
     given, token = sum(tensor.nbytes for tensor in inputs.values()), 8 * batch_size
     after_decode = held_by(tensors_in(cache))
     answered = token * (2 + tokens // 2)

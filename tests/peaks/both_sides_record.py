@@ -144,12 +144,20 @@ def said(model_type: str, config: Mapping[str, Any], row: Row) -> tuple[Peak, Pe
 
 
 def _on_the_cpu(peak: Peak, architecture: Architecture, run: Sizes) -> Peak:
-    """There the kernel of attention says of each row the logarithm of its sum, which a GPU's beside a mask does not."""
+    """There the kernel of attention says of each row the logarithm of its sum, which a GPU's beside a mask does not;
+    and in a pair's encoder a norm keeps what it says of rows in the type that is computed in, where a GPU's keeps fp32
+    (ATen, layer_norm_cpu)."""
+    if architecture.decoder_type is not None:
+        return peak._replace(held=tuple([_in_own_type(held, run.element_bytes) for held in peak.held]))
     mixer = architecture.encoder.layers[0].mixer if architecture.encoder else None
     if peak.phase != "attention with its mask" or not isinstance(mixer, FullAttention):
         return peak
     rows = (run.batch_size, run.tokens, mixer.num_attention_heads, FP32)
     return peak._replace(held=(*peak.held, Held("the kernel's sums", Share.SEQUENCE, rows)))
+
+
+def _in_own_type(held: Held, element_bytes: int) -> Held:
+    return held._replace(factors=(*held.factors[:-1], 2 * element_bytes)) if held.what == "the norm's rows" else held
 
 
 def _largest(peaks: tuple[Peak, ...]) -> Peak:

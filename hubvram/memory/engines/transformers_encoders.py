@@ -113,7 +113,11 @@ ENCODERS: Final[Mapping[str, tuple[ModelingCode, EncoderCode]]] = {
     "bert-generation": (_OWN_TYPE, EncoderCode()),
     "swin": (
         LAYER_NORM,
-        EncoderCode(play=later("windows", "play_swin"), is_playable=later("windows", "is_swin_playable")),
+        EncoderCode(
+            pixels=Pixels.CALLER,
+            play=later("windows", "play_swin"),
+            is_playable=later("windows", "is_swin_playable"),
+        ),
     ),
     "donut-swin": (
         LAYER_NORM,

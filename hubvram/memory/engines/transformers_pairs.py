@@ -11,17 +11,30 @@ from hubvram.memory.engines import transformers_code
 from hubvram.memory.engines.transformers_attention import attention_of
 from hubvram.memory.engines.transformers_encoders import ENCODERS
 from hubvram.memory.engines.transformers_sides import BART, SIDES, Program
-from hubvram.memory.forward.encoder_decoder import BothSides, Positions, is_playable
+from hubvram.memory.forward.encoder_decoder import Attended, BothSides, Positions, is_playable
 from hubvram.memory.forward.pair import mix_by_head, play_pair_step
 from hubvram.memory.forward.run import Run
 from hubvram.memory.forward.tape import Peak, Share
 
+_BERT: Final = replace(BART, decoder=Positions(inside=True), keeps_attended=Attended.SUM, adds_logits_bias=False)
+
 _DECODERS: Final[Mapping[str, BothSides]] = {
+    **dict.fromkeys(("bert", "bert-generation", "roberta", "xlm-roberta", "camembert"), _BERT),
+    "gpt2": replace(BART, keeps_attended=Attended.SAID, adds_logits_bias=False),
     "mbart": replace(SIDES["mbart"], adds_logits_bias=False),
     "trocr": replace(BART, decoder=Positions(rows=Share.SEQUENCE), adds_logits_bias=False, mix=mix_by_head),
 }
 _RUN: Final[Mapping[str, frozenset[tuple[str, str]]]] = {
-    "vision-encoder-decoder": frozenset({("vit", "trocr"), ("deit", "trocr"), ("donut-swin", "mbart")}),
+    "encoder-decoder": frozenset(
+        {
+            *((name, name) for name in ("bert", "bert-generation", "roberta", "xlm-roberta", "camembert")),
+            *((name, "gpt2") for name in ("bert", "roberta")),
+        }
+    ),
+    "vision-encoder-decoder": frozenset(
+        {("vit", "trocr"), ("deit", "trocr"), ("donut-swin", "mbart"), ("swin", "gpt2")}
+        | {("vit", name) for name in ("bert", "roberta", "gpt2")}
+    ),
 }
 """Model type -> encoders and decoders that were run together."""
 

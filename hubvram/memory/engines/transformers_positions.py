@@ -31,7 +31,7 @@ def shortages(architecture: Architecture, workload: Workload) -> Iterator[Shorta
     context, given = workload.context_tokens, workload.input_tokens
     decoded, _ = lengths(architecture, context, given)
     if encoder is not None and encoder.source_tokens is None:
-        rows = _rows(name, encoder)
+        rows = _rows(name, encoder.alone or encoder)
         if 0 < rows < given:
             remedy = f"--input takes at most {rows} for it; without it, all of --context is input"
             yield Shortage(f"the encoder of {name}", given, _said(encoder, rows), remedy)

@@ -39,14 +39,15 @@ def play_encoder(
     return *before, run.tape.take()
 
 
-def given_to(run: Run, architecture: Architecture, code: EncoderCode) -> Tensor:
-    """What a tokenizer makes; or an image processor, which makes pixels of fp32."""
+def given_to(run: Run, architecture: Architecture, code: EncoderCode, tokens: int | None = None) -> Tensor:
+    """What a tokenizer makes, of all tokens that are played unless said otherwise; or an image processor, which makes
+    pixels of fp32."""
     image = architecture.image
     if image is not None:
         element_bytes = None if code.pixels is Pixels.CALLER else FP32
         return run.tensor("pixels", image.channels, image.height, image.width, element_bytes=element_bytes)
     numbers = code.inputs + (code.types is Types.TOKENIZER)
-    return run.tensor("ids, mask, and types of tokens", run.tokens, numbers, element_bytes=ID_BYTES)
+    return run.tensor("ids, mask, and types of tokens", tokens or run.tokens, numbers, element_bytes=ID_BYTES)
 
 
 def play_model(run: Run, architecture: Architecture, code: EncoderCode) -> None:
@@ -229,7 +230,7 @@ def play_head(run: Run, architecture: Architecture, code: EncoderCode) -> None:
     hidden = run.features("hidden states", architecture.hidden_size)
     head = architecture.head
     if head is not None and head.out_features == architecture.vocab_size:
-        width = _width_before(architecture)
+        width = width_before_head(architecture)
         transformed = run.features("hidden states, transformed", 2 * width) if width else None
         del transformed
         read = run.features("hidden states, transformed", width) if width else None
@@ -241,7 +242,7 @@ def play_head(run: Run, architecture: Architecture, code: EncoderCode) -> None:
     del hidden
 
 
-def _width_before(architecture: Architecture) -> int:
+def width_before_head(architecture: Architecture) -> int:
     """Of the matrix that stands before the head; 0 where there is none."""
     dense = (it for it in architecture.extras if isinstance(it, Linear) and it.name == "dense")
     return next((it.out_features for it in dense if it.component is Component.HEAD), 0)

@@ -41,6 +41,8 @@ class Positions:
     """Whether they rotate, by cos and sin, so that nothing is added to the embeddings."""
     embeddings: bool = True
     """Whether the embeddings stay too; not where positions are added to them in place (modeling_fsmt.py)."""
+    inside: bool = False
+    """Whether they are added within the embeddings, whose sum is what stays (modeling_bert.py, BertEmbeddings)."""
 
 
 class Relative(Enum):
@@ -51,6 +53,16 @@ class Relative(Enum):
     """The first layer, for all of its side (modeling_t5.py)."""
     EACH = auto()
     """Each layer, for itself (modeling_umt5.py)."""
+
+
+class Attended(Enum):
+    """What a layer keeps of each of its attentions until it is done."""
+
+    NOTHING = auto()
+    SUM = auto()
+    """What it says, added to what it read, and normed (modeling_bert.py, BertLayer.forward: self_attention_output)."""
+    SAID = auto()
+    """What it says alone (modeling_gpt2.py, GPT2Block.forward: attn_output, cross_attn_output)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +78,7 @@ class BothSides:
     """Whether Q, K and V are copied into the order of heads, and what heads say back again (modeling_whisper.py)."""
     keeps_probabilities: bool = True
     """Whether eager attention returns them, so that the layer keeps them; else they go as soon as they were used."""
+    keeps_attended: Attended = Attended.NOTHING
     keeps_layer_before: bool = False
     """Whether the loop over layers holds what the layer before returned: probabilities of both kinds (longt5)."""
     relative: Relative = Relative.NONE
@@ -123,10 +136,16 @@ def play_encoder(run: Run, stack: Stack, sides: BothSides) -> tuple[Peak, ...]:
 
 
 def play_step(
-    run: Run, architecture: Architecture, sides: BothSides, *, copies_logits: bool, given: Tensor | None = None
+    run: Run,
+    architecture: Architecture,
+    sides: BothSides,
+    *,
+    copies_logits: bool,
+    given: Tensor | None = None,
+    transformed: int = 0,
 ) -> tuple[Peak, Peak]:
     """A forward of the decoder: the peak before the head, and that at it. `given` is what the encoder reads, where
-    that is neither tokens nor sound."""
+    that is neither tokens nor sound; `transformed` is the width of what the head reads, where it is made for it."""
     stack = architecture.encoder
     assert stack is not None
     source = run.sizes.source_tokens
@@ -141,9 +160,10 @@ def play_step(
         left = ()
     run.phase("logits")
     hidden = run.features("hidden states, normed", architecture.hidden_size)
+    read = run.features("hidden states, transformed", transformed) if transformed else None
     if architecture.head is not None:
         _play_head(run, sides, architecture.head.out_features, copies_logits)
-    del given, tables, said, ids, left, hidden
+    del given, tables, said, ids, left, hidden, read
     return before, run.tape.take()
 
 
@@ -192,7 +212,7 @@ def play_layers(run: Run, sides: BothSides, groups: tuple[LayerGroup, ...], posi
         state_bytes = FP32 if widens and not is_first else run.element_bytes
         # Without positions to add, the embeddings are the first layer's input.
         adds_positions = side.sides.relative is Relative.NONE and not positions.rotary
-        is_embedded = is_first and embedded is not None and not adds_positions
+        is_embedded = is_first and embedded is not None and (positions.inside or not adds_positions)
         hidden = None if is_embedded else run.features("input of the layer", hidden_size, element_bytes=state_bytes)
         left = _play_layer(side, group.layer, hidden_size, state_bytes)
         before = left if side.sides.keeps_layer_before else ()
@@ -217,6 +237,7 @@ def _play_layer(side: _Side, layer: Layer, hidden_size: int, state_bytes: int) -
     run = side.run
     across = [part for part in layer.others if isinstance(part, CrossAttention)]
     residual = None
+    kept: list[Tensor] = []
     probabilities: tuple[Tensor | None, ...] = ()
     for mixer in (layer.mixer, *across):
         run.phase("norms")
@@ -231,6 +252,10 @@ def _play_layer(side: _Side, layer: Layer, hidden_size: int, state_bytes: int) -
         behind = None if layer.pre_norm else run.norm(hidden_size)
         del said, behind
         residual = run.features("residual", hidden_size, element_bytes=state_bytes)
+        if side.sides.keeps_attended is Attended.SUM:
+            kept.append(residual)
+        elif side.sides.keeps_attended is Attended.SAID:
+            kept.append(run.features("what attention says", hidden_size))
     run.phase("norms")
     normed = _norm(run, hidden_size, state_bytes) if layer.pre_norm else None
     run.phase("mlp")
@@ -239,7 +264,7 @@ def _play_layer(side: _Side, layer: Layer, hidden_size: int, state_bytes: int) -
     run.phase("norms")
     said = run.features("what the MLP says, and with it the residual", 2 * hidden_size, element_bytes=state_bytes)
     behind = None if layer.pre_norm else run.norm(hidden_size)
-    del said, behind, residual
+    del said, behind, residual, kept
     return probabilities
 
 
@@ -275,7 +300,7 @@ def _mix(side: _Side, mixer: Part | None) -> Tensor | None:
     if side.sides.mix is not None:
         return side.sides.mix(run, mixer)
     copies = 2 if side.sides.orders_heads else 1
-    query = None if side.sides.queries_last else run.features("Q", mixer.q_size)
+    query = None if side.sides.queries_last else run.features("Q", _query_width(mixer))
     if side.sides.orders_heads:
         ordered = run.features("Q in the order of heads", mixer.q_size)
         del ordered
@@ -296,6 +321,12 @@ def _mix(side: _Side, mixer: Part | None) -> Tensor | None:
     return None
 
 
+def _query_width(mixer: FullAttention) -> int:
+    """Where one matrix makes all three, Q is a view of what it made."""
+    fused = mixer.fused_qkv and not isinstance(mixer, CrossAttention)
+    return mixer.q_size + (mixer.k_size + mixer.v_size if fused else 0)
+
+
 def keys_and_values(run: Run, mixer: FullAttention) -> tuple[int, Tensor | None]:
     """(how many tokens are seen, K and V where they are not the cache's). Beside the cache while it takes them."""
     width = mixer.k_size + mixer.v_size
@@ -306,7 +337,7 @@ def keys_and_values(run: Run, mixer: FullAttention) -> tuple[int, Tensor | None]
         made = None if run.decodes else run.tensor("K and V of what the encoder says, as made", source, width)
         del made
         return source, None
-    made = run.features("K and V as made", width)
+    made = None if mixer.fused_qkv else run.features("K and V as made", width)
     old = run.tensor("K before this token", run.past_tokens, mixer.k_size) if run.decodes else None
     del made, old
     return keys_of(run, mixer), None

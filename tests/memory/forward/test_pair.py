@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -79,6 +80,8 @@ def test_of_a_prompt_scores_are_the_most() -> None:
         pytest.param({**VIT, "model_type": "deit"}, TROCR, True, id="small trocr"),
         pytest.param(VIT, {**TROCR, "use_learned_position_embeddings": False}, False, id="a table without values"),
         pytest.param({**VIT, "model_type": "dinov2"}, TROCR, False, id="an encoder that was not run with it"),
+        pytest.param(VIT, {"model_type": "gpt2", "add_cross_attention": True}, True, id="a gpt2 that describes images"),
+        pytest.param(VIT, {"model_type": "electra", "is_decoder": True}, False, id="a decoder that was not run"),
     ],
 )
 def test_only_pairs_that_were_run_are_known(
@@ -97,6 +100,74 @@ def test_each_side_takes_its_own_attention_unless_one_is_asked_for() -> None:
     # The decoder has but one.
     assert step(trocr, sizes(5)) == step(trocr, sizes(5, Attention.EAGER))
     assert encode(trocr, sizes(17, source=0)) != encode(trocr, sizes(17, Attention.EAGER, source=0))
+
+
+# ------------------------------------------------------------------------------------------- text
+
+BERT: Final = {
+    "model_type": "bert",
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 40,
+    "max_position_embeddings": 100,
+}
+WRITES: Final = {"is_decoder": True, "add_cross_attention": True}
+GPT2: Final = {"model_type": "gpt2", "vocab_size": 64, "n_embd": 32, "n_layer": 2, "n_head": 4, **WRITES}
+
+
+def texts(encoder: Mapping[str, Any] = BERT, decoder: Mapping[str, Any] | None = None) -> Architecture:
+    side = {**BERT, **WRITES} if decoder is None else decoder
+    return architecture_of({"model_type": "encoder-decoder", "encoder": encoder, "decoder": side})
+
+
+def test_a_step_of_bert_holds_what_it_attended_to_beside_what_it_said() -> None:
+    # Kept: ids, mask and types of 30 tokens, 30 x 32 that the encoder says, 32 of its pooler, a token id. Of one token:
+    # embedding, the layer's input, residual, Q: 32 each. K and V of 30 tokens: 64 each.
+    peak, head = step(texts(), sizes(1, source=30))
+    kept = 30 * 3 * 8 + 30 * 32 * 2 + 32 * 2 + 8
+    assert peak.total_bytes == 2 * (kept + (4 * 32 + 30 * 64) * 2)
+    # Then hidden states, the same transformed for the head, and logits of 64, also in fp32.
+    assert head.total_bytes == 2 * (kept + (2 * 32 + 64) * 2 + 64 * 4)
+
+
+def test_in_the_mlp_of_bert_what_the_first_attention_made_is_still_there() -> None:
+    # Of one token beside 2: embedding, the layer's input, what the first attention made, the residual: 32 each; the
+    # inner width of 1,000 before and after its activation.
+    decoder = {**BERT, **WRITES, "intermediate_size": 1000}
+    peak, _ = step(texts(decoder=decoder), sizes(1, source=2))
+    assert peak.phase == "mlp"
+    assert peak.total_bytes == 2 * (2 * 3 * 8 + 2 * 32 * 2 + 32 * 2 + 8 + (4 * 32 + 2000) * 2)
+
+
+def test_gpt2_keeps_what_both_attentions_said_and_makes_three_at_once() -> None:
+    # Beside K and V of what the encoder says: embedding, the layer's input, what the first attention said, residual,
+    # normed, Q: 32 each. One position and its number are all sequences'.
+    peak, _ = step(texts(decoder=GPT2), sizes(1, source=30))
+    kept = 30 * 3 * 8 + 30 * 32 * 2 + 32 * 2 + 8
+    assert peak.total_bytes == 2 * (kept + (6 * 32 + 30 * 64) * 2) + 32 * 2 + 8
+    # While decoding: K is joined to 50 of 32, beside what one matrix made of the token: Q, K and V, 32 each; of the
+    # layer its input, normed, and the embedding.
+    later = Sizes(batch_size=2, tokens=1, source_tokens=30, element_bytes=2, attention=Attention.SDPA, past_tokens=50)
+    peak, _ = step(texts(decoder=GPT2), replace(later, decodes=True))
+    ids = 50 * 8
+    assert peak.total_bytes == 2 * (kept + ids + (6 * 32 + 50 * 32) * 2) + 32 * 2 + 8
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "is_known"),
+    [
+        pytest.param("bert", "bert", True, id="bert2bert"),
+        pytest.param("roberta", "roberta", True, id="roberta2roberta"),
+        pytest.param("roberta", "gpt2", True, id="roberta2gpt2"),
+        pytest.param("bert", "electra", False, id="a decoder that was not run"),
+        pytest.param("deberta", "bert", False, id="an encoder that was not run with it"),
+    ],
+)
+def test_pairs_of_texts_that_were_run_are_known(encoder: str, decoder: str, is_known: bool) -> None:
+    writes = GPT2 if decoder == "gpt2" else {**BERT, **WRITES, "model_type": decoder}
+    assert knows(texts({**BERT, "model_type": encoder}, writes)) is is_known
 
 
 # ------------------------------------------------------------------------------------------- Donut
