@@ -46,6 +46,7 @@ _CHANGES: Mapping[str, Mapping[str, Any]] = {
     # Streams whose masks are more than the tables; positions so few that these are less than what sequences hold.
     "prophetnet+streams": {"ngram": 9},
     "prophetnet+few": {"hidden_size": 256, "max_position_embeddings": 84},
+    "prophetnet+words": {"vocab_size": 65536, "max_position_embeddings": 84},
     "prophetnet+one": {"hidden_size": 256, "max_position_embeddings": 84, "ngram": 1, "num_buckets": 16},
     "nllb-moe": {"encoder_sparse_step": 2, "decoder_sparse_step": 2},
     "switch_transformers+many": {"num_experts": 128, "expert_capacity": 16},
