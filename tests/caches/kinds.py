@@ -67,7 +67,7 @@ def packed_bytes(model: Any, kind: str, *, both_sides: bool) -> Found:
     made = {"cache_implementation": "quantized", "cache_config": {"backend": backend, **options}}
     if both_sides:
         return [held_bytes(_generate(model, 1, 2, both_sides=True, **made))]
-    if model.config.model_type in _TOKEN_BY_TOKEN:
+    if model.config.model_type in TOKEN_BY_TOKEN:
         held = generated_bytes(model, ids_of(STEPS[0]), sum(STEPS[1:]) + 1, **made)
         return [held[sum(STEPS[1 : step + 1])] for step in range(len(STEPS))]
     cache, found = packed_cache(model, kind), []
@@ -89,7 +89,7 @@ def _options(kind: str) -> tuple[str, dict[str, int]]:
     return backend, {"nbits": int(bits)} if bits else {}
 
 
-_TOKEN_BY_TOKEN: Final = ("cpmant", "prophetnet")
+TOKEN_BY_TOKEN: Final = ("cpmant", "prophetnet")
 """Types that decode no other way."""
 
 

@@ -12,7 +12,10 @@ from hubvram.memory.workload import Workload
 _COMPUTED: Final = frozenset({"pegasus", "marian"})
 """Sinusoids in a table that is made once (modeling_marian.py); others make a longer one when they need it."""
 _CUT_OFF: Final = frozenset({"prophetnet"})
-"""Tokens beyond the table all have its last position (modeling_prophetnet.py)."""
+"""Tokens of an input beyond the table all have its last position (ProphetNetPositionalEmbeddings.forward)."""
+_UNUSED: Final = {"prophetnet": 2}
+"""Rows of a decoder's table that are no token's: the padding's, and the one behind the last token, which is where that
+token's streams are (ProphetNetDecoder.forward)."""
 
 
 class Shortage(NamedTuple):
@@ -50,9 +53,9 @@ def _said(side: Architecture | Stack, rows: int) -> str:
 def _rows(model_type: str, side: Architecture | Stack) -> int:
     """How many a side has a table for; 0 where there is no end. Some tables have rows before the first position."""
     rows, largest = side.learned_positions, side.max_position_embeddings
-    if model_type in _CUT_OFF:
+    if model_type in _CUT_OFF and isinstance(side, Stack):
         return 0
     if rows:
-        first = side.first_position if isinstance(side, Architecture) else 0
-        return min(rows, largest or rows) - first
+        unused = 0 if isinstance(side, Stack) else side.first_position + _UNUSED.get(model_type, 0)
+        return min(rows, largest or rows) - unused
     return largest or 0 if model_type in _COMPUTED else 0

@@ -79,6 +79,7 @@ SIDES_ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("fsmt", "led", "pegasus_x", "bigbird_pegasus", "nllb-moe"), "transformers_sides_bart"),
     **dict.fromkeys(("seamless_m4t", "seamless_m4t_v2"), "transformers_sides_bart"),
     **dict.fromkeys(("longt5", "pix2struct", "switch_transformers"), "transformers_sides_t5"),
+    "prophetnet": "transformers_sides_prophetnet",
     **dict.fromkeys(("encoder-decoder", "vision-encoder-decoder"), "transformers_pairs"),
 }
 """Model type -> the file in this folder whose `KNOWN` has its program: types that few ask for."""
@@ -90,8 +91,9 @@ class Program(NamedTuple):
     code: ModelingCode
     encode: Callable[[Run, Stack], tuple[Peak, ...]]
     """The encoder's peak, and moments at which more is shared."""
-    step: Callable[..., tuple[Peak, Peak]]
-    """(run, architecture, copies_logits=) -> the decoder's peak before the head, and that at it."""
+    step: Callable[..., tuple[Peak, ...]]
+    """(run, architecture, copies_logits=) -> the decoder's peak before the head, that at it, and then moments before
+    the head at which all sequences share more (Tape.take_all)."""
     is_playable: Callable[[Architecture], bool]
     widens_in_fp16: bool = False
     """As in BothSides."""
@@ -181,8 +183,9 @@ def encode(architecture: Architecture, sizes: Sizes) -> tuple[Peak, ...]:
     return peaks
 
 
-def step(architecture: Architecture, sizes: Sizes, *, copies_logits: bool = True) -> tuple[Peak, Peak]:
-    """A forward of the decoder beside `sizes.source_tokens` of the encoder: (the peak before the head, that at it)."""
+def step(architecture: Architecture, sizes: Sizes, *, copies_logits: bool = True) -> tuple[Peak, ...]:
+    """A forward of the decoder beside `sizes.source_tokens` of the encoder: (the peak before the head, that at it), and
+    then moments at which more is shared."""
     program = _program(architecture)
     run = _run(architecture, sizes, program)
     kept = run.whole_keeps(sizes.source_tokens, architecture.hidden_size)
@@ -195,7 +198,8 @@ def instants(
     architecture: Architecture, workload: Workload, kept: Kept, *, element_bytes: int, in_fp16: bool
 ) -> tuple[Instant, ...]:
     """The encoder over the input, and wherever more is shared meanwhile; the decoder's first step, which fills the
-    cache with what K and V make of what the encoder says; the last step. And the logits of both steps."""
+    cache with what K and V make of what the encoder says, and wherever it shares more; the last step. And the logits of
+    both steps."""
     given = workload.input_tokens
     decoded, source = lengths(architecture, workload.context_tokens, given)
     start = min(lengths(architecture, given, given)[0], decoded)
@@ -215,9 +219,10 @@ def instants(
         f"with {decoded:,} token{'s' * (decoded != 1)} in the cache",
     )
     while_encoding = f"while the encoder runs over {source:,} positions"
+    first_step = f"the decoder's first step, {beside}"
     encoded = encode(architecture, sizes)
-    prefill, prefill_head = step(architecture, first)
-    decode, decode_head = step(architecture, last)
+    prefill, prefill_head, *tables = step(architecture, first)
+    decode, decode_head, *_ = step(architecture, last)
     in_encoder, in_first, in_last = _spreads(architecture, (sizes, first, last), (encoded[0], prefill, decode))
     moments = (
         *(
@@ -230,15 +235,19 @@ def instants(
             )
             for index, peak in enumerate(encoded)
         ),
-        _instant("prefill", filled, prefill, f"in the {prefill.phase} of the decoder's first step, {beside}", in_first),
-        _instant("prefill-logits", filled, prefill_head, f"at the logits of the decoder's first step, {beside}"),
+        _instant("prefill", filled, prefill, f"in the {prefill.phase} of {first_step}", in_first),
+        *(
+            _instant(f"prefill-{peak.phase.split()[-1]}", filled, peak, f"in the {peak.phase} of {first_step}")
+            for peak in tables
+        ),
+        _instant("prefill-logits", filled, prefill_head, f"at the logits of {first_step}"),
         _instant(
             "decode", held, decode, f"while decoding, in the {decode.phase} of a layer, {cached} {beside}", in_last
         ),
         _instant("decode-logits", held, decode_head, f"at the logits of a decoded token, {cached} {beside}"),
     )
-    tables = buffers(architecture, element_bytes)
-    return tuple(replace(moment, held=(*moment.held, *tables)) for moment in moments)
+    around = buffers(architecture, element_bytes)
+    return tuple(replace(moment, held=(*moment.held, *around)) for moment in moments)
 
 
 def _spreads(architecture: Architecture, passes: tuple[Sizes, ...], peaks: tuple[Peak, ...]) -> tuple[int, ...]:

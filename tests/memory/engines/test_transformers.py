@@ -83,6 +83,9 @@ def test_moments_at_which_more_is_shared_have_names_of_their_own() -> None:
             {"model_type": "whisper", "d_model": 384, "max_target_positions": 44}, 45, 4,
             "the decoder of whisper has 44 learned", "--context takes at most 44 for it",
         ),
+        # Of 50 rows one is the padding's, and one that of streams behind the last token; the input has no end.
+        ({"model_type": "prophetnet"}, 108, 60, None, ""),
+        ({"model_type": "prophetnet"}, 109, 60, "the decoder of prophetnet has 48 learned", "--context takes at most"),
         ({"model_type": "opt", "hidden_size": 768}, 51, 51, "opt has 50 learned", "--context takes at most 50"),
     ],
 )  # fmt: skip
