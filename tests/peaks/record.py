@@ -186,6 +186,9 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
     "cpmant+wide": {"dim_head": 8, "num_attention_heads": 8, "dim_ff": 512},
     "cpmant+heads": {"dim_head": 4, "num_attention_heads": 16, "dim_ff": 16, "num_hidden_layers": 2},
     "big_bird+sparse": {"block_size": 3, "num_random_blocks": 2},
+    # As released, a wide MLP and many words, of which it makes the logits of all tokens.
+    "trocr+wide": {"decoder_ffn_dim": 512, "decoder_attention_heads": 2, "scale_embedding": True},
+    "trocr+words": {"vocab_size": 2048, "decoder_attention_heads": 1, "layernorm_embedding": False},
     "xlm": {"emb_dim": 64},
     "xlm+causal": {"emb_dim": 64, "causal": True, "n_heads": 1},
     "doge+window": {"keep_window_size": 30},

@@ -393,6 +393,11 @@ def _read_seamless(config: ConfigDocument, architectures: tuple[str, ...]) -> Ar
     return replace(found, whole_type=found.model_type) if "Speech" in name else found
 
 
+def _read_trocr(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
+    """Its one class is a decoder (modeling_trocr.py)."""
+    return _read_bart(config, ("TrOCRForCausalLM",), _BART["trocr"])
+
+
 # ------------------------------------------------------ moonshine: rotary positions, sound as it is
 
 
@@ -469,5 +474,6 @@ def _moonshine_sound(hidden_size: int) -> tuple[Weight, ...]:
 FAMILIES: Final[Mapping[str, Read]] = {
     **{model_type: partial(_read_bart, traits=traits) for model_type, traits in _BART.items()},
     "moonshine": _read_moonshine,
+    "trocr": _read_trocr,
     **dict.fromkeys(("seamless_m4t", "seamless_m4t_v2"), _read_seamless),
 }

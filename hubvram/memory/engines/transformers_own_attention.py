@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from hubvram.memory.engines.transformers_code import Program
 from hubvram.memory.forward.decoder import is_playable, play_decoder
 from hubvram.memory.forward.later import later
-from hubvram.memory.forward.modeling_code import FP32_ROUTER, LAYER_NORM, LLAMA, ModelingCode, with_traits
+from hubvram.memory.forward.modeling_code import FP32_ROUTER, LAYER_NORM, LLAMA, ModelingCode, Whole, with_traits
 
+_trocr = partial(later, "trocr")
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
 
 KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
@@ -29,6 +31,16 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
     "hrm_text": (
         with_traits(LLAMA, norm_row_bytes=4, attention=later("cycles", "play_gated_attention")),
         Program(play=later("cycles", "play_cycles"), is_playable=is_playable),
+    ),
+    "trocr": (
+        with_traits(
+            LAYER_NORM,
+            softmax_in_fp32=False,
+            positions=_trocr("positions_of_sequences"),
+            attention=_trocr("play_by_head"),
+            whole=Whole(all_logits=True, position_rows=0),  # TrOCRForCausalLM, around TrOCRDecoder
+        ),
+        Program(play=_trocr("play_trocr"), is_playable=_trocr("is_trocr_playable")),
     ),
     "xlm": (LAYER_NORM, Program(play=later("xlm", "play_xlm"), is_playable=is_playable)),
 }

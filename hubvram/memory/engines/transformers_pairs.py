@@ -12,9 +12,10 @@ from hubvram.memory.engines.transformers_attention import attention_of
 from hubvram.memory.engines.transformers_encoders import ENCODERS
 from hubvram.memory.engines.transformers_sides import BART, SIDES, Program
 from hubvram.memory.forward.encoder_decoder import Attended, BothSides, Positions, is_playable
-from hubvram.memory.forward.pair import mix_by_head, play_pair_step
+from hubvram.memory.forward.pair import play_pair_step
 from hubvram.memory.forward.run import Run
 from hubvram.memory.forward.tape import Peak, Share
+from hubvram.memory.forward.trocr import mix_by_head
 
 _BERT: Final = replace(BART, decoder=Positions(inside=True), keeps_attended=Attended.SUM, adds_logits_bias=False)
 

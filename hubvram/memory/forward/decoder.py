@@ -150,7 +150,7 @@ def play_decoder(
     before = run.tape.take()
     run.phase("logits")
     hidden_size = architecture.hidden_size
-    hidden = run.features("hidden states, normed", hidden_size)
+    hidden: Tensor | None = run.features("hidden states, normed", hidden_size)
     if architecture.head is not None:
         width = architecture.head.out_features
         is_all = run.sizes.all_logits or (run.code.whole is not None and run.code.whole.all_logits)
@@ -168,6 +168,8 @@ def play_decoder(
             turned = run.output("logits in fp32", many, width, element_bytes=FP32)
             logits = turned
             del turned
+        if is_all:
+            hidden = None  # What is copied is the last of them, when the forward is done.
         copy = run.output("their fp32 copy", width, element_bytes=FP32) if copies_logits else None
         del logits, copy
     del ids, hidden, left, said_before

@@ -7,14 +7,12 @@ class turns it into that in each step again.
 
 from __future__ import annotations
 
-from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.layers import Architecture
-from hubvram.memory.forward.attention import play_scores
 from hubvram.memory.forward.encoder import given_to, width_before_head
 from hubvram.memory.forward.encoder_code import EncoderCode
-from hubvram.memory.forward.encoder_decoder import BothSides, keys_and_values, play_step
+from hubvram.memory.forward.encoder_decoder import BothSides, play_step
 from hubvram.memory.forward.run import Run
-from hubvram.memory.forward.tape import Peak, Tensor
+from hubvram.memory.forward.tape import Peak
 
 
 def play_pair_step(
@@ -37,20 +35,3 @@ def play_pair_step(
 def _has_pooler(encoder: Architecture) -> bool:
     """Those that see all have one, be it without weights (modeling_donut_swin.py, DonutSwinModel)."""
     return encoder.image is not None or any(weight.name == "pooler" for weight in encoder.extras)
-
-
-def mix_by_head(run: Run, mixer: FullAttention) -> Tensor | None:
-    """Products of matrices, one for each head of each sequence (modeling_trocr.py, TrOCRAttention.forward)."""
-    query = run.features("Q", mixer.q_size)
-    keys, made = keys_and_values(run, mixer)
-    is_ordered = run.tokens == 1 or mixer.num_attention_heads == 1
-    ordered = None if is_ordered or run.is_alone else run.features("Q in the order of heads", mixer.q_size)
-    del ordered
-    play_scores(run, mixer.num_attention_heads, keys)
-    probabilities = run.tensor("probabilities", mixer.num_attention_heads, run.tokens, keys)
-    # Of one token both orders are the same.
-    said = run.features("what heads say, by heads and by tokens", (1 if is_ordered else 2) * mixer.o_in_features)
-    del said
-    said = run.features("what heads say, and O", mixer.o_in_features + mixer.o_size)
-    del query, made, probabilities, said
-    return None
