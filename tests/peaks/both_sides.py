@@ -31,6 +31,8 @@ _SIZES = {
 _WINDOW = {"sliding_window": 100}
 _CHANGES: Mapping[str, Mapping[str, Any]] = {
     "moonshine": {"hidden_size": 80, "pad_head_dim_to_multiple_of": 8},  # so that heads of 20 are filled up
+    "t5+head": {"num_heads": 1, "d_model": 256},
+    "umt5+head": {"num_heads": 1, "d_model": 256},
     "led": {"attention_window": 16},
     "pegasus_x": {"block_size": 16, "num_global_tokens": 8},
     "pegasus_x+plain": {"block_size": 32, "num_global_tokens": 32, "stagger_local_blocks": False},

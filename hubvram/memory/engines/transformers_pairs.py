@@ -48,7 +48,7 @@ def _encode(run: Run, stack: Stack) -> tuple[Peak, ...]:
     return tuple(peaks)
 
 
-def _step(run: Run, architecture: Architecture, *, copies_logits: bool) -> tuple[Peak, Peak]:
+def _step(run: Run, architecture: Architecture, *, copies_logits: bool) -> tuple[Peak, ...]:
     stack, decoder = architecture.encoder, architecture.decoder_type
     assert stack is not None and stack.model_type is not None and decoder is not None
     _, read = ENCODERS[stack.model_type]

@@ -41,7 +41,13 @@ BART: Final = BothSides(
     decoder=Positions(rows=Share.ALL, ids=Share.ALL),
     adds_logits_bias=True,
 )
-T5: Final = BothSides(code=with_traits(LLAMA, softmax_in_fp32=False), relative=Relative.FIRST, widens_in_fp16=True)
+# When its norm's fp32 copies are alive, neither the mean nor the root is there yet (modeling_t5.py, T5LayerNorm).
+T5: Final = BothSides(
+    code=with_traits(LLAMA, softmax_in_fp32=False, norm_row_bytes=0),
+    relative=Relative.FIRST,
+    widens_in_fp16=True,
+    names_normed=True,
+)
 
 _MVP: Final = replace(BART, orders_heads=True, keeps_probabilities=False)
 _M2M: Final = replace(BART, adds_logits_bias=False, decoder=Positions(rows=Share.SEQUENCE), grows_table=True)
@@ -221,13 +227,13 @@ def instants(
     while_encoding = f"while the encoder runs over {source:,} positions"
     first_step = f"the decoder's first step, {beside}"
     encoded = encode(architecture, sizes)
-    prefill, prefill_head, *tables = step(architecture, first)
-    decode, decode_head, *_ = step(architecture, last)
+    prefill, prefill_head, *sharing_first = step(architecture, first)
+    decode, decode_head, *sharing_last = step(architecture, last)
     in_encoder, in_first, in_last = _spreads(architecture, (sizes, first, last), (encoded[0], prefill, decode))
     moments = (
         *(
             _instant(
-                f"encode-{peak.phase.split()[-1]}" if index else "encode",
+                _sharing("encode", peak) if index else "encode",
                 nothing,
                 peak,
                 f"in the {peak.phase}, {while_encoding}",
@@ -237,17 +243,28 @@ def instants(
         ),
         _instant("prefill", filled, prefill, f"in the {prefill.phase} of {first_step}", in_first),
         *(
-            _instant(f"prefill-{peak.phase.split()[-1]}", filled, peak, f"in the {peak.phase} of {first_step}")
-            for peak in tables
+            _instant(_sharing("prefill", peak), filled, peak, f"in the {peak.phase} of {first_step}")
+            for peak in sharing_first
+            if peak.total_bytes > prefill.total_bytes
         ),
         _instant("prefill-logits", filled, prefill_head, f"at the logits of {first_step}"),
         _instant(
             "decode", held, decode, f"while decoding, in the {decode.phase} of a layer, {cached} {beside}", in_last
         ),
+        *(
+            _instant(_sharing("decode", peak), held, peak, f"while decoding, in the {peak.phase}, {cached} {beside}")
+            for peak in sharing_last
+            if peak.total_bytes > decode.total_bytes
+        ),
         _instant("decode-logits", held, decode_head, f"at the logits of a decoded token, {cached} {beside}"),
     )
     around = buffers(architecture, element_bytes)
     return tuple(replace(moment, held=(*moment.held, *around)) for moment in moments)
+
+
+def _sharing(name: str, peak: Peak) -> str:
+    """Name of a moment at which more is shared than at the peak of this name."""
+    return f"{name}-{peak.phase.split()[-1]}"
 
 
 def _spreads(architecture: Architecture, passes: tuple[Sizes, ...], peaks: tuple[Peak, ...]) -> tuple[int, ...]:

@@ -18,8 +18,7 @@ from hubvram.memory.forward.switch import play_switch_encoder
 
 _PADDED: Final = Positions(padding=True)
 _LONGT5: Final = replace(T5, widens_in_fp16=False, encoder=_PADDED, decoder=_PADDED, keeps_layer_before=True)
-# Of a norm's mean and root neither has a name yet while its fp32 copies are alive.
-_PIX2STRUCT: Final = replace(_LONGT5, code=with_traits(T5.code, norm_row_bytes=0), sound=PATCHES, head_inside=True)
+_PIX2STRUCT: Final = replace(_LONGT5, sound=PATCHES, head_inside=True)
 _SWITCH: Final = replace(
     _LONGT5, code=with_traits(T5.code, experts=later("switch", "play_switch_experts")), keeps_layer_before=False
 )

@@ -79,6 +79,9 @@ class BothSides:
     keeps_probabilities: bool = True
     """Whether eager attention returns them, so that the layer keeps them; else they go as soon as they were used."""
     keeps_attended: Attended = Attended.NOTHING
+    names_normed: bool = False
+    """Whether what is normed has a name until attention's answer is added, or the MLP has made its own; and of
+    attention to own tokens the probabilities, until those across are used (modeling_t5.py)."""
     keeps_layer_before: bool = False
     """Whether the loop over layers holds what the layer before returned: probabilities of both kinds (longt5)."""
     relative: Relative = Relative.NONE
@@ -143,9 +146,10 @@ def play_step(
     copies_logits: bool,
     given: Tensor | None = None,
     transformed: int = 0,
-) -> tuple[Peak, Peak]:
-    """A forward of the decoder: the peak before the head, and that at it. `given` is what the encoder reads, where
-    that is neither tokens nor sound; `transformed` is the width of what the head reads, where it is made for it."""
+) -> tuple[Peak, ...]:
+    """A forward of the decoder: the peak before the head, that at it, and moments before it at which more is shared
+    (Tape.take_all). `given` is what the encoder reads, where that is neither tokens nor sound; `transformed` is the
+    width of what the head reads, where it is made for it."""
     stack = architecture.encoder
     assert stack is not None
     source = run.sizes.source_tokens
@@ -155,7 +159,7 @@ def play_step(
     said = run.tensor("what the encoder says", padded, stack.hidden_size)
     ids = run.tensor("token ids", run.keys, element_bytes=ID_BYTES)
     left = play_layers(run, sides, architecture.groups(), sides.decoder)
-    before = run.tape.take()
+    before, *sharing = run.tape.take_all()
     if not sides.head_inside:
         left = ()
     run.phase("logits")
@@ -164,7 +168,7 @@ def play_step(
     if architecture.head is not None:
         _play_head(run, sides, architecture.head.out_features, copies_logits)
     del given, tables, said, ids, left, hidden, read
-    return before, run.tape.take()
+    return before, run.tape.take(), *sharing
 
 
 def _play_head(run: Run, sides: BothSides, width: int, copies_logits: bool) -> None:
@@ -244,18 +248,19 @@ def _play_layer(side: _Side, layer: Layer, hidden_size: int, state_bytes: int) -
         normed = _norm(run, hidden_size, state_bytes) if layer.pre_norm else None
         run.phase("attention")
         made = _mix(side, mixer)
-        probabilities = (*probabilities, made) if side.sides.keeps_layer_before else (made,)
-        del made
+        if not side.sides.names_normed:
+            normed, probabilities = None, ()
         run.phase("norms")
-        del normed, residual
-        said = run.features("what attention says, and with it the residual", 2 * hidden_size)
-        behind = None if layer.pre_norm else run.norm(hidden_size)
-        del said, behind
-        residual = run.features("residual", hidden_size, element_bytes=state_bytes)
+        said = run.features("what attention says", hidden_size)
+        summed = run.features("the same, and the residual", hidden_size, element_bytes=state_bytes)
+        if side.sides.keeps_attended is Attended.SAID:
+            kept.append(said)
+        del said, normed
+        residual = summed if layer.pre_norm else run.norm(hidden_size)
         if side.sides.keeps_attended is Attended.SUM:
             kept.append(residual)
-        elif side.sides.keeps_attended is Attended.SAID:
-            kept.append(run.features("what attention says", hidden_size))
+        probabilities = (*probabilities, made) if side.sides.keeps_layer_before else (made,)
+        del made, summed
     run.phase("norms")
     normed = _norm(run, hidden_size, state_bytes) if layer.pre_norm else None
     run.phase("mlp")
@@ -276,14 +281,29 @@ def _play_mlp(side: _Side, mlp: Part | None) -> None:
         inner = side.run.features("inner of the MLP", mlp.intermediate_size * (3 if mlp.gated else 1))
         copy = side.run.features("the same in fp32", mlp.intermediate_size, element_bytes=FP32)
         del inner, copy
+    if side.sides.names_normed and isinstance(mlp, DenseMLP):
+        _play_down(side, mlp)
+
+
+def _play_down(side: _Side, mlp: DenseMLP) -> None:
+    """What the MLP's last matrix says, beside all that it reads, or of which that was made (T5DenseGatedActDense)."""
+    run, width = side.run, mlp.intermediate_size
+    widens = run.sizes.in_fp16 and side.sides.widens_in_fp16
+    product_bytes = FP32 if widens else run.element_bytes
+    factors = run.features("act(gate) and up", 2 * width) if mlp.gated else None
+    read = run.features("what is read by down", width, element_bytes=product_bytes)
+    said = run.features("what the MLP says", mlp.hidden_size, element_bytes=product_bytes)
+    del factors, read, said
 
 
 def _norm(run: Run, hidden_size: int, state_bytes: int) -> Tensor:
-    """Of hidden states in fp32 no copy is made, but what they are scaled to, and this in the model's own type."""
+    """Of hidden states in fp32 no copy is made, but what they are scaled to, and this in the model's own type; the mean
+    has a name (modeling_t5.py, T5LayerNorm.forward)."""
     if state_bytes == run.element_bytes:
         return run.norm(hidden_size)
+    mean = run.features("the norm's mean", 1, element_bytes=FP32)
     scaled = run.features("scaled, in fp32, and cast", hidden_size, element_bytes=state_bytes + run.element_bytes)
-    del scaled
+    del mean, scaled
     return run.features("normed", hidden_size)
 
 

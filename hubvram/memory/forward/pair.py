@@ -17,7 +17,7 @@ from hubvram.memory.forward.tape import Peak
 
 def play_pair_step(
     run: Run, architecture: Architecture, sides: BothSides, read: EncoderCode, *, copies_logits: bool
-) -> tuple[Peak, Peak]:
+) -> tuple[Peak, ...]:
     """A forward of the decoder, beside what the encoder was given and said (Program.step)."""
     stack = architecture.encoder
     assert stack is not None and stack.alone is not None

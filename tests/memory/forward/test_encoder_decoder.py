@@ -83,7 +83,7 @@ def test_heads_that_are_filled_up() -> None:
     # 64 * (3 * (2 * 999 + 3 - 1) + 7 - 1) + 127 samples; Q as wide, embeddings, the layer's input, its sum with what
     # attention to itself said, a norm of that, and what heads say in both widths; ids of two tokens. All share cos and
     # sin of the 32 that rotate, and a position.
-    decode, _ = step(moonshine(), later(1000, 2), copies_logits=False)
+    decode, *_ = step(moonshine(), later(1000, 2), copies_logits=False)
     samples, one = 64 * 6006 + 127, 4 * 72 + 80 + 80 + 72
     own = 2 * (samples + 1000 * (2 * 80 + 72) + one) + 2 * 8
     assert (decode.size_bytes(Share.SEQUENCE), shared_bytes(decode)) == (own, 2 * 2 * 32 + 8)
@@ -170,6 +170,17 @@ def test_gated_mlp_with_an_activation_in_python() -> None:
     # gelu_new: four of 300; then, less, act(gate), up and their product.
     (peak, *_) = encode(small("t5", feed_forward_proj="gated-gelu"), over(7))
     assert peak.size_bytes(Share.SEQUENCE) == 7 * (8 + 2 * (4 * 64 + 4 * 300))
+
+
+def test_what_t5_names_beside_a_narrow_mlp_and_few_heads() -> None:
+    narrow = {"num_heads": 1, "d_kv": 16, "d_ff": 16}
+    # Ids; embeddings, the layer's input, its sum with what attention said, and two fp32 copies of it, all of 64: the
+    # norm's mean comes later.
+    (peak, *_) = encode(small("t5", **narrow), over(7))
+    assert peak.size_bytes(Share.SEQUENCE) == 7 * (8 + 2 * 3 * 64 + 2 * 4 * 64)
+    # In fp32 one copy, as its sum with the residual is: what is normed has a name while the MLP's answer is made of 16.
+    (peak, *_) = encode(small("t5", **narrow), replace(over(7), element_bytes=4))
+    assert peak.size_bytes(Share.SEQUENCE) == 7 * (8 + 4 * (5 * 64 + 16))
 
 
 def test_sound() -> None:

@@ -41,7 +41,7 @@ def test_a_layer_runs_beside_the_probabilities_of_the_one_before() -> None:
 def test_the_decoder_starts_beside_k_and_v_of_all_patches() -> None:
     assert knows(small(16))
     run = Sizes(batch_size=3, tokens=1, element_bytes=2, attention=Attention.SDPA, source_tokens=70)
-    peak, _ = step(small(16), run)
+    peak, *_ = step(small(16), run)
     # What the encoder says, and K and V of it as made; the patches; embeddings, input, what it is with attention,
     # normed, Q; a token's id, and its mask in fp32. Once for all: the bias of a pair, and zeros across, for 4 heads.
     each = 70 * 2 * (12 + 3 * 64) + 5 * 2 * 64 + 8 + 4
