@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 from hubvram.architecture.parts import Linear, Norms, Part, Weight, by_component
 from hubvram.checkpoint.components import Component
@@ -118,6 +119,10 @@ class Image:
     width: int
     tokens: int
     """Its patches, and the learned tokens that stand beside them."""
+
+
+DEPTH_DECODER: Final = "depth decoder"
+"""The stack that writes the codes of a frame of sound one by one, for each token of the decoder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,7 +81,7 @@ _ROWS: Final[Sequence[tuple[Component, str]]] = (
     (
         Component.HEAD,
         """
-        lm_head ^generator_lm_head embed_out unembed output_layer output_projection proj_out lm_loss pred_layer
+        lm_head lm_heads ^generator_lm_head embed_out unembed output_layer output_projection proj_out lm_loss pred_layer
         ^output ^language_model.output ^model.transformer.ff_out ^decoder.(weight|bias) ^decoder.0.(weight|bias)
         cls ^*predictions ^vocab_(transform|layer_norm|projector) ^head text_model.head contact_head
         pooler sequence_summary ^dense ^score ^classifier classification_head pre_classifier sop_classifier
@@ -159,6 +159,7 @@ _ROWS: Final[Sequence[tuple[Component, str]]] = (
         """
         wte wpe shared ^w transformer.w project_in project_out position_embeddings.weights mask_emb eoi_embedding
         embeddings_project embedding_hidden_mapping_in embed_proj map_inputs_layer per_layer_model_projection
+        embed_tokens.0
         """,
     ),
     (

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from math import prod
 from typing import Final
 
-from hubvram.architecture.layers import Architecture, Waveform
+from hubvram.architecture.layers import DEPTH_DECODER, Architecture, Waveform
 from hubvram.architecture.reconcile import Reconciliation, Status
 from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.checkpoint.totals import Totals
@@ -90,6 +90,7 @@ def workload_notes(architecture: Architecture | None, workload: Workload) -> Ite
         yield from _cache_notes(architecture, workload)
     if architecture is not None:
         yield from _encoder_notes(architecture, workload)
+        yield from _codec_notes(architecture, workload)
     if workload.padded and workload.batch_size == 1:
         yield "one sequence, padded: as where its length is rounded up, since it has no longer ones beside it"
     if workload.attention is Attention.FLASH:
@@ -127,6 +128,16 @@ def _encoder_notes(architecture: Architecture, workload: Workload) -> Iterator[s
         yield f"an encoder: one forward over {tokens} of each sequence, {padded}; it keeps no cache"
     if architecture.waveform is not None:
         yield _heard(architecture.waveform, workload.context_tokens)
+
+
+def _codec_notes(architecture: Architecture, workload: Workload) -> Iterator[str]:
+    """What runs beside a decoder of sound."""
+    speaks = any(stack.name == DEPTH_DECODER for stack in architecture.stacks)
+    if speaks and ENGINES[workload.engine].knows_activations(architecture):
+        yield (
+            "it speaks: what its depth decoder takes, whose steps transformers compiles, and what its codec takes, "
+            "which makes the sound of all frames at the end, is not in the totals"
+        )
 
 
 _SAMPLES_PER_SECOND: Final = 16_000

@@ -72,6 +72,10 @@ OWN: Final[Mapping[str, Mapping[str, Any]]] = {
         "vocab_size": 128, "pad_token_id": 0, "mask_token_id": 3, "position_embedding_type": "rotary",
         "token_dropout": True,
     },
+    "mimi": {
+        "upsample_groups": 64, "num_filters": 4, "codebook_size": 64, "codebook_dim": 16,
+        "vector_quantization_hidden_dimension": 16,
+    },
     "modernbert": {"local_attention": 16},
     "mpnet": {"num_attention_heads": 16},
     "gemma3n_text": {"num_hidden_layers": 15, "num_kv_shared_layers": 5, "layer_types": None},

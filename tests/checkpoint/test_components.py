@@ -19,10 +19,10 @@ SCHEMES: dict[str, dict[str, str]] = {
         "attention": "model.layers.0.self_attn.q_proj.weight model.layers.0.self_attn.o_proj.bias",
         "mlp": "model.layers.31.mlp.gate_proj.weight model.layers.31.mlp.down_proj.weight",
         "norm": "model.layers.0.input_layernorm.weight model.layers.0.post_attention_layernorm.bias model.norm.weight",
-        "head": "lm_head.weight",
+        "head": "lm_head.weight depth_decoder.lm_heads.weight",
     },
     "qwen3, bare": {
-        "embedding": "embed_tokens.weight",
+        "embedding": "embed_tokens.weight depth_decoder.embed_tokens.0.weight",
         "attention": "layers.0.self_attn.q_norm.weight layers.0.self_attn.k_norm.weight",
         "norm": "norm.weight",
     },

@@ -437,3 +437,14 @@ def test_progress_is_reported(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     inspect(str(write_model(tmp_path)), on_progress=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 1)]
+
+
+def test_what_speaks_says_what_is_not_counted_of_it() -> None:
+    small = {"model_type": "moshi", "audio_vocab_size": 50, "depth_decoder_config": {"num_hidden_layers": 1}}
+    alone, whole = (
+        architecture_of({**small, "architectures": [f"MoshiFor{what}"]})
+        for what in ("CausalLM", "ConditionalGeneration")
+    )
+    assert not tuple(workload_notes(alone, workload_of(100)))
+    (note,) = workload_notes(whole, workload_of(100))
+    assert "depth decoder" in note and "codec" in note

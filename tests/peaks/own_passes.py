@@ -42,6 +42,15 @@ def _cpmant(model: Any, ids: Any, kept: Any) -> Any:
     return model(input_ids=whole, past_key_values=kept, use_cache=True, logits_to_keep=1).past_key_values
 
 
+def _moshi(model: Any, ids: Any, kept: Any) -> Any:
+    """As a whole it wants codes of sound too, and makes the logits of all tokens."""
+    given: dict[str, Any] = {"logits_to_keep": 1}
+    if isinstance(model, transformers.MoshiForConditionalGeneration):
+        codes = (ids.shape[0], model.config.num_codebooks, ids.shape[1])
+        given = {f"{whose}_audio_codes": torch.zeros(codes, dtype=torch.long) for whose in ("user", "moshi")}
+    return model(input_ids=ids, past_key_values=kept, use_cache=True, **given).past_key_values
+
+
 def _rwkv(model: Any, ids: Any, kept: Any) -> Any:
     """It calls its cache a state."""
     return model(input_ids=ids, state=kept, use_cache=True, logits_to_keep=1).state
@@ -54,6 +63,7 @@ def _xlstm(model: Any, ids: Any, kept: Any) -> Any:
 
 OWN_PASSES: Final[Mapping[str, Callable[[Any, Any, Any], Any]]] = {
     "cpmant": _cpmant,
+    "moshi": _moshi,
     "recurrent_gemma": _recurrent_gemma,
     "rwkv": _rwkv,
     "xlstm": _xlstm,

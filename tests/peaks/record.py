@@ -191,6 +191,7 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
     "trocr+words": {"vocab_size": 2048, "decoder_attention_heads": 1, "layernorm_embedding": False},
     "xlm": {"emb_dim": 64},
     "xlm+causal": {"emb_dim": 64, "causal": True, "n_heads": 1},
+    "moshi+whole": {"architectures": ["MoshiForConditionalGeneration"]},
     "doge+window": {"keep_window_size": 30},
     "doge+experts": {"is_moe": True, "num_experts": 64, "num_experts_per_tok": 4},
     "longcat_flash": {"zero_expert_num": 2},

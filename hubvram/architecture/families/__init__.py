@@ -36,6 +36,8 @@ _FILES: Final = (
     "swin",
     "speech_encoder",  # wav2vec2
     "clip",  # pairs of a text and a vision encoder
+    # Decoders beside a codec.
+    "spoken",
     # Encoder-decoders, read by seq2seq.py.
     "bart",
     "t5",

@@ -110,16 +110,6 @@ def _gpt_neox_japanese(config: ConfigDocument, architectures: tuple[str, ...]) -
     return read_decoder(changed(config, intermediate_size=width, num_key_value_heads=None), architectures, traits)
 
 
-def _moshi(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
-    """`ffn_dim` counts gate and up; the embedding has a row more than the vocabulary, for what is before a text."""
-    both = config.size("ffn_dim")
-    if both % 2:
-        raise config.error("ffn_dim", f"{both} is no even number")
-    traits = Traits(read_mlp=dense, windows=patterns.wherever_set, fused_mlp=True)
-    model = read_decoder(changed(config, intermediate_size=both // 2), architectures, traits)
-    return replace(model, vocab_size=model.vocab_size + 1)
-
-
 def _hrm_text(config: ConfigDocument, architectures: tuple[str, ...]) -> Architecture:
     """Two stacks of layers, a low and a high one, run in turns; each run of a layer has a cache of its own.
 
@@ -370,5 +360,4 @@ FAMILIES: Final[Mapping[str, Read]] = {
     **{model_type: partial(read_decoder, traits=traits) for model_type, traits in _TRAITS.items()},
     "gpt_neox_japanese": _gpt_neox_japanese,
     "hrm_text": _hrm_text,
-    "moshi": _moshi,
 }

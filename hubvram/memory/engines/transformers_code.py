@@ -266,6 +266,7 @@ WHOLES: Final[Mapping[str, Whole]] = {
     **dict.fromkeys(("qwen2_audio", "video_llama_3"), Whole(all_logits=True)),
     **dict.fromkeys(("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker"), Whole(all_logits=True, position_rows=_AXES)),
     **dict.fromkeys(("blip-2", "instructblip", "instructblipvideo"), Whole(embeds_prompt=True)),
+    "moshi": Whole(position_rows=0, all_logits=True),
     "gemma4": Whole(token_bytes=_ID + 4 * _PLACE, keeps_layer_inputs=True),
     "gemma4_unified": Whole(token_bytes=2 * _ID + 4 * _PLACE, masks_sequences=True),
     "gemma3n": Whole(token_bytes=2 * (_ID + _PLACE), embeddings=1, keeps_layer_inputs=True),
@@ -301,7 +302,7 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 
 _BY_FILE: Final = {
     "transformers_large": "deepseek_v4 dots3_note_text minimax_m3_vl_text",
-    "transformers_multimodal": "mllama_text_model kosmos_2_text_model git",
+    "transformers_multimodal": "mllama_text_model kosmos_2_text_model git moshi",
     "transformers_own_attention": "cpmant diffllama flint hrm_text trocr xlm",
     "transformers_own_experts": (
         "axk2 bailing_hybrid beam dbrx doge ernie4_5_vl_moe_text hy_v4 inkling2_text jetmoe longcat_flash step3p5 zaya"

@@ -27,4 +27,14 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
         with_traits(LAYER_NORM, counts_positions=False),
         Program(play=later("git", "play_git"), is_playable=is_playable),
     ),
+    "moshi": (
+        with_traits(
+            LLAMA,
+            norm_row_bytes=4,
+            norm_fp32_row_bytes=0,
+            positions=later("classic", "position_ids"),
+            attention=later("moshi", "play_moshi_attention"),
+        ),
+        Program(play=later("moshi", "play_moshi"), is_playable=is_playable),
+    ),
 }

@@ -147,7 +147,7 @@ def play_decoder(
     else:
         play_tokens(run, architecture, embed, play_layer)
     del around
-    before = run.tape.take()
+    before = run.tape.take_largest() if run.shares_positions else run.tape.take()
     run.phase("logits")
     hidden_size = architecture.hidden_size
     hidden: Tensor | None = run.features("hidden states, normed", hidden_size)

@@ -133,6 +133,11 @@ class Run:
             return 0
         return self.code.whole.position_rows if self.code.whole else 1
 
+    @property
+    def shares_positions(self) -> bool:
+        """Whether all sequences have the same ones, and what is made of these."""
+        return not self._position_rows
+
     def position_ids(self) -> Tensor:
         """Those that `generate()` counts, for all tokens of each sequence, and while decoding those of the prompt once
         more, which an outer frame keeps; else those of this pass, once."""

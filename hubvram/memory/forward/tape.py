@@ -126,3 +126,7 @@ class Tape:
         """The same, but of these moments only those at which so much more was shared that all of it was more."""
         before, *others = self.take_all()
         return before, *(moment for moment in others if moment.total_bytes > before.total_bytes)
+
+    def take_largest(self) -> Peak:
+        """The one moment at which all that is alive was the most: which it is, the batch decides."""
+        return max(self.take_larger(), key=lambda moment: moment.total_bytes)
