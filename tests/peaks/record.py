@@ -157,6 +157,11 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "compress_ratios": [4, 128, 128, 128, 0, 0], "o_lora_rank": 16, "index_topk": 2048, "index_head_dim": 32,
         "index_n_heads": 8,
     },
+    "deepseek_v4+index": {
+        "head_dim": 16, "o_groups": 2, "o_lora_rank": 24, "compress_ratios": [0, 4, 128, 4, 0, 4],
+        "compress_rates": {"compressed_sparse_attention": 4, "heavily_compressed_attention": 16},
+        "index_head_dim": 64, "index_n_heads": 32,
+    },
     "minimax_m3_vl_text": {"dense_intermediate_size": 96, "shared_intermediate_size": 48},
     "minimax_m3_vl": {"dense_intermediate_size": 96, "shared_intermediate_size": 48},
     # As it was released: dense MLPs and full attention first. Of its blocks, some are not full.

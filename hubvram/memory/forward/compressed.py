@@ -59,8 +59,11 @@ def _play_model(run: Run, architecture: Architecture) -> None:
     tables = run.along("cos and sin", 2, run.rotary_dim)
     window = _block(layers[0]).keeps[0]
     mask = run.tensor("additive mask", run.tokens, held_tokens(window, run.keys) if run.decodes else run.tokens)
+    added = [_added(run, _block(layer)) for layer in layers]
     for group in architecture.groups():
-        later = _less(run, sum(_added(run, _block(layer)) for layer in layers[group.indices[-1][1] + 1 :]))
+        # At the one of equal layers behind which least is still to come.
+        indices = (index for first, last in group.indices for index in range(first, last + 1))
+        later = _less(run, min(sum(added[index + 1 :]) for index in indices))
         hidden = run.features("streams", streams * hidden_size)
         _play_layer(run, group.layer, streams, hidden_size)
         del hidden, later
@@ -150,8 +153,9 @@ def _play_attention(run: Run, block: Block) -> Tensor:
 def _play_query(run: Run, widths: _Widths) -> None:
     """Each head is normed by its own fp32 squares, then rotated in fp32, in part."""
     made = run.features("Q as made", widths.query)
-    squares = run.features("Q in fp32, and its squares", 2 * widths.query, element_bytes=FP32)
-    del squares
+    in_fp32 = run.in_fp32("Q in fp32", run.tokens, widths.query)
+    squares = run.features("its squares, or Q normed", widths.query, element_bytes=FP32)
+    del in_fp32, squares
     rotated = run.rotary_dim * widths.heads
     turned = run.features("Q by cos, turned, and by sin, in fp32", 3 * rotated, element_bytes=FP32)
     del turned
@@ -160,21 +164,27 @@ def _play_query(run: Run, widths: _Widths) -> None:
 
 
 def _play_scores(run: Run, widths: _Widths, keys: int) -> Tensor:
-    """Scores, with a column of sinks in fp32, less the largest, and their softmax; the last is turned back."""
+    """Scores, with a column of sinks in fp32, less the largest, and their softmax; the last is turned back, and as it
+    is where the model is fp32."""
     heads, queries = widths.heads, run.tokens
     copied = None if run.is_alone else run.tensor("K copied for all heads", keys, widths.query)
     scores = run.tensor("scores", heads, queries, keys)
     del copied
     scaled = run.tensor("scores scaled, or masked", heads, queries, keys)
     del scaled
-    softmax = run.tensor("scores with sinks, and their softmax", 2, heads, queries, keys + 1, element_bytes=FP32)
-    probabilities = run.tensor("probabilities", heads, queries, keys)
+    with_sinks = run.tensor("scores with sinks", heads, queries, keys + 1, element_bytes=FP32)
+    largest = run.tensor("the largest", heads, queries, element_bytes=FP32)
+    probabilities = run.tensor("those less it, or their softmax", heads, queries, keys + 1, element_bytes=FP32)
+    del largest
+    softmax = probabilities
+    if run.element_bytes < FP32:
+        probabilities = run.tensor("probabilities", heads, queries, keys)
     del scores
     copied = None if run.is_alone else run.tensor("V copied for all heads", keys, widths.query)
     said = run.features("what heads say", widths.query)
     del copied
     ordered = run.features("the same by tokens", widths.query) if queries > 1 else None
-    del softmax, said, ordered
+    del with_sinks, softmax, said, ordered
     return probabilities
 
 
@@ -199,38 +209,52 @@ def _play_pools(run: Run, block: Block) -> None:
 
 
 def play_pool(run: Run, pool: Pool) -> tuple[Tensor, ...]:
-    """Weights in fp32; where tokens are spread over two entries, both laid out for them, which is returned with these.
+    """Weights in fp32; where tokens are spread over two entries, both laid out for them. All these stay.
 
-    Of values and weights as projected the cache holds all; of one more token a copy of all since the last entry. What
-    a step makes that makes one is less than K and V of a window, copied for all heads.
+    Of values and weights as projected the cache holds all: those of one more token with a copy of all that wait.
     """
     rate, width = pool.tokens_per_entry, pool.overlap * pool.entry_size
+    tokens, kept = run.tokens // rate * rate, []
     if run.decodes:
-        waiting = run.tensor("tokens that wait, with this one", (run.keys - 1) % rate + 1, pool.waiting_size)
-        del waiting
-        return ()
-    tokens = run.tokens // rate * rate
+        joins = _waiting(run, pool, run.keys) > 1
+        waited = min(_waiting(run, pool, run.past_tokens), rate - joins)
+        before = run.tensor("values and weights of tokens that waited", waited, pool.waiting_size)
+        kept.append(run.tensor("those of this token, which is joined to them", joins * pool.waiting_size))
+        del before
+        tokens = rate * (_waiting(run, pool, run.keys) == rate)
+    if not tokens:
+        return tuple(kept)
     not_yet = _less(run, tokens // rate * pool.entry_size * run.element_bytes)
-    weights = run.tensor("weights of tokens in entries", tokens, width, element_bytes=FP32)
-    laid: tuple[Tensor, ...] = ()
+    kept.append(run.tensor("weights of tokens in entries", tokens, width, element_bytes=FP32))
     if pool.overlap > 1:
-        values = run.tensor("values laid out for entries", tokens, width)
-        laid = (values, run.tensor("weights laid out for entries", tokens, width, element_bytes=FP32))
+        kept.append(run.tensor("values laid out for entries", tokens, width))
+        kept.append(run.tensor("weights laid out for entries", tokens, width, element_bytes=FP32))
+        carried = pool.carried_size if run.past_tokens >= rate else 0
+        kept.append(run.tensor("what was carried into this one", carried, element_bytes=run.element_bytes + FP32))
     softmax = run.tensor("softmax of weights", tokens, width, element_bytes=FP32)
     turned = run.tensor("the same, turned back", tokens, width)
     del softmax, turned, not_yet
-    return weights, *laid
+    if run.decodes:
+        joined = run.tensor("entries before, and this one, which is joined to them", run.keys // rate, pool.entry_size)
+        del joined
+    return tuple(kept)
 
 
 def _play_choice(run: Run, pool: Pool, heads: int, width: int) -> None:
-    """Scores of all entries by an indexer's heads, whose K is copied for each token by their product."""
-    entries = run.tokens // pool.tokens_per_entry
+    """Scores of all entries by an indexer's heads, whose K is copied for each token by their product; not so that of
+    one sequence alone, or for one token."""
+    entries = run.keys // pool.tokens_per_entry
+    rotated = run.rotary_dim * heads
+    made = run.features("the indexer's Q as made, and rotated in part", width + rotated)
     query = run.features("the indexer's Q", width)
-    in_fp32 = run.features("the same in fp32, twice", 2 * width, element_bytes=FP32)
-    keys = run.tensor("its K in fp32", entries, pool.entry_size, element_bytes=FP32)
-    copied = run.tensor("its K for each token", run.tokens, entries, pool.entry_size, element_bytes=FP32)
+    del made
+    in_fp32 = run.in_fp32("the same in fp32", run.tokens, width), run.in_fp32("its K", entries, pool.entry_size)
+    copied = None
+    if not run.is_alone and run.tokens > 1:
+        both = width + entries * pool.entry_size
+        copied = run.features("the same by tokens, and K for each token", both, element_bytes=FP32)
     scores = run.tensor("its scores", run.tokens, heads, entries, element_bytes=FP32)
-    del in_fp32, keys, copied
+    del in_fp32, copied
     positive = run.tensor("what is positive of them, and scaled", 2, run.tokens, heads, entries, element_bytes=FP32)
     del query, scores, positive
 
@@ -245,11 +269,22 @@ def _added(run: Run, block: Block) -> int:
 
 
 def _pooled(run: Run, pool: Pool) -> int:
-    """Of a prompt all tokens wait, as views, until decoding runs, and then as many as before."""
-    entries = run.keys // pool.tokens_per_entry - run.past_tokens // pool.tokens_per_entry
-    waiting = 0 if run.past_tokens else run.tokens * pool.waiting_size
-    carried = 0 if run.past_tokens or not entries else pool.carried_size * (run.element_bytes + FP32)
-    return (entries * pool.entry_size + waiting) * run.element_bytes + carried
+    """Less than nothing where an entry's tokens go. Of a prompt all tokens wait, as views, until decoding runs."""
+    rate = pool.tokens_per_entry
+    entries = run.keys // rate - run.past_tokens // rate
+    before = _waiting(run, pool, run.past_tokens) if run.past_tokens else 0
+    waiting = (_waiting(run, pool, run.keys) if run.decodes else run.tokens) - before
+    carried = pool.carried_size * (run.element_bytes + FP32) if run.past_tokens < rate <= run.keys else 0
+    return (entries * pool.entry_size + waiting * pool.waiting_size) * run.element_bytes + carried
+
+
+def _waiting(run: Run, pool: Pool, tokens: int) -> int:
+    """Of a sequence's tokens those that are held for an entry, and those of the last one until one more waits.
+
+    Of `generate()` the most that it ever held is counted with its cache (kv_cache.pooled_bytes).
+    """
+    rate = pool.tokens_per_entry
+    return min(tokens, rate) if run.sizes.by_generate else (tokens - 1) % rate + 1
 
 
 def _less(run: Run, size_bytes: int) -> Tensor | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hubvram.architecture.attention import FullAttention, LatentAttention
 from hubvram.architecture.attention_in_blocks import BlockSparseAttention
 from hubvram.architecture.parts import Linear, Pool
@@ -38,6 +40,23 @@ def test_tokens_wait_for_an_entry() -> None:
     # The tenth token is the second behind two entries: values and weights of both.
     pool = Pool(tokens_per_entry=4, entry_size=6, overlap=1)
     assert peak_of(lambda run: play_pool(run, pool), step(10)) == 2 * 2 * 2 * 6
+    # The thirteenth is the first behind three: those of the third are held until it is there.
+    assert peak_of(lambda run: play_pool(run, pool), step(13)) == 4 * 2 * 2 * 6
+
+
+def test_a_step_that_makes_an_entry() -> None:
+    # The twelfth token is the fourth behind two entries: 4 tokens of 6 features, as of a prompt; less the entry; and
+    # what was made of this token alone.
+    pool = Pool(tokens_per_entry=4, entry_size=6, overlap=1)
+    expected = 4 * 6 * (4 + 4 + 2) - 6 * 2 + 2 * 2 * 6
+    assert peak_of(lambda run: play_pool(run, pool), step(12)) == expected
+    # Of all steps of `generate()` it is the one that takes most.
+    for tokens in (12, 13, 14, 15):
+        assert peak_of(lambda run: play_pool(run, pool), replace(step(tokens), by_generate=True)) == expected
+    # Over two entries: 12 features of each; laid out; and half of those of the 4 tokens before, with fp32 weights.
+    both = Pool(tokens_per_entry=4, entry_size=6, overlap=2)
+    laid_out = 4 * 12 * (4 + 2 + 4 + 4 + 2) + 4 * 6 * (2 + 4)
+    assert peak_of(lambda run: play_pool(run, both), step(12)) == laid_out - 6 * 2 + 2 * 2 * 12
 
 
 def test_chosen_blocks_have_a_mask_for_each_head() -> None:
