@@ -143,6 +143,13 @@ def test_each_side_is_made_for_tokens_of_its_own() -> None:
     )
 
 
+def test_patches_that_an_encoder_adds_are_said() -> None:
+    udop = architecture_of({"model_type": "udop", "d_model": 64, "image_size": 32, "patch_size": 16})
+    assert tuple(workload_notes(udop, workload_of(100, input_tokens=50))) == (
+        "the encoder reads the 50 tokens of input and the 4 patches of an image, the decoder makes the 50 behind",
+    )
+
+
 def test_learned_positions_end_where_their_table_does() -> None:
     model = fixture_model("openai-community--gpt2")
     inspect_model(model, workload_of(1024))

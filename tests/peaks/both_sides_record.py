@@ -11,12 +11,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from hubvram.architecture.attention import FullAttention
-from hubvram.architecture.layers import Architecture
 from hubvram.dtypes import COMPUTE_BYTES
 from hubvram.memory.engines.transformers_sides import encode, step
-from hubvram.memory.forward.run import FP32, Sizes
-from hubvram.memory.forward.tape import Held, Peak, Share
+from hubvram.memory.forward.run import Sizes
+from hubvram.memory.forward.tape import Peak
 from hubvram.memory.kv_cache import lengths
 from hubvram.memory.workload import Attention
 from tests.peaks.files import read_all, write_one
@@ -137,19 +135,10 @@ def said(model_type: str, config: Mapping[str, Any], row: Row) -> tuple[Peak, Pe
     first = replace(run, tokens=1, source_tokens=source)
     later = replace(first, past_tokens=row.answered, decodes=True)
     return (
-        _largest(tuple(_on_the_cpu(peak, architecture, run) for peak in encode(architecture, run))),
+        _largest(encode(architecture, run)),
         _largest(step(architecture, first, copies_logits=False)),
         _largest(step(architecture, later, copies_logits=False)),
     )
-
-
-def _on_the_cpu(peak: Peak, architecture: Architecture, run: Sizes) -> Peak:
-    """There the kernel of attention says of each row the logarithm of its sum, which a GPU's beside a mask does not."""
-    mixer = architecture.encoder.layers[0].mixer if architecture.encoder else None
-    if peak.phase != "attention with its mask" or not isinstance(mixer, FullAttention):
-        return peak
-    rows = (run.batch_size, run.tokens, mixer.num_attention_heads, FP32)
-    return peak._replace(held=(*peak.held, Held("the kernel's sums", Share.SEQUENCE, rows)))
 
 
 def _largest(peaks: tuple[Peak, ...]) -> Peak:

@@ -41,7 +41,13 @@ BART: Final = BothSides(
     decoder=Positions(rows=Share.ALL, ids=Share.ALL),
     adds_logits_bias=True,
 )
-T5: Final = BothSides(code=with_traits(LLAMA, softmax_in_fp32=False), relative=Relative.FIRST, widens_in_fp16=True)
+T5: Final = BothSides(
+    # Of a norm's mean and root neither has a name yet while its fp32 copies are alive.
+    code=with_traits(LLAMA, softmax_in_fp32=False, norm_row_bytes=0),
+    relative=Relative.FIRST,
+    keeps_names=True,
+    widens_in_fp16=True,
+)
 
 _MVP: Final = replace(BART, orders_heads=True, keeps_probabilities=False)
 _M2M: Final = replace(BART, adds_logits_bias=False, decoder=Positions(rows=Share.SEQUENCE), grows_table=True)
@@ -78,7 +84,7 @@ SIDES_ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("t5gemma", "t5gemma2"), "transformers_sides_gemma"),
     **dict.fromkeys(("fsmt", "led", "pegasus_x", "bigbird_pegasus", "nllb-moe"), "transformers_sides_bart"),
     **dict.fromkeys(("seamless_m4t", "seamless_m4t_v2"), "transformers_sides_bart"),
-    **dict.fromkeys(("longt5", "pix2struct", "switch_transformers"), "transformers_sides_t5"),
+    **dict.fromkeys(("longt5", "pix2struct", "switch_transformers", "udop"), "transformers_sides_t5"),
     "vision-encoder-decoder": "transformers_pairs",
 }
 """Model type -> the file in this folder whose `KNOWN` has its program: types that few ask for."""

@@ -77,6 +77,9 @@ class BothSides:
     widens_in_fp16: bool = False
     """Whether the matrices that write an MLP's output stay fp32 where the rest is fp16: what they read is copied to
     fp32, and from the first of them on so are the hidden states (`_keep_in_fp32_modules = ["wo"]`, modeling_t5.py)."""
+    keeps_names: bool = False
+    """Whether what is normed keeps its name until attention is added, and gate and up until the MLP's output is written
+    (modeling_t5.py)."""
     masks_from: float = 1
     """From how many tokens on the decoder's eager attention has a mask; inf where it has none while it caches."""
     attends: Callable[[Run, BlockwiseAttention], Tensor | None] | None = None
@@ -89,6 +92,10 @@ class BothSides:
     """How attention is played, where that is not as in bart: returns the probabilities, where there are any."""
     head_inside: bool = False
     """Whether the decoder makes the logits itself, beside all that its forward names (modeling_pix2struct.py)."""
+    makes_bias: Callable[[Run], Tensor] | None = None
+    """What makes a bias of positions for all layers, where that is not the first of these (modeling_udop.py)."""
+    masks_source: bool = False
+    """Whether some of what the encoder reads is always masked, and the bias with it (modeling_udop.py)."""
     adds_logits_bias: bool = False
     """Whether a bias is added to the logits, which makes them a second time."""
 
@@ -184,7 +191,9 @@ def play_layers(run: Run, sides: BothSides, groups: tuple[LayerGroup, ...], posi
     ones = run.tensor("padding mask", run.keys, element_bytes=FP32) if positions.padding else None
     masks = run.is_eager and run.sizes.source_tokens and run.tokens >= side.sides.masks_from
     mask = run.tensor("additive mask", run.tokens, run.keys) if masks else None
+    across = mask_of_source(run, run.sizes.source_tokens) if sides.masks_source and run.sizes.source_tokens else None
     embedded = run.features("embeddings", hidden_size) if positions.embeddings else None
+    side.biases.own = sides.makes_bias(run) if sides.makes_bias else None
     widens = run.sizes.in_fp16 and side.sides.widens_in_fp16
     before: tuple[Tensor | None, ...] = ()
     for index, group in enumerate(groups):
@@ -201,7 +210,12 @@ def play_layers(run: Run, sides: BothSides, groups: tuple[LayerGroup, ...], posi
     hidden = run.features("hidden states", hidden_size)
     normed = run.norm(hidden_size)
     del normed
-    return side, rows, ids, tables, ones, mask, embedded, before, hidden
+    return side, rows, ids, tables, ones, mask, across, embedded, before, hidden
+
+
+def mask_of_source(run: Run, source: int) -> Tensor:
+    """(B, 1, S, source): which positions of the encoder are seen; what eager attention adds for that."""
+    return run.tensor("mask of the encoder's positions", run.tokens, source, element_bytes=None if run.is_eager else 1)
 
 
 def _of(run: Run, share: Share | None, what: str, width: int, element_bytes: int) -> Tensor | None:
@@ -223,14 +237,14 @@ def _play_layer(side: _Side, layer: Layer, hidden_size: int, state_bytes: int) -
         normed = _norm(run, hidden_size, state_bytes) if layer.pre_norm else None
         run.phase("attention")
         made = _mix(side, mixer)
-        probabilities = (*probabilities, made) if side.sides.keeps_layer_before else (made,)
-        del made
         run.phase("norms")
-        del normed, residual
-        said = run.features("what attention says, and with it the residual", 2 * hidden_size)
+        normed = normed if side.sides.keeps_names else None
+        said = run.features("what attention says", hidden_size)
+        added = run.features("sum with the residual", hidden_size, element_bytes=state_bytes)
         behind = None if layer.pre_norm else run.norm(hidden_size)
-        del said, behind
-        residual = run.features("residual", hidden_size, element_bytes=state_bytes)
+        probabilities = (*probabilities, made) if side.sides.keeps_layer_before else (made,)
+        residual = added
+        del normed, made, said, added, behind
     run.phase("norms")
     normed = _norm(run, hidden_size, state_bytes) if layer.pre_norm else None
     run.phase("mlp")
@@ -245,12 +259,16 @@ def _play_layer(side: _Side, layer: Layer, hidden_size: int, state_bytes: int) -
 
 def _play_mlp(side: _Side, mlp: Part | None) -> None:
     """Where its output is written in fp32: an fp32 copy of the inner width, beside this and gate and up."""
-    play_mlp(side.run, mlp)
-    if side.run.sizes.in_fp16 and side.sides.widens_in_fp16:
-        assert isinstance(mlp, DenseMLP)
-        inner = side.run.features("inner of the MLP", mlp.intermediate_size * (3 if mlp.gated else 1))
-        copy = side.run.features("the same in fp32", mlp.intermediate_size, element_bytes=FP32)
-        del inner, copy
+    run, widens = side.run, side.run.sizes.in_fp16 and side.sides.widens_in_fp16
+    play_mlp(run, mlp)
+    if not side.sides.keeps_names or not isinstance(mlp, DenseMLP):
+        return
+    gate = run.features("gate and up of the MLP", 2 * mlp.intermediate_size) if mlp.gated else None
+    inner = run.features("inner of the MLP", mlp.intermediate_size)
+    copy = run.features("the same in fp32", mlp.intermediate_size, element_bytes=FP32) if widens else inner
+    del inner
+    said = run.features("what the MLP says", mlp.hidden_size, element_bytes=FP32 if widens else None)
+    del gate, copy, said
 
 
 def _norm(run: Run, hidden_size: int, state_bytes: int) -> Tensor:
@@ -331,10 +349,16 @@ def _bias(side: _Side, mixer: FullAttention, keys: int) -> Tensor | None:
 
 
 def _mask(side: _Side, mixer: FullAttention, keys: int) -> Tensor | None:
-    """sdpa takes the bias for its mask, once that of each head is copied together; zeros are in order."""
-    if side.sides.relative is Relative.NONE or isinstance(mixer, CrossAttention):
+    """sdpa takes the bias for its mask, once that of each head is copied together; zeros are in order. Where something
+    is masked besides, there are as many copies more."""
+    run, pairs = side.run, (mixer.num_attention_heads, side.run.tokens, keys)
+    if side.sides.relative is Relative.NONE:
         return None
-    return side.run.shared("the bias, head by head", mixer.num_attention_heads, side.run.tokens, keys)
+    masks = side.sides.masks_source and isinstance(mixer, BidirectionalAttention | CrossAttention)
+    masked = run.tensor("the bias with its mask", *pairs) if masks else None
+    if isinstance(mixer, CrossAttention):
+        return masked
+    return (run.tensor if masks else run.shared)("the bias, head by head", *pairs)
 
 
 _PLAYABLE: Final = (BidirectionalAttention, FullAttention)
