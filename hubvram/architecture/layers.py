@@ -144,7 +144,8 @@ class Stack:
     """Positions that an encoder says something for whatever its input (whisper); None: as many as its input has; 0:
     always the same, and not known."""
     image: Image | None = None
-    """What a tower sees of one size, where it stands beside a text encoder."""
+    """What a tower sees of one size, where it stands beside a text encoder; or a text encoder itself, whose patches
+    are positions behind those of the text (udop)."""
     waveform: Waveform | None = None
     """What an encoder hears, where it makes its positions of samples."""
     alone: Architecture | None = None
@@ -229,7 +230,7 @@ class Architecture:  # without slots, for the sake of what is cached
 
     @property
     def image_beside(self) -> Image | None:
-        """What the tower of a pair of encoders sees, beside the text."""
+        """What is seen beside the text: by the tower of a pair of encoders, or by the text's own encoder."""
         return next((stack.image for stack in self.stacks if stack.image is not None), None)
 
     @property

@@ -163,7 +163,9 @@ def _source_notes(architecture: Architecture, workload: Workload) -> Iterator[st
         rest = workload.context_tokens - workload.input_tokens
         given = workload.input_tokens
         tokens = f"{given:,} token{'s' * (given != 1)}"
-        yield f"the encoder reads the {tokens} of input, the decoder makes the {rest:,} behind"
+        image = encoder.image
+        seen = f" and the {image.tokens:,} patches of an image" if image is not None else ""
+        yield f"the encoder reads the {tokens} of input{seen}, the decoder makes the {rest:,} behind"
         if encoder.waveform is not None:
             yield _heard(encoder.waveform, workload.input_tokens)
     else:

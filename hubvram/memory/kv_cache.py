@@ -250,8 +250,9 @@ def lengths(architecture: Architecture, tokens: int, input_tokens: int | None) -
         return tokens, 0
     if encoder.source_tokens is not None:
         return tokens, encoder.source_tokens
-    source = tokens if input_tokens is None else input_tokens
-    return max(tokens - source, 1), source
+    given = tokens if input_tokens is None else input_tokens
+    seen = encoder.image.tokens if encoder.image is not None else 0
+    return max(tokens - given, 1), given + seen
 
 
 def kept_parts(architecture: Architecture) -> Iterator[tuple[int, Part]]:

@@ -9,7 +9,6 @@ from typing import Any, Final
 import torch
 import transformers
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.models.udop import modeling_udop
 
 from tests.caches.build import model_of, values_of, written
 from tests.caches.record import BATCH, BOTH_DECODED, DECODED, TOKENS, Record, Run
@@ -153,10 +152,8 @@ def source_of(model: Any) -> Any:
     if model.config.model_type == "moonshine":
         return encoder(_zeros(_SAMPLES))
     if model.config.model_type == "udop":
-        made = modeling_udop.BaseModelOutputWithAttentionMask
-        return made(
-            last_hidden_state=_zeros(TOKENS, encoder.config.hidden_size), attention_mask=torch.ones(BATCH, TOKENS)
-        )
+        side = encoder.config.image_size
+        return encoder(IDS, bbox=torch.zeros(BATCH, TOKENS, 4), pixel_values=_zeros(3, side, side))
     if "input_ids" in taken:
         return encoder(input_ids=IDS)
     return BaseModelOutput(last_hidden_state=_zeros(TOKENS, encoder.config.hidden_size))

@@ -150,6 +150,13 @@ def test_one_padded_sequence_has_none_to_be_padded_for() -> None:
     assert not tuple(workload_notes(llama, workload_of(100, padded=True, batch_size=2)))
 
 
+def test_patches_that_an_encoder_adds_are_said() -> None:
+    udop = architecture_of({"model_type": "udop", "d_model": 64, "image_size": 32, "patch_size": 16})
+    assert tuple(workload_notes(udop, workload_of(100, input_tokens=50))) == (
+        "the encoder reads the 50 tokens of input and the 4 patches of an image, the decoder makes the 50 behind",
+    )
+
+
 def test_learned_positions_end_where_their_table_does() -> None:
     model = fixture_model("openai-community--gpt2")
     inspect_model(model, workload_of(1024))

@@ -57,6 +57,7 @@ _CHANGES: Mapping[str, Mapping[str, Any]] = {
         "text_config": {"num_heads": 6, "hidden_size": 96, "vocab_size": 16384},
         "vision_config": {"patch_embed_hidden_size": 200, "seq_len": 256, "d_kv": 16, "hidden_size": 96},
     },
+    "udop+large": {"image_size": 112, "d_model": 512, "feed_forward_proj": "gated-gelu"},
     "t5gemma+unequal": {"encoder": {**_WINDOW, "hidden_size": 96, "num_attention_heads": 6}, "decoder": _WINDOW},
     "t5gemma2+wide_window": {"encoder": {"text_config": _WINDOW}, "decoder": _WINDOW},
 }
@@ -82,11 +83,29 @@ def inputs_of(model: Any, batch_size: int, tokens: int) -> dict[str, Any]:
         for kernel, step in ((3, 2), (7, 3), (127, 64)):
             samples = (samples - 1) * step + kernel
         return {"input_values": torch.rand(batch_size, samples, dtype=loaded)}
+    if model.config.model_type == "udop":
+        return _page(model, batch_size, tokens)
     if model.config.model_type == "pix2struct":
         # Patches, with a row and a column each.
         shape = (batch_size, tokens, 2 + model.config.vision_config.patch_embed_hidden_size)
         return {"flattened_patches": torch.ones(shape, dtype=model.dtype)}
-    return {"input_ids": torch.arange(batch_size * tokens).reshape(batch_size, tokens) % 100 + 3}
+    return {"input_ids": _ids(batch_size, tokens)}
+
+
+def _ids(batch_size: int, tokens: int) -> Any:
+    import torch
+
+    return torch.arange(batch_size * tokens).reshape(batch_size, tokens) % 100 + 3
+
+
+def _page(model: Any, batch_size: int, tokens: int) -> dict[str, Any]:
+    """Words with their places, and the image that they stand on, as a processor makes them."""
+    import torch
+
+    ids, side = _ids(batch_size, tokens), model.config.image_size
+    pixels = torch.rand(batch_size, model.config.num_channels, side, side, dtype=model.dtype)
+    places = ids[..., None].repeat(1, 1, 4)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "bbox": places, "pixel_values": pixels}
 
 
 def measured(model: Any, batch_size: int, tokens: int, *, explain: bool = False) -> tuple[Any, ...]:

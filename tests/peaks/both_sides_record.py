@@ -11,12 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.layers import Architecture
 from hubvram.dtypes import COMPUTE_BYTES
 from hubvram.memory.engines.transformers_sides import encode, step
-from hubvram.memory.forward.run import FP32, Sizes
-from hubvram.memory.forward.tape import Held, Peak, Share
+from hubvram.memory.forward.run import Sizes
+from hubvram.memory.forward.tape import Held, Peak
 from hubvram.memory.kv_cache import lengths
 from hubvram.memory.workload import Attention
 from tests.peaks.files import read_all, write_one
@@ -144,16 +143,11 @@ def said(model_type: str, config: Mapping[str, Any], row: Row) -> tuple[Peak, Pe
 
 
 def _on_the_cpu(peak: Peak, architecture: Architecture, run: Sizes) -> Peak:
-    """There the kernel of attention says of each row the logarithm of its sum, which a GPU's beside a mask does not;
-    and in a pair's encoder a norm keeps what it says of rows in the type that is computed in, where a GPU's keeps fp32
-    (ATen, layer_norm_cpu)."""
-    if architecture.decoder_type is not None:
-        return peak._replace(held=tuple([_in_own_type(held, run.element_bytes) for held in peak.held]))
-    mixer = architecture.encoder.layers[0].mixer if architecture.encoder else None
-    if peak.phase != "attention with its mask" or not isinstance(mixer, FullAttention):
+    """There a norm of a pair's encoder keeps what it says of rows in the type that is computed in, where a GPU's keeps
+    fp32 (ATen, layer_norm_cpu)."""
+    if architecture.decoder_type is None:
         return peak
-    rows = (run.batch_size, run.tokens, mixer.num_attention_heads, FP32)
-    return peak._replace(held=(*peak.held, Held("the kernel's sums", Share.SEQUENCE, rows)))
+    return peak._replace(held=tuple([_in_own_type(held, run.element_bytes) for held in peak.held]))
 
 
 def _in_own_type(held: Held, element_bytes: int) -> Held:

@@ -14,7 +14,7 @@ from hubvram.architecture.attention_in_blocks import BlockwiseAttention
 from hubvram.architecture.families.encoder_tops import linear
 from hubvram.architecture.families.fields import labels_of
 from hubvram.architecture.families.weights import norm
-from hubvram.architecture.layers import Architecture, Layer, Stack, Waveform
+from hubvram.architecture.layers import Architecture, Image, Layer, Stack, Waveform
 from hubvram.architecture.parts import Block, Linear, Norms, Part, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
@@ -38,7 +38,8 @@ class Side:
     extras: tuple[Weight, ...] = ()
     source_tokens: int | None = None
     waveform: Waveform | None = None
-    """Both as in Stack."""
+    image: Image | None = None
+    """All three as in Stack."""
 
 
 ReadSide = Callable[[Name], Side]
@@ -139,6 +140,7 @@ def _stack(
         max_position_embeddings=side.max_position_embeddings,
         source_tokens=side.source_tokens,
         waveform=side.waveform,
+        image=side.image,
     )
 
 

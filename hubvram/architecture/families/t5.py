@@ -26,7 +26,7 @@ from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.seq2seq import Around, Name, Side, assemble, block_of, blockwise
 from hubvram.architecture.families.towers import read_tower
 from hubvram.architecture.families.towers_any_size import TOWERS
-from hubvram.architecture.layers import Architecture, Layer
+from hubvram.architecture.layers import Architecture, Image, Layer
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Norms, Part, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
@@ -46,6 +46,8 @@ class T5:
     """Whether some layers have experts (switch_transformers)."""
     tied_by_file: bool = True
     """Whether false in `tie_word_embeddings` means that there is a head of its own."""
+    gelu_by_tanh: bool = True
+    """Whether `gated-gelu` is the one by tanh, not the exact one."""
     reads_pages: bool = False
     """Whether both sides see patches of an image, and places on a page (udop)."""
 
@@ -85,6 +87,7 @@ def _t5_side(config: ConfigDocument, traits: T5, name: Name) -> Side:
         ),
         final_norm=Norms(count=1, hidden_size=hidden_size),
         extras=_page(config, name) if traits.reads_pages else (),
+        image=_scan(config) if traits.reads_pages else None,
     )
 
 
@@ -93,17 +96,34 @@ def _page(config: ConfigDocument, name: Name) -> tuple[Weight, ...]:
     hidden_size, place = config.size("d_model"), Component.EMBEDDING
     kinds = config.get(list, "relative_bias_args")
     further = 2 if kinds is None else max(len(kinds) - 1, 0)  # the first is that of the first layer
+    is_usual = kinds is None or kinds in (_BIASES[:1], _BIASES[:2], _BIASES)
     buckets = (config.size("relative_attention_num_buckets"), config.size("num_heads"))
     side = config.size("patch_size")
     weights: tuple[Weight, ...] = (
         Tensor(name="patches", shape=(hidden_size, config.size("num_channels"), side, side), component=place),
         vector("patches bias", hidden_size, place),
-        Tensor(name="relative positions", shape=buckets, count=further, component=Component.ATTENTION),
+        Tensor(
+            name="relative places" if is_usual else "other relative positions",
+            shape=buckets,
+            count=further,
+            component=Component.ATTENTION,
+        ),
     )
     if name == "decoder":
         return weights
     shape = (config.size("max_2d_position_embeddings"), hidden_size)
     return (*weights, Tensor(name="places", shape=shape, count=2, component=place))
+
+
+_BIASES: Final = [{"type": "1d"}, {"type": "horizontal"}, {"type": "vertical"}]
+"""Relative positions of tokens, and of their places: `relative_bias_args` as it is where nothing is said."""
+
+
+def _scan(config: ConfigDocument) -> Image:
+    """Of the page: always square, and as large as the config says."""
+    side = config.size("image_size")
+    patches = (side // config.size("patch_size")) ** 2
+    return Image(channels=config.size("num_channels"), height=side, width=side, tokens=patches)
 
 
 def _t5_number(config: ConfigDocument, name: Name) -> int:
@@ -147,7 +167,7 @@ def _t5_mixer(config: ConfigDocument, traits: T5, name: Name, index: int) -> Par
 def _t5_mlp(config: ConfigDocument, traits: T5, name: Name, index: int) -> Part:
     hidden_size, width = config.size("d_model"), config.size("d_ff")
     if not traits.sparse:
-        return _t5_dense(config, hidden_size, width)
+        return _t5_dense(config, traits, hidden_size, width)
     activation = config.require(str, "dense_act_fn")
     step = _sparse_step(config, name)
     # index % step == 1, and each layer with a step of 1 (SwitchTransformersStack).
@@ -174,8 +194,8 @@ def _sparse_step(config: ConfigDocument, name: Name) -> int:
     return number // sparse if sparse > 0 else number
 
 
-def _t5_dense(config: ConfigDocument, hidden_size: int, width: int) -> DenseMLP:
-    """`feed_forward_proj` is an activation, or `gated-` and one; gated-gelu is the one by tanh."""
+def _t5_dense(config: ConfigDocument, traits: T5, hidden_size: int, width: int) -> DenseMLP:
+    """`feed_forward_proj` is an activation, or `gated-` and one."""
     said = config.require(str, "feed_forward_proj")
     gate, _, activation = said.rpartition("-")
     if gate not in ("", "gated"):
@@ -183,7 +203,7 @@ def _t5_dense(config: ConfigDocument, hidden_size: int, width: int) -> DenseMLP:
     return DenseMLP(
         hidden_size=hidden_size,
         intermediate_size=width,
-        hidden_act="gelu_new" if said == "gated-gelu" else activation,
+        hidden_act="gelu_new" if traits.gelu_by_tanh and said == "gated-gelu" else activation,
         gated=bool(gate),
     )
 
@@ -194,7 +214,7 @@ _T5: Final[Mapping[str, T5]] = {
     "umt5": T5(biased_everywhere=True),
     "longt5": T5(local_encoder=True, tied_by_file=False),
     "switch_transformers": T5(sparse=True),
-    "udop": T5(reads_pages=True),
+    "udop": T5(gelu_by_tanh=False, reads_pages=True),
 }
 
 # ----------------------------------------------------------------------------- gemma with two sides

@@ -84,7 +84,7 @@ SIDES_ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("t5gemma", "t5gemma2"), "transformers_sides_gemma"),
     **dict.fromkeys(("fsmt", "led", "pegasus_x", "bigbird_pegasus", "nllb-moe"), "transformers_sides_bart"),
     **dict.fromkeys(("seamless_m4t", "seamless_m4t_v2"), "transformers_sides_bart"),
-    **dict.fromkeys(("longt5", "pix2struct", "switch_transformers"), "transformers_sides_t5"),
+    **dict.fromkeys(("longt5", "pix2struct", "switch_transformers", "udop"), "transformers_sides_t5"),
     "prophetnet": "transformers_sides_prophetnet",
     **dict.fromkeys(("encoder-decoder", "vision-encoder-decoder"), "transformers_pairs"),
 }

@@ -15,10 +15,12 @@ from hubvram.memory.forward.longt5 import play_longt5_encoder
 from hubvram.memory.forward.modeling_code import with_traits
 from hubvram.memory.forward.pix2struct import PATCHES, play_pix2struct_encoder
 from hubvram.memory.forward.switch import play_switch_encoder
+from hubvram.memory.forward.udop import play_udop_encoder, play_udop_step, reads_places
 
 _PADDED: Final = Positions(padding=True)
 _LONGT5: Final = replace(T5, widens_in_fp16=False, encoder=_PADDED, decoder=_PADDED, keeps_layer_before=True)
 _PIX2STRUCT: Final = replace(_LONGT5, sound=PATCHES, head_inside=True)
+_UDOP: Final = replace(T5, decoder=_PADDED, masks_source=True)
 _SWITCH: Final = replace(
     _LONGT5, code=with_traits(T5.code, experts=later("switch", "play_switch_experts")), keeps_layer_before=False
 )
@@ -29,6 +31,11 @@ KNOWN: Final[Mapping[str, Program]] = {
         is_playable=partial(is_playable, blocks=frozenset({"local_attention", "transient_global_attention"})),
     ),
     "pix2struct": program_of(_PIX2STRUCT)._replace(encode=play_pix2struct_encoder),
+    "udop": program_of(_UDOP)._replace(
+        encode=partial(play_udop_encoder, sides=_UDOP),
+        step=partial(play_udop_step, sides=_UDOP),
+        is_playable=reads_places,
+    ),
     "switch_transformers": program_of(_SWITCH)._replace(
         encode=partial(play_switch_encoder, sides=_SWITCH),
         is_playable=partial(is_playable, mlps=(DenseMLP, MoEMLP)),

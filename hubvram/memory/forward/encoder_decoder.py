@@ -105,6 +105,10 @@ class BothSides:
     """How attention is played, where that is not as in bart: returns the probabilities, where there are any."""
     head_inside: bool = False
     """Whether the decoder makes the logits itself, beside all that its forward names (modeling_pix2struct.py)."""
+    makes_bias: Callable[[Run], Tensor] | None = None
+    """What makes a bias of positions for all layers, where that is not the first of these (modeling_udop.py)."""
+    masks_source: bool = False
+    """Whether some of what the encoder reads is always masked, and the bias with it (modeling_udop.py)."""
     adds_logits_bias: bool = False
     """Whether a bias is added to the logits, which makes them a second time."""
 
@@ -208,7 +212,9 @@ def play_layers(run: Run, sides: BothSides, groups: tuple[LayerGroup, ...], posi
     ones = run.tensor("padding mask", run.keys, element_bytes=FP32) if positions.padding else None
     masks = run.is_eager and run.sizes.source_tokens and run.tokens >= side.sides.masks_from
     mask = run.tensor("additive mask", run.tokens, run.keys) if masks else None
+    across = mask_of_source(run, run.sizes.source_tokens) if sides.masks_source and run.sizes.source_tokens else None
     embedded = run.features("embeddings", hidden_size) if positions.embeddings else None
+    side.biases.own = sides.makes_bias(run) if sides.makes_bias else None
     widens = run.sizes.in_fp16 and side.sides.widens_in_fp16
     before: tuple[Tensor | None, ...] = ()
     for index, group in enumerate(groups):
@@ -225,7 +231,12 @@ def play_layers(run: Run, sides: BothSides, groups: tuple[LayerGroup, ...], posi
     hidden = run.features("hidden states", hidden_size)
     normed = run.norm(hidden_size)
     del normed
-    return side, rows, ids, tables, ones, mask, embedded, before, hidden
+    return side, rows, ids, tables, ones, mask, across, embedded, before, hidden
+
+
+def mask_of_source(run: Run, source: int) -> Tensor:
+    """(B, 1, S, source): which positions of the encoder are seen; what eager attention adds for that."""
+    return run.tensor("mask of the encoder's positions", run.tokens, source, element_bytes=None if run.is_eager else 1)
 
 
 def _of(run: Run, share: Share | None, what: str, width: int, element_bytes: int) -> Tensor | None:
@@ -382,10 +393,16 @@ def _bias(side: _Side, mixer: FullAttention, keys: int) -> Tensor | None:
 
 
 def _mask(side: _Side, mixer: FullAttention, keys: int) -> Tensor | None:
-    """sdpa takes the bias for its mask, once that of each head is copied together; zeros are in order."""
-    if side.sides.relative is Relative.NONE or isinstance(mixer, CrossAttention):
+    """sdpa takes the bias for its mask, once that of each head is copied together; zeros are in order. Where something
+    is masked besides, there are as many copies more."""
+    run, pairs = side.run, (mixer.num_attention_heads, side.run.tokens, keys)
+    if side.sides.relative is Relative.NONE:
         return None
-    return side.run.shared("the bias, head by head", mixer.num_attention_heads, side.run.tokens, keys)
+    masks = side.sides.masks_source and isinstance(mixer, BidirectionalAttention | CrossAttention)
+    masked = run.tensor("the bias with its mask", *pairs) if masks else None
+    if isinstance(mixer, CrossAttention):
+        return masked
+    return (run.tensor if masks else run.shared)("the bias, head by head", *pairs)
 
 
 _PLAYABLE: Final = (BidirectionalAttention, FullAttention)

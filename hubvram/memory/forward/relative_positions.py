@@ -8,6 +8,7 @@ innermost, so that sdpa, which takes it for its mask, copies it into order for e
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from hubvram.memory.forward.run import FP32, ID_BYTES, Run
@@ -18,20 +19,27 @@ _BYTE: Final = 1
 
 
 def play_position_bias(run: Run, heads: int, keys: int, *, both_ways: bool, keeps_logarithm: bool = False) -> Tensor:
-    """(1, heads, S, K). Before it, distances as they are, absolute, whether they are small, and in large buckets, cut
-    off at the last of these: by a tensor full of it, into a third. Both ways, the half of the buckets they are in."""
+    """(1, heads, S, K), of distances and their buckets."""
     run.phase("relative positions")
     pairs = (run.tokens, keys)
     places = run.shared("positions of both", run.tokens + keys, element_bytes=ID_BYTES)
     distances = run.shared("distances of tokens", *pairs, element_bytes=ID_BYTES)
-    half = run.shared("halves of their buckets", *pairs, element_bytes=ID_BYTES) if both_ways else None
-    absolute = run.shared("absolute distances", *pairs, element_bytes=ID_BYTES)
-    small = run.shared("whether they are small", *pairs, element_bytes=_BYTE)
-    logarithm = run.shared("their logarithms", *pairs, element_bytes=FP32) if keeps_logarithm else None
-    large = run.shared("buckets, the last one, and the smaller of both", 3, *pairs, element_bytes=ID_BYTES)
-    del half, absolute, small, logarithm, large
-    buckets = run.shared("their buckets", *pairs, element_bytes=ID_BYTES)
+    buckets = play_buckets(run.shared, pairs, both_ways=both_ways, keeps_logarithm=keeps_logarithm)
     bias = run.shared("bias of each pair of tokens", heads, *pairs)
     del places, distances, buckets
     run.phase("attention")
     return bias
+
+
+def play_buckets(
+    make: Callable[..., Tensor], pairs: tuple[int, int], *, both_ways: bool, keeps_logarithm: bool = False
+) -> Tensor:
+    """Before them, distances are absolute, whether they are small, and in large buckets, cut off at the last of these:
+    by a tensor full of it, into a third. Both ways, the half of the buckets they are in. `make` says whose they are."""
+    half = make("halves of their buckets", *pairs, element_bytes=ID_BYTES) if both_ways else None
+    absolute = make("absolute distances", *pairs, element_bytes=ID_BYTES)
+    small = make("whether they are small", *pairs, element_bytes=_BYTE)
+    logarithm = make("their logarithms", *pairs, element_bytes=FP32) if keeps_logarithm else None
+    large = make("buckets, the last one, and the smaller of both", 3, *pairs, element_bytes=ID_BYTES)
+    del half, absolute, small, logarithm, large
+    return make("their buckets", *pairs, element_bytes=ID_BYTES)
