@@ -30,7 +30,8 @@ def _window(mixer: BlockwiseAttention) -> int:
 
 
 def play_led_encoder(run: Run, stack: Stack, sides: BothSides) -> tuple[Peak, ...]:
-    """The encoder's peak, and moments at which more is shared."""
+    """The encoder's peak, and moments at which more is shared. An input of whole windows is not padded, so there is no
+    second copy of its ids: one token more can be 8 bytes less for each (LEDEncoder._pad_to_window_size)."""
     given, tokens = run.tokens, padded(stack, run.tokens)
     run = Run(replace(run.sizes, tokens=tokens), run.code)
     ids = run.tensor("token ids of the input", given, element_bytes=ID_BYTES)

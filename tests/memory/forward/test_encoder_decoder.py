@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hubvram.architecture import families
@@ -227,6 +227,8 @@ def played(architecture: Architecture, source: int, decoded: int, batch_size: in
     return [*encode(architecture, over(source, batch_size, attention)), *sharing, *peaks]
 
 
+WINDOWS_WITHOUT_COPIES = {"led": 16, "led+windows": 128}
+"""Types that have a second copy of token ids, but of an input of whole windows (forward/longformer.py)."""
 READS_ONE_WHERE_IT_IS = frozenset({"prophetnet"})
 """Types that copy what several sequences hold, and not what one alone does (Run.is_alone)."""
 
@@ -249,6 +251,7 @@ def test_all_is_exactly_linear_in_the_batch(
 def test_nothing_shrinks_with_the_input_or_the_answer(
     model_type: str, source: int, decoded: int, more: int, attention: Attention
 ) -> None:
+    assume((source + more) % WINDOWS_WITHOUT_COPIES.get(model_type, source + more + 1))
     architecture = one_of(model_type)
     before = played(architecture, source, decoded, 1, attention)
     for longer in ((source + more, decoded), (source, decoded + more)):
