@@ -30,11 +30,15 @@ def _window(mixer: BlockwiseAttention) -> int:
 
 
 def play_led_encoder(run: Run, stack: Stack, sides: BothSides) -> tuple[Peak, ...]:
-    """The encoder's peak, and moments at which more is shared."""
+    """The encoder's peak, and moments at which more is shared.
+
+    An input of whole windows is not padded, and has no second copy of its ids (LEDEncoder._pad_to_window_size): 8 bytes
+    of each token, which are said all the same, so that a token more never takes less.
+    """
     given, tokens = run.tokens, padded(stack, run.tokens)
     run = Run(replace(run.sizes, tokens=tokens), run.code)
     ids = run.tensor("token ids of the input", given, element_bytes=ID_BYTES)
-    own = run.features("the same, padded", 1, element_bytes=ID_BYTES) if tokens > given else None
+    own = run.features("the same, padded", 1, element_bytes=ID_BYTES)
     embedded = run.features("embeddings", stack.hidden_size)
     run.phase("mask of all pairs")
     ones = run.features("padding mask", 1, element_bytes=ID_BYTES)

@@ -59,6 +59,12 @@ def test_led_pads_to_whole_windows() -> None:
     assert step_peak.size_bytes(Share.SEQUENCE) == 40 * 8 + 48 * 2 * 64 + 40 * 2 * 2 * 64 + 8 + 2 * 4 * 64
 
 
+def test_led_says_a_copy_of_ids_of_whole_windows_too() -> None:
+    # 47 of 48 tokens, and 48 padded ones; all 48, and as many, which the class does not make.
+    padded, whole = (encode(led(16, 10), over(tokens))[0].size_bytes(Share.SEQUENCE) for tokens in (47, 48))
+    assert whole - padded == 8
+
+
 def test_led_makes_a_mask_of_all_pairs_though_it_looks_at_windows() -> None:
     # Four times the pairs of 1,600 tokens in bf16 before the layers, beside ids, marks and embeddings.
     peak, *_ = encode(led(2, 10), over(1600))

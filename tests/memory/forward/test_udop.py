@@ -49,7 +49,7 @@ def test_distances_in_the_text_are_the_same_for_all() -> None:
 
 def test_the_decoder_starts_beside_all_positions() -> None:
     run = Sizes(batch_size=3, tokens=1, element_bytes=2, attention=Attention.SDPA, source_tokens=POSITIONS)
-    peak, _ = step(small(), run)
+    peak, *_ = step(small(), run)
     # What the encoder says, whether it is seen, and its mask, and K and V of it as made; a token's id and mask, its
     # embedding, the layer's input, that with attention, normed, and Q. For all, biases of a pair, and zeros across.
     each = POSITIONS * (2 * 64 + 8 + 1 + 2 * 2 * 64) + 8 + 4 + 5 * 2 * 64
