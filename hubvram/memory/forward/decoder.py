@@ -298,10 +298,8 @@ def _has_neighbours(group: LayerGroup) -> bool:
 def _later_caches(run: Run, architecture: Architecture, group: LayerGroup) -> Tensor | None:
     """What the layers behind will keep of the prompt, and do not yet: less than the cache that is counted in full."""
     last = group.indices[-1][1]
-    if not any(_program_of(layer.mixer) for layer in architecture.layers):
+    if run.decodes or not any(_program_of(layer.mixer) for layer in architecture.layers):
         return run.not_yet_cached(layer.mixer for layer in architecture.layers[last + 1 :])
-    if run.decodes:
-        return None
     not_yet = sum(
         prompt_bytes(layer, tokens=run.tokens, element_bytes=run.cache_element_bytes, computed_bytes=run.element_bytes)
         for layer in architecture.layers[last + 1 :]
