@@ -15,7 +15,7 @@ from tests.peaks.record import type_of
 RECORDS = recorded()
 RUNS = tuple(compared(RECORDS))
 
-ENCODE, PREFILL, DECODE = 0.005, 0.005, 0.03
+ENCODE, PREFILL, DECODE = 0.005, 0.005, 0.01
 """How far off they may be, as for decoders."""
 
 

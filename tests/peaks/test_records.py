@@ -28,8 +28,12 @@ def runs_of(dtype: str, name: str) -> tuple[tuple[str, Row, Said], ...]:
     return tuple(compared({name: IN[dtype][name]}))
 
 
-PREFILL, DECODE = 0.005, 0.03
-"""How far off they may be: half a percent of a prefill; 3 % of a decode step, small in models of 64 features."""
+PREFILL, DECODE = 0.005, 0.01
+"""How far off they may be: half a percent of a prefill; 1 % of a decode step, small in models of 64 features."""
+
+MOMENTS_TIE, TIED = ("gemma4_text+inputs-wide-sdpa-2x40",), 0.03
+"""A norm has fp32 roots of its rows, and then its scale in fp32. The moment is said at which sequences hold more, which
+is the first; of two rows the scale, which all share, is more."""
 
 
 def label(run: tuple[str, Row, Said]) -> str:
@@ -86,7 +90,8 @@ def test_prefill_peaks(dtype: str, name: str) -> None:
 def test_decode_peaks(dtype: str, name: str) -> None:
     for run in runs_of(dtype, name):
         _, row, said = run
-        assert said.decode_peak_bytes == pytest.approx(row.decode_peak_bytes, rel=DECODE), label(run)
+        tolerance = TIED if label(run) in MOMENTS_TIE else DECODE
+        assert said.decode_peak_bytes == pytest.approx(row.decode_peak_bytes, rel=tolerance), label(run)
 
 
 def test_the_allocator_saw_what_was_counted() -> None:

@@ -300,9 +300,9 @@ def _has_neighbours(group: LayerGroup) -> bool:
 def _later_caches(run: Run, architecture: Architecture, group: LayerGroup) -> Tensor | None:
     """What the layers behind will keep of the prompt, and do not yet: less than the cache that is counted in full."""
     last = group.indices[-1][1]
-    if not any(_program_of(layer.mixer) for layer in architecture.layers):
+    if run.decodes or not any(_program_of(layer.mixer) for layer in architecture.layers):
         return run.not_yet_cached(layer.mixer for layer in architecture.layers[last + 1 :])
-    return None if run.decodes else run.prompt_not_yet_cached(architecture.layers[last + 1 :])
+    return run.prompt_not_yet_cached(architecture.layers[last + 1 :])
 
 
 def _positions(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:

@@ -106,7 +106,8 @@ def play_indexed_attention(run: Run, mixer: LatentAttention) -> Kept:
     probabilities = run.tensor("probabilities", heads, run.tokens, keys + columns)
     before = run.tensor("scores before", heads, run.tokens, keys + columns) if columns else None
     copied = run.tensor("V once more", keys, mixer.v_size) if run.decodes and not run.is_alone else None
-    del before, copied
+    said = run.features("what heads say", mixer.v_size)
+    del before, copied, said
     _play_gates(run, mixer)
     del query, latent, made, joined, chosen, masks, more
     return probabilities

@@ -6,7 +6,7 @@ from typing import Final
 
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Part
-from hubvram.memory.forward.run import FP32, Run
+from hubvram.memory.forward.run import Run
 
 COPIED_EXPERTS: Final = "weights of the chosen experts, copied"
 
@@ -105,9 +105,8 @@ def _routed(run: Run, mlp: MoEMLP) -> None:
     in the order (and back again, in the down phase) and its weight before and after sorting.
     """
     code, chosen, hidden = run.code, mlp.num_experts_per_tok, mlp.moe_latent_size or mlp.hidden_size
-    weight = FP32 if code.routing_in_fp32 else run.element_bytes
-    logit = FP32 if code.router_logits_in_fp32 else run.element_bytes
-    logits = run.features("router logits", mlp.num_experts, element_bytes=logit)
+    weight = code.choice_bytes(run.element_bytes)
+    logits = run.features("router logits", mlp.num_experts, element_bytes=code.logit_bytes(run.element_bytes))
     places = run.tensor("choices of experts", run.tokens, chosen, element_bytes=28 + 2 * weight)
     inner, bias = mlp.moe_intermediate_size, int(mlp.expert_bias)
     made = code.gating_bytes(run.element_bytes) if mlp.gated else run.element_bytes * _ACTIVATED.get(mlp.hidden_act, 1)
@@ -125,13 +124,15 @@ def _gathered(run: Run, mlp: MoEMLP) -> None:
     """One step of `generate()`: the chosen experts' weights are gathered for each token, beside the token and its
     inner width (integrations/moe.py, batched_mm_experts_forward; generation/utils.py switches grouped_mm to batched_mm
     for decoding)."""
-    chosen, hidden = mlp.num_experts_per_tok, mlp.moe_latent_size or mlp.hidden_size
+    code, chosen, hidden = run.code, mlp.num_experts_per_tok, mlp.moe_latent_size or mlp.hidden_size
     inner, matrices = mlp.moe_intermediate_size, 3 if mlp.gated else 2
+    logits = run.features("router logits", mlp.num_experts, element_bytes=code.logit_bytes(run.element_bytes))
+    choices = run.tensor("chosen experts", run.tokens, chosen, element_bytes=8 + code.choice_bytes(run.element_bytes))
+    biases = (matrices - 1) * inner if mlp.expert_bias else 0
     weights = None
     if run.linears is None or run.linears.copies_experts:
         weights = run.tensor(COPIED_EXPERTS, run.tokens, chosen, matrices, inner, hidden)
     else:  # Gate and up, and what the gate makes of them, are alive beside the token.
-        inner *= matrices - 1 + (run.code.gate_copies if mlp.gated else 1)
-    biases = ((matrices - 1) * mlp.moe_intermediate_size + hidden) if mlp.expert_bias else 0
+        inner *= matrices - 1 + (code.gate_copies if mlp.gated else 1)
     taken = run.tensor("tokens, and inner, for each choice", run.tokens, chosen, biases + hidden + inner)
-    del weights, taken
+    del logits, choices, weights, taken

@@ -178,6 +178,14 @@ class ModelingCode(NamedTuple):
         made, copied = self.gating_in_fp32
         return 4 * (made - copied * (element_bytes == 4))
 
+    def logit_bytes(self, element_bytes: int) -> int:
+        """Of what a router says of one expert."""
+        return 4 if self.router_logits_in_fp32 else element_bytes
+
+    def choice_bytes(self, element_bytes: int) -> int:
+        """Of the weight of a chosen expert."""
+        return 4 if self.routing_in_fp32 else element_bytes
+
     def query_width(self, mixer: FullAttention, rotary_dim: int) -> int:
         """What is alive of Q (and, where one matrix makes all three, of K and V) beside the cache at the softmax."""
         fused = mixer.q_size + mixer.k_size + mixer.v_size if mixer.fused_qkv else 0

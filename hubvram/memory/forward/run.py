@@ -200,7 +200,7 @@ class Run:
         """Less than nothing: what layers that are still to run will put into their caches, which count whole."""
         added = added_bytes(
             (part for part in parts if part is not None),
-            self.element_bytes,
+            self.cache_element_bytes,
             tokens=self.tokens,
             past_tokens=self.past_tokens,
         )

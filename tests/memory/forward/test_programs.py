@@ -82,8 +82,8 @@ def test_experts_gathered_for_one_token() -> None:
     # Mixtral, one sequence: 2 experts x 3 x 14,336 x 4,096 x 2 bytes are 672 MiB.
     mlp = fixture_architecture("mistralai--Mixtral-8x7B-v0.1").layers[0].mlp
     assert isinstance(mlp, MoEMLP)
-    # The token, read by both, and their inner width.
-    beside = 2 * 2 * (4096 + 14_336)
+    # The token, read by both, and their inner width. The logits of 8; which two, in 64 bits, and their weights.
+    beside = 2 * 2 * (4096 + 14_336) + 8 * 2 + 2 * (8 + 2)
     assert mlp_bytes(mlp, step(1)) == 672 * 2**20 + beside
 
 
@@ -106,6 +106,8 @@ def test_experts_of_gpt_oss() -> None:
         expert_bias=True,
     )  # fmt: skip
     assert mlp_bytes(mlp, sizes(7), CODE["gpt_oss"]) == 7 * (2 * 2 * (10 + 9 * 100) + 80)
+    # Decoding, those of gate and up are still there beside all three matrices; those of down are not there yet.
+    assert mlp_bytes(mlp, step(1), CODE["gpt_oss"]) == 2 * 2 * (3 * 100 * 10 + 10 + 100 + 2 * 100) + 36
 
 
 @pytest.mark.parametrize(
