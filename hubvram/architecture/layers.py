@@ -101,6 +101,8 @@ class Waveform:
     """Whether each of them has a norm of its channels; else the first has one over its frames."""
     is_labelled: bool = False
     """Whether its class gives labels to it, for which transformers keeps what every layer says."""
+    adapter: tuple[Convolution, ...] = ()
+    """Those behind the layers, which make fewer positions of the frames, with one of padding on both sides."""
 
     def frames(self, tokens: int) -> tuple[int, ...]:
         """The fewest samples that make so many tokens; and how many frames each convolution makes of them."""
@@ -108,6 +110,19 @@ class Waveform:
         for convolution in reversed(self.convolutions):
             found.append((found[-1] - 1) * convolution.step + convolution.kernel)
         return tuple(reversed(found))
+
+    def adapted(self, positions: int) -> tuple[int, ...]:
+        """The fewest frames of which the adapter makes so many positions; and how many each of its convolutions makes
+        of them."""
+        found = [positions]
+        for convolution in reversed(self.adapter):
+            found.append(max((found[-1] - 1) * convolution.step + convolution.kernel - 2, 1))
+        return tuple(reversed(found))
+
+    @property
+    def said_size(self) -> int | None:
+        """How wide the adapter makes what is said; None where there is none."""
+        return self.adapter[-1].width // 2 if self.adapter else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

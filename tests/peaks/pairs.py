@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-OF_TWO: Final = frozenset({"encoder-decoder", "vision-encoder-decoder"})
+OF_TWO: Final = frozenset({"encoder-decoder", "speech-encoder-decoder", "vision-encoder-decoder"})
 
 _WRITES: Final = {"is_decoder": True, "add_cross_attention": True}
 _ATTENDS: Final = {**_WRITES, "vocab_size": 128, "max_position_embeddings": 256}
@@ -42,6 +42,13 @@ def _text(encoder: Mapping[str, Any], decoder: Mapping[str, Any]) -> dict[str, A
     return {"encoder": encoder, "decoder": {**decoder, "vocab_size": 128, **_WRITES}}
 
 
+_WAV2VEC2: Final = {
+    **{"model_type": "wav2vec2", "num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4},
+    **{"intermediate_size": 96, "conv_dim": [8, 16], "conv_kernel": [4, 3], "conv_stride": [2, 2]},
+    **{"num_feat_extract_layers": 2, "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 4},
+}
+_LARGE: Final = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+_BART: Final = {**_MBART, "model_type": "bart", "add_final_layer_norm": False}
 _WIDE: Final = {"hidden_size": 96, "num_attention_heads": 6}
 PAIRS: Final[Mapping[str, Mapping[str, Any]]] = {
     "encoder-decoder": _text(_BERT, _BERT),
@@ -51,6 +58,12 @@ PAIRS: Final[Mapping[str, Mapping[str, Any]]] = {
     "encoder-decoder+bert-generation": _same(_BERT, "bert-generation"),
     "encoder-decoder+gpt2": _text(_BERT, _GPT2),
     "encoder-decoder+roberta_gpt2": _text({**_ROBERTA, **_WIDE}, _GPT2),
+    "speech-encoder-decoder": _text({**_WAV2VEC2, **_LARGE, "add_adapter": True}, _MBART),
+    "speech-encoder-decoder+narrower": _text(
+        {**_WAV2VEC2, **_LARGE, "add_adapter": True, "hidden_size": 96, "output_hidden_size": 64}, _MBART
+    ),
+    "speech-encoder-decoder+bart": _text({**_WAV2VEC2, "add_adapter": True, "num_adapter_layers": 2}, _BART),
+    "speech-encoder-decoder+bert": _text({**_WAV2VEC2, **_WIDE}, _BERT),
     "vision-encoder-decoder": {"encoder": _VIT, "decoder": {**_TROCR, "cross_attention_hidden_size": 96}},
     "vision-encoder-decoder+deit": {
         "encoder": {**_VIT, "model_type": "deit", "hidden_size": 64, "num_attention_heads": 4, "qkv_bias": True},
@@ -68,12 +81,28 @@ _TAKE_PIXELS_AS_THEY_ARE: Final = ("donut-swin", "swin")
 """Types whose classes cannot compute with pixels of another type."""
 
 
+def _sound(config: Any, batch_size: int, positions: int, dtype: Any) -> dict[str, Any]:
+    """The fewest samples that the encoder says something for so many positions of; and a mask of them where every
+    convolution has a norm."""
+    import torch
+
+    samples = positions
+    for _ in range(config.num_adapter_layers if config.add_adapter else 0):
+        samples = max((samples - 1) * config.adapter_stride + config.adapter_kernel_size - 2, 1)
+    for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
+        samples = (samples - 1) * stride + kernel
+    given = {"input_values": torch.rand(batch_size, samples).to(dtype)}
+    if config.feat_extract_norm == "layer":
+        given["attention_mask"] = torch.ones(batch_size, samples, dtype=torch.int32)
+    return given
+
+
 _TYPE_TOKENS: Final = ("bert",)
 """Types whose tokenizers say of which type each token is."""
 
 
 def read_by(model: Any, batch_size: int, tokens: int) -> dict[str, Any]:
-    """What a tokenizer makes; or an image for each sequence, as the encoder's config has it."""
+    """What a tokenizer makes; sound; or an image for each sequence, as the encoder's config has it."""
     import torch
 
     config = model.config.encoder
@@ -81,6 +110,8 @@ def read_by(model: Any, batch_size: int, tokens: int) -> dict[str, Any]:
         ids = torch.arange(batch_size * tokens).reshape(batch_size, tokens) % 100 + 3
         types = {"token_type_ids": torch.zeros_like(ids)} if config.model_type in _TYPE_TOKENS else {}
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids), **types}
+    if model.config.model_type == "speech-encoder-decoder":
+        return _sound(config, batch_size, tokens, model.dtype)
     size = config.image_size
     sides = (size, size) if isinstance(size, int) else size
     dtype = model.dtype if config.model_type in _TAKE_PIXELS_AS_THEY_ARE else torch.float32

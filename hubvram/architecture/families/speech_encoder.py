@@ -56,7 +56,9 @@ def read_speech(config: ConfigDocument, architectures: tuple[str, ...], speech: 
         final_norm=Norms(count=1, hidden_size=hidden_size, bias=True),
         head=head,
         head_reads_all=tops.reads_all(architectures),
-        waveform=_waveform(config, architectures, every=every),
+        waveform=replace(
+            _waveform(config, architectures, every=every), adapter=_adapting(config, out) if adapts else ()
+        ),
         extras=(
             *_convolutions(config, every=every),
             *_frames(config, normed=switch(config, speech.projection_norm)),
@@ -149,6 +151,12 @@ def _adapter(config: ConfigDocument, hidden_size: int, out: int) -> tuple[Weight
         Tensor(name="adapter", shape=(2 * out, out, kernel), count=count, component=part),
         Tensor(name="adapter bias", shape=(2 * out,), count=count, component=part),
     )
+
+
+def _adapting(config: ConfigDocument, out: int) -> tuple[Convolution, ...]:
+    """Each makes twice the width, half of which is a gate."""
+    one = Convolution(2 * out, config.size("adapter_kernel_size"), config.size("adapter_stride"))
+    return (one,) * config.size("num_adapter_layers")
 
 
 def _language_adapter(config: ConfigDocument, traits: Traits, index: int) -> tuple[Part, ...]:

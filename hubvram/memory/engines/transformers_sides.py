@@ -86,7 +86,7 @@ SIDES_ELSEWHERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(("seamless_m4t", "seamless_m4t_v2"), "transformers_sides_bart"),
     **dict.fromkeys(("longt5", "pix2struct", "switch_transformers", "udop"), "transformers_sides_t5"),
     "prophetnet": "transformers_sides_prophetnet",
-    **dict.fromkeys(("encoder-decoder", "vision-encoder-decoder"), "transformers_pairs"),
+    **dict.fromkeys(("encoder-decoder", "speech-encoder-decoder", "vision-encoder-decoder"), "transformers_pairs"),
 }
 """Model type -> the file in this folder whose `KNOWN` has its program: types that few ask for."""
 

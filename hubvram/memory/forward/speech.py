@@ -23,7 +23,7 @@ from hubvram.memory.forward.gated_positions import play_shared_bias
 from hubvram.memory.forward.run import ID_BYTES, Run
 from hubvram.memory.forward.tape import Peak, Tensor
 
-_MASK_BYTES = 4
+MASK_BYTES = 4
 """Of each sample: int32, as feature extractors make it."""
 
 
@@ -46,9 +46,7 @@ def play_speech(
     """The peak before the head, moments at which all sequences share more, and the peak at the head."""
     waveform = architecture.waveform
     assert waveform is not None
-    samples = waveform.frames(run.tokens)[0]
-    given = run.tensor("samples", samples)
-    mask = run.tensor("mask of samples", samples, element_bytes=_MASK_BYTES) if waveform.all_normed else None
+    given = given_samples(run, waveform, run.tokens)
     features = _play_model(run, architecture, waveform, code)
     before = run.tape.take_larger()
     if not code.returns_features:
@@ -58,8 +56,16 @@ def play_speech(
         _quantize(run, architecture, code)
     elif architecture.head is not None:
         _play_head(run, architecture, waveform, architecture.head)
-    del given, mask, others
+    del given, others
     return *before, run.tape.take()
+
+
+def given_samples(run: Run, waveform: Waveform, frames: int) -> tuple[Tensor | None, ...]:
+    """The fewest that so many frames are made of, and their mask."""
+    samples = waveform.frames(frames)[0]
+    given = run.tensor("samples", samples)
+    mask = run.tensor("mask of samples", samples, element_bytes=MASK_BYTES) if waveform.all_normed else None
+    return given, mask
 
 
 def _play_model(run: Run, architecture: Architecture, waveform: Waveform, code: SpeechCode) -> Tensor:
@@ -86,8 +92,34 @@ def _play_model(run: Run, architecture: Architecture, waveform: Waveform, code: 
         hidden = run.features("hidden states", hidden_size)
         normed = run.norm(hidden_size)
         del hidden, normed
-    del projected, mask, positions, bias, others, left
+    del projected, positions, bias, others, left
+    if waveform.adapter:
+        _adapt(run, waveform, hidden_size)
+    del mask
     return features
+
+
+def _adapt(run: Run, waveform: Waveform, hidden_size: int) -> None:
+    """Convolutions with gates behind the layers, whose output stays (modeling_wav2vec2.py, Wav2Vec2Adapter.forward);
+    each reads its channels first."""
+    run.phase("adapter")
+    width = waveform.said_size or hidden_size
+    said = run.features("hidden states", hidden_size)
+    before = None
+    if width != hidden_size:
+        projected = run.features("projected", width)
+        before = run.norm(width)
+        del projected
+    ordered: Tensor | None = run.features("frames, channels first", width)
+    number = run.tokens
+    for convolution in waveform.adapter:
+        number = (number + 2 - convolution.kernel) // convolution.step + 1
+        made = run.tensor("of a convolution", number, 2 * width)
+        ordered = None
+        gated = run.tensor("gated", number, width)
+        before = gated
+        del made, gated
+    del said, before, ordered
 
 
 def _find(architecture: Architecture, name: str) -> Weight | None:

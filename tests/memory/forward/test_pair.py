@@ -170,6 +170,57 @@ def test_pairs_of_texts_that_were_run_are_known(encoder: str, decoder: str, is_k
     assert knows(texts({**BERT, "model_type": encoder}, writes)) is is_known
 
 
+# ------------------------------------------------------------------------------------------ speech
+
+# Two convolutions in steps of 2; an adapter of two more. Of 4 positions it hears 13 frames, of 55 samples.
+WAV2VEC2: Final = {
+    "model_type": "wav2vec2",
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 40,
+    "conv_dim": [8, 16],
+    "conv_kernel": [3, 3],
+    "conv_stride": [2, 2],
+    "num_conv_pos_embeddings": 4,
+    "num_conv_pos_embedding_groups": 4,
+    "add_adapter": True,
+    "num_adapter_layers": 2,
+}
+
+
+def heard(decoder: Mapping[str, Any], **changes: Any) -> Architecture:
+    encoder = {**WAV2VEC2, **changes}
+    return architecture_of({"model_type": "speech-encoder-decoder", "encoder": encoder, "decoder": decoder})
+
+
+def test_features_of_all_frames_are_kept_with_the_few_positions_an_adapter_makes() -> None:
+    # Kept: 55 samples, 16 features of 13 frames, 4 x 32 that the encoder says, a token id. Of one token, in an MLP of
+    # 1,000: embedding, the layer's input, what the first attention made, the residual: 32 each; both of its widths.
+    peak, _ = step(heard({**BERT, **WRITES, "intermediate_size": 1000}), sizes(1, source=4))
+    assert peak.phase == "mlp"
+    assert peak.total_bytes == 2 * ((55 + 13 * 16 + 4 * 32) * 2 + 8 + (4 * 32 + 2000) * 2)
+
+
+def test_the_mask_of_positions_is_made_of_the_sums_of_that_of_all_samples() -> None:
+    # Of 100 positions: 397 frames, 1,591 samples. Beside these and their mask, features, what the encoder says, 10
+    # token ids: a sum for each sample, and a number; a mask, its sums, and these turned. Less K and V, in both
+    # layers.
+    normed = heard({**BERT, **WRITES}, feat_extract_norm="layer")
+    later = Sizes(batch_size=2, tokens=1, source_tokens=100, element_bytes=2, attention=Attention.SDPA, past_tokens=9)
+    peak, _ = step(normed, replace(later, decodes=True))
+    kept = 1591 * (2 + 4) + (397 * 16 + 100 * 32) * 2 + 10 * 8
+    assert peak.total_bytes == 2 * (kept + 1592 * 8 + 100 * (4 + 8 + 8) - 2 * 2 * 32 * 2)
+
+
+def test_sound_is_known_where_it_was_run() -> None:
+    bert = {**BERT, **WRITES}
+    assert knows(heard(bert)) and knows(heard(MBART, hidden_size=16)) and knows(heard(bert, add_adapter=False))
+    # What an adapter says, made as wide as the decoder; another encoder.
+    assert not knows(heard(bert, hidden_size=64)) and knows(heard(bert, hidden_size=64, add_adapter=False))
+    assert not knows(heard(bert, model_type="hubert", add_adapter=False))
+
+
 # ------------------------------------------------------------------------------------------- Donut
 
 # 8 x 8 patches of 4 x 4 pixels, in windows of 4 x 4; one layer, whose windows do not move.
