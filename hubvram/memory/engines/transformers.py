@@ -53,6 +53,14 @@ class Transformers:
 
         return transformers_sides.knows(architecture)
 
+    def knows_beside(self, architecture: Architecture, workload: Workload) -> bool:
+        if workload.cache != "static" or not self.generates(architecture):
+            return True
+        from hubvram.memory.engines.transformers_static import is_measured  # for those who ask for one
+
+        attention = self.resolve_attention(architecture, workload.attention)
+        return is_measured(architecture, replace(workload, attention=attention))
+
     def taken(self, architecture: Architecture, workload: Workload) -> Workload:
         if self.generates(architecture):
             return workload
@@ -170,6 +178,7 @@ class Transformers:
             in_fp16=in_fp16,
             linears=linears,
             cache_element_bytes=cache_element_bytes,
+            room=workload.context_tokens if workload.cache == "static" else 0,
         )
         around = buffers(architecture, element_bytes)
         if workload.logits is Logits.ALL:
