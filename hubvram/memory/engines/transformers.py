@@ -134,9 +134,16 @@ class Transformers:
             return (transformers_linears.unpacking_note(packing),)
         if not self.knows_activations(architecture):
             return ()
-        if architecture.encoder is not None or not transformers_code.plays_linears(architecture):
+        if not self._plays_linears(architecture, dtype):
             return ("what transformers makes beside while it computes with packed weights is not counted",)
         return tuple(transformers_linears.notes_of(packing, dtype))
+
+    def _plays_linears(self, architecture: Architecture, dtype: str) -> bool:
+        if architecture.encoder is None:
+            return transformers_code.plays_linears(architecture)
+        from hubvram.memory.engines import transformers_sides
+
+        return transformers_sides.plays_linears(architecture, dtype)
 
     def kept_in_fp32(self, architecture: Architecture) -> int:
         from hubvram.memory.engines import transformers_sides
@@ -164,7 +171,7 @@ class Transformers:
 
             resolved = replace(workload, attention=attention)
             return transformers_sides.instants(
-                architecture, resolved, kept, element_bytes=element_bytes, in_fp16=in_fp16
+                architecture, resolved, kept, element_bytes=element_bytes, in_fp16=in_fp16, linears=linears
             )
         if not self.generates(architecture):
             return _forward(architecture, workload, element_bytes, attention, in_fp16)
