@@ -189,8 +189,15 @@ def _kept_as(architecture: Architecture, kv_cache_dtype: str) -> str:
 
 def _cache_notes(architecture: Architecture, workload: Workload) -> Iterator[str]:
     """What is not as in every generation, where the cache is not."""
-    if workload.cache == "static" and ENGINES[workload.engine].knows_activations(architecture):
-        yield "activations beside a static cache, with which transformers compiles decoding, are not in the totals"
+    engine = ENGINES[workload.engine]
+    if workload.cache == "static" and engine.knows_activations(architecture) and engine.generates(architecture):
+        if engine.knows_beside(architecture, workload):
+            yield (
+                "decoding is counted as it runs without torch.compile (disable_compile=True); with a static cache, "
+                "generate() on a GPU compiles it"
+            )
+        else:
+            yield "activations beside a static cache are not known for this model, and not in the totals"
     if workload.kv_cache_dtype is not None:
         yield _kept_as(architecture, workload.kv_cache_dtype)
     if workload.cache in ("dynamic", "static"):

@@ -1,7 +1,7 @@
 """What is said of whole runs of `generate()` beside what was measured: `python -m tests.generation [NAME...]`.
 
-With `--run`, those of the names are measured anew and recorded, which needs torch and transformers;
-`--alive NAME VARIANT ATTENTION [padded]` shows what a run holds at its peak.
+With `--static`, of those with a static cache. With `--run`, those of the names are measured anew and recorded, which
+needs torch and transformers; `--alive NAME VARIANT ATTENTION [padded]` shows what a run holds at its peak.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import sys
 
 from hubvram.memory.engines.transformers_encoders import ENCODERS
-from tests.generation.record import SHAPES, Row, compared, recorded, said_bytes, write
+from tests.generation.record import SHAPES, STATIC_SHAPES, Row, compared, recorded, said_bytes, write
 from tests.peaks.record import recorded as small_models
 from tests.peaks.record import type_of
 
 
-def _run(names: list[str]) -> None:
+def _run(names: list[str], cache: str) -> None:
     import torch
     import transformers
 
@@ -24,18 +24,20 @@ def _run(names: list[str]) -> None:
     transformers.logging.set_verbosity_error()
     versions = {"transformers": transformers.__version__, "torch": torch.__version__}
     for name in names:
-        new = list(rows_of(name))
-        kept = [row for row in recorded() if row.name != name]
-        write(sorted([*kept, *new], key=lambda row: row.name), versions)
+        new = list(rows_of(name, cache))
+        kept = [row for row in recorded(cache) if row.name != name]
+        write(sorted([*kept, *new], key=lambda row: row.name), versions, cache)
         print("ran", name, len(new), file=sys.stderr)
 
 
-def _alive(name: str, variant: str, attention: str, padded: str = "") -> None:
+def _alive(cache: str, name: str, variant: str, attention: str, padded: str = "") -> None:
     from tests.generation.runs import measured
     from tests.peaks.record import varied
     from tests.peaks.runs import model_with
 
-    batch_size, prompt_tokens, new_tokens = next(rest for which, *rest in SHAPES if which == variant)
+    batch_size, prompt_tokens, new_tokens = next(
+        rest for which, *rest in (*STATIC_SHAPES[2:], *SHAPES) if which == variant
+    )
     row = Row(
         name=name,
         variant=variant,
@@ -47,10 +49,10 @@ def _alive(name: str, variant: str, attention: str, padded: str = "") -> None:
         peak_bytes=0,
     )
     model = model_with(type_of(name), varied(small_models()[name].config, variant), attention)
-    live = measured(model, row, explain=True)
+    live = measured(model, row, cache=cache, explain=True)
     for held in live.peak.held:
         print(f"{held.storage_bytes:10,}  {held.made_by}")
-    ((_, instant),) = compared([row])
+    ((_, instant),) = compared([row], cache)
     print(f"{live.peak.total_bytes:,} measured, {said_bytes(instant):,} said:")
     for each in instant.held:
         print(f"{each.size_bytes:10,}  {each.what} {each.factors}")
@@ -60,17 +62,18 @@ def _alive(name: str, variant: str, attention: str, padded: str = "") -> None:
 def main() -> None:
     options = {word for word in sys.argv[1:] if word.startswith("--")}
     words = [word for word in sys.argv[1:] if not word.startswith("--")]
+    cache = "static" if "--static" in options else "dynamic"
     if "--alive" in options:
-        _alive(*words)
+        _alive(cache, *words)
         return
     if "--run" in options:
-        _run(words or [name for name in small_models() if type_of(name) not in ENCODERS])
-    show(words)
+        _run(words or [name for name in small_models() if type_of(name) not in ENCODERS], cache)
+    show(words, cache)
 
 
-def show(names: list[str]) -> None:
+def show(names: list[str], cache: str = "dynamic") -> None:
     """Each run beside what is said of it, of the named ones, or of all."""
-    for row, instant in compared(row for row in recorded() if not names or row.name in names):
+    for row, instant in compared((row for row in recorded(cache) if not names or row.name in names), cache):
         run = f"{row.batch_size}x{row.prompt_tokens}+{row.new_tokens}{' padded' * row.padded}"
         off = said_bytes(instant) / row.peak_bytes - 1
         print(

@@ -20,10 +20,18 @@ from tests.peaks.record import VARIANTS, type_of, varied, with_text_fields
 from tests.peaks.record import recorded as small_models
 from tests.samples import architecture_of
 
-FILE: Final = Path(__file__).parents[2] / "fixtures" / "measurements" / "transformers-5.23-generate.json"
+_FOLDER: Final = Path(__file__).parents[2] / "fixtures" / "measurements"
+FILES: Final = {
+    "dynamic": _FOLDER / "transformers-5.23-generate.json",
+    "static": _FOLDER / "transformers-5.23-generate-static.json",
+}
+"""Kind of cache -> runs with it."""
 SHAPES: Final = (("narrow", 2, 40, 3), ("wide", 3, 10, 20), ("narrow", 2, 40, 0))
 """Variant, batch, prompt and new tokens: the peak is mostly in the prompt, or at the last tokens. Without new ones it
 is one forward for the logits of all tokens, of many words."""
+STATIC_SHAPES: Final = (*SHAPES[:2], ("wide", 2, 16, 100), ("wide", 3, 1, 40))
+"""Also one with room for far more than the prompt, and one whose peak is in a step behind it. A forward alone makes no
+static cache."""
 _WORDS: Final = 4096
 
 
@@ -53,14 +61,15 @@ def config_of(config: Mapping[str, Any], row: Row) -> dict[str, Any]:
     return {**with_text_fields(found, words), **(words if "vocab_size" in found else {})}
 
 
-def recorded() -> tuple[Row, ...]:
-    if not FILE.exists():
+def recorded(cache: str = "dynamic") -> tuple[Row, ...]:
+    file = FILES[cache]
+    if not file.exists():
         return ()
-    content = json.loads(FILE.read_text(encoding="utf-8"))
+    content = json.loads(file.read_text(encoding="utf-8"))
     return tuple(Row(**dict(zip(content["about"]["columns"], row, strict=True))) for row in content["rows"])
 
 
-def write(rows: Iterable[Row], versions: Mapping[str, str]) -> None:
+def write(rows: Iterable[Row], versions: Mapping[str, str], cache: str = "dynamic") -> None:
     """One line for each run."""
     about = {
         **versions,
@@ -69,24 +78,25 @@ def write(rows: Iterable[Row], versions: Mapping[str, str]) -> None:
         "columns": list(Row.__slots__),
     }
     lines = ",\n".join(json.dumps(list(asdict(row).values())) for row in rows)
-    FILE.write_text(f'{{"about": {json.dumps(about)},\n"rows": [\n{lines}]}}\n', encoding="utf-8")
+    FILES[cache].write_text(f'{{"about": {json.dumps(about)},\n"rows": [\n{lines}]}}\n', encoding="utf-8")
 
 
-def compared(rows: Iterable[Row]) -> Iterator[tuple[Row, Instant]]:
+def compared(rows: Iterable[Row], cache: str = "dynamic") -> Iterator[tuple[Row, Instant]]:
     """Each run beside the moment that is said to be its peak."""
     models = small_models()
     for row in rows:
         model_type = type_of(row.name)
         config = config_of(models[row.name].config, row)
-        yield row, said(architecture_of({**config, "model_type": model_type}), row)
+        yield row, said(architecture_of({**config, "model_type": model_type}), row, cache)
 
 
-def said(architecture: Architecture, row: Row) -> Instant:
+def said(architecture: Architecture, row: Row, cache: str) -> Instant:
     engine = ENGINES["transformers"]
     workload = Workload(
         context_tokens=row.prompt_tokens + max(row.new_tokens - 1, 0),
         input_tokens=row.prompt_tokens,
         batch_size=row.batch_size,
+        cache=cache,
         attention=Attention(row.attention),
         padded=row.padded,
         logits=Logits.LAST if row.new_tokens or not engine.generates(architecture) else Logits.ALL,

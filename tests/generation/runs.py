@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 
 from hubvram.memory.engines.transformers_buffers import buffers
-from tests.generation.record import SHAPES, Row, config_of
+from tests.generation.record import SHAPES, STATIC_SHAPES, Row, config_of
 from tests.peaks.encoders import encoder_with, measured_encoder, variants_of
 from tests.peaks.live import Live
 from tests.peaks.on_a_gpu import as_on_a_gpu
@@ -19,13 +19,13 @@ from tests.peaks.runs import gathered_experts, model_with
 from tests.samples import architecture_of
 
 
-def measured(model: Any, row: Row, *, explain: bool = False) -> Live:
+def measured(model: Any, row: Row, *, cache: str = "dynamic", explain: bool = False) -> Live:
     """One run. Buffers that no file holds count where classes make large ones."""
     shape = (row.batch_size, row.prompt_tokens)
     ids = torch.arange(row.batch_size * row.prompt_tokens).reshape(shape) % 100 + 3
     mask = torch.ones_like(ids)
     if row.padded:
-        mask[0, : row.prompt_tokens // 4] = 0
+        mask[0, : _hidden(row.prompt_tokens)] = 0
     has_buffers = bool(buffers(architecture_of(model.config.to_dict()), 2))
     live = Live([*model.parameters(), *(() if has_buffers else model.buffers())], explain=explain)
     live.start_with([ids, mask, *(model.buffers() if has_buffers else ())])
@@ -35,7 +35,9 @@ def measured(model: Any, row: Row, *, explain: bool = False) -> Live:
         with torch.no_grad(), as_on_a_gpu(), live:
             model(input_ids=ids, attention_mask=mask, use_cache=True)
         return live
-    options = {"max_new_tokens": row.new_tokens, "eos_token_id": None, "pad_token_id": 0}
+    options: dict[str, Any] = {"max_new_tokens": row.new_tokens, "eos_token_id": None, "pad_token_id": 0}
+    if cache != "dynamic":
+        options["cache_implementation"] = cache
     with torch.no_grad(), as_on_a_gpu(), live:
         model.generate(ids, attention_mask=mask, do_sample=False, use_cache=True, **options)
     return live
@@ -46,13 +48,18 @@ _CANNOT: Final = ("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker", "recurrent_g
 run is another than the next; and wholes that insist on an image."""
 
 
-def rows_of(name: str) -> Iterator[Row]:
-    """All runs of one of tests/peaks' records; none where its class has no `generate()`."""
+def _hidden(prompt_tokens: int) -> int:
+    """How many tokens of the shortest prompt are padding."""
+    return prompt_tokens // 4
+
+
+def rows_of(name: str, cache: str = "dynamic") -> Iterator[Row]:
+    """All runs of one of tests/peaks' records; none where its class has no `generate()`, or not with such a cache."""
     model_type, config = type_of(name), recorded()[name].config
-    if model_type in ENCODER_CODE:
+    if model_type in ENCODER_CODE and cache == "dynamic":
         yield from _padded_encoder(name, config)
         return
-    for variant, batch_size, prompt_tokens, new_tokens in SHAPES:
+    for variant, batch_size, prompt_tokens, new_tokens in SHAPES if cache == "dynamic" else STATIC_SHAPES:
         for attention in ("sdpa", "eager"):
             row = Row(
                 name=name,
@@ -70,9 +77,9 @@ def rows_of(name: str) -> Iterator[Row]:
                 continue
             if not hasattr(model, "generate") or model_type in _CANNOT:
                 return
-            for padded in (False, True) if new_tokens else (False,):
+            for padded in (False, True) if new_tokens and _hidden(prompt_tokens) else (False,):
                 run = replace(row, padded=padded)
-                yield replace(run, peak_bytes=measured(model, run).peak.total_bytes)
+                yield replace(run, peak_bytes=measured(model, run, cache=cache).peak.total_bytes)
 
 
 def _padded_encoder(name: str, config: Mapping[str, Any]) -> Iterator[Row]:

@@ -14,6 +14,7 @@ from hubvram.inspection import weights_of
 from hubvram.inspection.config_only import derived
 from hubvram.inspection.inspector import inspect_model
 from hubvram.memory.engines import transformers_code
+from hubvram.memory.engines.transformers import TRANSFORMERS
 from hubvram.memory.engines.transformers_linears import code_of
 from hubvram.memory.estimate import MemoryEstimate
 from hubvram.memory.estimator import estimate_memory
@@ -227,10 +228,22 @@ def test_a_program_that_does_not_play_linears_says_so(monkeypatch: pytest.Monkey
     assert not estimate(LLAMA, "bf16", 8).notes
 
 
-def test_both_sides_do_not_play_linears_and_say_so() -> None:
-    assert estimate("google-t5--t5-small", "nf4", 8).notes == (
-        "what transformers makes beside while it computes with packed weights is not counted",
-    )
+def test_both_sides_say_when_each_matrix_is_unpacked() -> None:
+    # t5-small, 8 tokens: when the MLP's last matrix of 2,048 x 512 is unpacked, there are of each token embeddings, the
+    # layer's input, the residual, what is normed and what comes out, the inner width, and its id; and the encoder's
+    # bias for 8 heads.
+    found = estimate("google-t5--t5-small", "nf4", 8)
+    (encode,) = (instant for instant in found.instants if instant.name == "encode")
+    assert not found.notes
+    alive = sum(held.size_bytes for held in encode.unpacking)
+    assert alive == 2 * 2048 * 512 + 8 * (2 * (5 * 512 + 2048) + 8) + 2 * 8 * 8 * 8
+
+
+def test_matrices_that_stay_fp32_are_not_unpacked() -> None:
+    t5 = fixture_model("google-t5--t5-small").architecture
+    assert t5 is not None
+    assert TRANSFORMERS.packing_notes(t5, Packing(linears=("nf4",)), "fp16")
+    assert not TRANSFORMERS.packing_notes(t5, Packing(linears=("nf4",)), "bf16")
 
 
 # ------------------------------------------------------------------------- each linear at its moment

@@ -53,6 +53,14 @@ class Transformers:
 
         return transformers_sides.knows(architecture)
 
+    def knows_beside(self, architecture: Architecture, workload: Workload) -> bool:
+        if workload.cache != "static" or not self.generates(architecture):
+            return True
+        from hubvram.memory.engines.transformers_static import is_measured  # for those who ask for one
+
+        attention = self.resolve_attention(architecture, workload.attention)
+        return is_measured(architecture, replace(workload, attention=attention))
+
     def taken(self, architecture: Architecture, workload: Workload) -> Workload:
         if self.generates(architecture):
             return workload
@@ -126,9 +134,16 @@ class Transformers:
             return (transformers_linears.unpacking_note(packing),)
         if not self.knows_activations(architecture):
             return ()
-        if architecture.encoder is not None or not transformers_code.plays_linears(architecture):
+        if not self._plays_linears(architecture, dtype):
             return ("what transformers makes beside while it computes with packed weights is not counted",)
         return tuple(transformers_linears.notes_of(packing, dtype))
+
+    def _plays_linears(self, architecture: Architecture, dtype: str) -> bool:
+        if architecture.encoder is None:
+            return transformers_code.plays_linears(architecture)
+        from hubvram.memory.engines import transformers_sides
+
+        return transformers_sides.plays_linears(architecture, dtype)
 
     def kept_in_fp32(self, architecture: Architecture, dtype: str) -> int:
         from hubvram.memory.engines import transformers_fp32
@@ -161,7 +176,7 @@ class Transformers:
 
             resolved = replace(workload, attention=attention)
             return transformers_sides.instants(
-                architecture, resolved, kept, element_bytes=element_bytes, in_fp16=in_fp16
+                architecture, resolved, kept, element_bytes=element_bytes, in_fp16=in_fp16, linears=linears
             )
         if not self.generates(architecture):
             return _forward(architecture, workload, element_bytes, attention, in_fp16)
@@ -175,6 +190,7 @@ class Transformers:
             in_fp16=in_fp16,
             linears=linears,
             cache_element_bytes=cache_element_bytes,
+            room=workload.context_tokens if workload.cache == "static" else 0,
         )
         around = buffers(architecture, element_bytes)
         if workload.logits is Logits.ALL:

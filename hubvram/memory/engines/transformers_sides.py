@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hubvram.architecture.layers import Architecture, Stack
 from hubvram.architecture.mlp import DenseMLP
@@ -31,9 +31,12 @@ from hubvram.memory.forward.later import later
 from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, Whole, with_traits
 from hubvram.memory.forward.run import Run, Sizes
 from hubvram.memory.forward.sound import MOONSHINE, SPEECH_TO_TEXT, WHISPER
-from hubvram.memory.forward.tape import Peak, Share
+from hubvram.memory.forward.tape import Held, Peak, Share
 from hubvram.memory.kv_cache import lengths
 from hubvram.memory.workload import Workload
+
+if TYPE_CHECKING:
+    from hubvram.memory.forward.linears import LinearCode
 
 BART: Final = BothSides(
     code=with_traits(LAYER_NORM, softmax_in_fp32=False, norm_row_bytes=0),
@@ -43,26 +46,32 @@ BART: Final = BothSides(
 )
 # When its norm's fp32 copies are alive, neither the mean nor the root is there yet (modeling_t5.py, T5LayerNorm).
 T5: Final = BothSides(
-    code=with_traits(LLAMA, softmax_in_fp32=False, norm_row_bytes=0),
+    code=with_traits(LLAMA, softmax_in_fp32=False, norm_row_bytes=0, keeps_gated=True),
     relative=Relative.FIRST,
     widens_in_fp16=True,
     names_normed=True,
 )
 
 _MVP: Final = replace(BART, orders_heads=True, keeps_probabilities=False)
-_M2M: Final = replace(BART, adds_logits_bias=False, decoder=Positions(rows=Share.SEQUENCE), grows_table=True)
+_DROPS_NORMED: Final = with_traits(BART.code, drops_normed=True)
+"""Of layers that norm before their parts."""
+_M2M: Final = replace(
+    BART, code=_DROPS_NORMED, adds_logits_bias=False, decoder=Positions(rows=Share.SEQUENCE), grows_table=True
+)
 _LATER: Final = replace(BART, decoder=Positions(rows=Share.ALL, padding=True))
 _SINUSOIDS: Final = replace(_LATER, encoder=Positions(rows=Share.ALL))
 
 SIDES: Final[Mapping[str, BothSides]] = {
     **dict.fromkeys(("bart", "plbart"), BART),
-    "mbart": _LATER,
+    "mbart": replace(_LATER, code=_DROPS_NORMED),
     "mvp": replace(_MVP, decoder=Positions(rows=Share.SEQUENCE)),
-    **dict.fromkeys(("marian", "blenderbot", "blenderbot-small"), _SINUSOIDS),
-    "pegasus": replace(_SINUSOIDS, decoder=Positions(rows=Share.ALL, ids=Share.ALL, padding=True)),
+    **dict.fromkeys(("marian", "blenderbot-small"), _SINUSOIDS),
+    "blenderbot": replace(_SINUSOIDS, code=_DROPS_NORMED),
+    "pegasus": replace(_SINUSOIDS, code=_DROPS_NORMED, decoder=Positions(rows=Share.ALL, ids=Share.ALL, padding=True)),
     "m2m_100": _M2M,
     "whisper": replace(
         BART,
+        code=_DROPS_NORMED,
         adds_logits_bias=False,
         sound=WHISPER,
         orders_heads=True,
@@ -103,6 +112,8 @@ class Program(NamedTuple):
     is_playable: Callable[[Architecture], bool]
     widens_in_fp16: bool = False
     """As in BothSides."""
+    plays_linears: bool = False
+    """Whether it says when each linear runs, for those whose weights are packed."""
     loops: bool = False
     """Whether experts run in a loop of the class's own, so that what is alive depends on how tokens choose."""
 
@@ -120,7 +131,8 @@ def program_of(sides: BothSides) -> Program:
 
 def _known(model_type: str) -> Program | None:
     if model_type in SIDES:
-        return program_of(SIDES[model_type])
+        sides = SIDES[model_type]
+        return program_of(sides)._replace(plays_linears=sides.mix is None)
     if model_type not in SIDES_ELSEWHERE:
         return None
     known: Program = import_module(f"{__package__}.{SIDES_ELSEWHERE[model_type]}").KNOWN[model_type]
@@ -139,6 +151,13 @@ def knows(architecture: Architecture) -> bool:
     whole, program = _whole(architecture), _known(architecture.model_type)
     is_run = architecture.whole_type is None or (whole is not None and whole.embeds_prompt)
     return is_run and program is not None and architecture.encoder is not None and program.is_playable(architecture)
+
+
+def plays_linears(architecture: Architecture, dtype: str) -> bool:
+    """Whether it is known when each packed linear runs: matrices that stay fp32 are not packed
+    (quantizers/base.py, get_modules_to_not_convert)."""
+    program = _program(architecture)
+    return program.plays_linears and not (program.widens_in_fp16 and dtype == "fp16")
 
 
 def _whole(architecture: Architecture) -> Whole | None:
@@ -201,7 +220,13 @@ def step(architecture: Architecture, sizes: Sizes, *, copies_logits: bool = True
 
 
 def instants(
-    architecture: Architecture, workload: Workload, kept: Kept, *, element_bytes: int, in_fp16: bool
+    architecture: Architecture,
+    workload: Workload,
+    kept: Kept,
+    *,
+    element_bytes: int,
+    in_fp16: bool,
+    linears: LinearCode | None = None,
 ) -> tuple[Instant, ...]:
     """The encoder over the input, and wherever more is shared meanwhile; the decoder's first step, which fills the
     cache with what K and V make of what the encoder says, and wherever it shares more; the last step. And the logits of
@@ -215,6 +240,7 @@ def instants(
         element_bytes=element_bytes,
         attention=workload.attention,
         in_fp16=in_fp16,
+        linears=linears if plays_linears(architecture, "fp16" if in_fp16 else "") else None,
     )
     first = replace(sizes, tokens=start, source_tokens=source)
     last = replace(first, tokens=1, past_tokens=decoded - 1, decodes=True)
@@ -258,13 +284,17 @@ def instants(
         ),
         _instant("decode-logits", held, decode_head, f"at the logits of a decoded token, {cached} {beside}"),
     )
-    around = buffers(architecture, element_bytes)
-    return tuple(replace(moment, held=(*moment.held, *around)) for moment in moments)
+    return tuple(_beside(moment, buffers(architecture, element_bytes)) for moment in moments)
 
 
 def _sharing(name: str, peak: Peak) -> str:
     """Name of a moment at which more is shared than at the peak of this name."""
     return f"{name}-{peak.phase.split()[-1]}"
+
+
+def _beside(moment: Instant, tables: tuple[Held, ...]) -> Instant:
+    unpacking = (*moment.unpacking, *tables) if moment.unpacking else ()
+    return replace(moment, held=(*moment.held, *tables), unpacking=unpacking)
 
 
 def _spreads(architecture: Architecture, passes: tuple[Sizes, ...], peaks: tuple[Peak, ...]) -> tuple[int, ...]:
@@ -281,6 +311,7 @@ def _instant(name: str, cached: Cached, peak: Peak, explanation: str, spread_byt
         name=name,
         cached=cached,
         held=peak.held,
+        unpacking=peak.unpacking,
         explanation=explanation + chosen(spread_bytes),
         spread_bytes=spread_bytes,
     )

@@ -6,11 +6,16 @@ from collections.abc import Callable
 from typing import Final
 
 from hubvram.architecture.attention import ChunkedAttention, FullAttention, SharedKVAttention, SlidingAttention
+from hubvram.memory.forward.later import later
 from hubvram.memory.forward.rotation import Widths
 from hubvram.memory.forward.run import FP32, Run
 from hubvram.memory.forward.tape import Tensor
 from hubvram.memory.kv_cache import held_tokens
 from hubvram.memory.workload import Attention
+
+_no_room_yet, _seen_tokens, _play_update, _masks_room = (
+    later("static_cache", name) for name in ("no_room_yet", "seen_tokens", "play_update", "masks_room")
+)
 
 
 def play_attention(
@@ -28,6 +33,8 @@ def play_attention(
     early = None
     if cached:
         early = run.packing("K and V as made, less those packed", cached.unpacked_bytes - cached.packed_bytes)
+    elif run.sizes.room:
+        early = _no_room_yet(run, mixer)
     if not mixer.fused_qkv:
         for width in (mixer.k_size, mixer.v_size):
             run.linear(mixer.kv_in_features, width, is_cached=True)
@@ -39,7 +46,7 @@ def play_attention(
         run.code.rotation(run, _widths(run, mixer))
     del query, early
     query = run.features("Q", run.code.query_width(mixer, run.rotary_dim))
-    cache_keys_and_values(run, mixer)
+    long_prompt = cache_keys_and_values(run, mixer)
     unpacked = run.packing("K and V unpacked", cached.unpacked_bytes) if cached else None
     chosen = choose() if choose else None
     probabilities = attend(run, mixer, keys_of(run, mixer), has_mask=choose is not None)
@@ -53,7 +60,7 @@ def play_attention(
         normed = run.norm(mixer.q_size)
         del said, normed
     run.linear(mixer.o_in_features, mixer.o_size, beside=mixer.o_in_features)
-    del query, gate, output_gate, unpacked, chosen
+    del query, gate, output_gate, unpacked, chosen, long_prompt
     return probabilities
 
 
@@ -85,7 +92,10 @@ def _query_linear(run: Run, mixer: FullAttention) -> None:
 
 
 def keys_of(run: Run, mixer: FullAttention) -> int:
-    """How many tokens one sees: all of the prompt; once decoding runs, those that the layer keeps."""
+    """How many tokens one sees: all of the prompt; once decoding runs, those that the layer keeps, or has room for."""
+    if run.sizes.room:
+        found: int = _seen_tokens(run, mixer)
+        return found
     return held_tokens(mixer, run.keys) if run.decodes else run.tokens
 
 
@@ -108,19 +118,23 @@ def _norm(run: Run, mixer: FullAttention) -> None:
         del normed
 
 
-def cache_keys_and_values(run: Run, mixer: FullAttention) -> None:
-    """Beside the cache while it takes V: K as it was made or rotated, and V where it is a tensor of its own.
+def cache_keys_and_values(run: Run, mixer: FullAttention) -> Tensor | None:
+    """Beside the cache while it takes V: K as it was made or rotated, and V where it is a tensor of its own. Returns
+    what of these attention sees in place of what is cached.
 
     While decoding, `torch.cat` makes K anew and drops the old one before V; a sliding layer makes both first, beside
     the old ones with the token that they no longer show.
     """
+    key = mixer.k_size if run.rotary_dim or not mixer.fused_qkv else 0  # Else a view of what the matrix made.
+    made_width = key + (0 if mixer.fused_qkv else mixer.v_size)
+    if run.sizes.room:
+        kept: Tensor | None = _play_update(run, mixer, made_width)
+        return kept
     both = isinstance(mixer, SlidingAttention | ChunkedAttention)
     width = mixer.k_size + mixer.v_size if both else max(mixer.k_size, mixer.v_size)
-    key = mixer.k_size if run.rotary_dim or not mixer.fused_qkv else 0  # Else a view of what the matrix made.
     keys = keys_of(run, mixer)
-    cache(
-        run, key + (0 if mixer.fused_qkv else mixer.v_size), width, keys + (held_tokens(mixer, run.past_tokens) == keys)
-    )
+    cache(run, made_width, width, keys + (held_tokens(mixer, run.past_tokens) == keys))
+    return None
 
 
 def cache(run: Run, made_width: int, old_width: int, keys: int) -> None:
@@ -202,7 +216,7 @@ def _fused(run: Run, mixer: FullAttention, *, has_mask: bool) -> None:
     Flash attention takes the padding out of Q, K and V, and puts it back into what heads say.
     """
     keys, is_sdpa = keys_of(run, mixer), run.attention is Attention.SDPA
-    is_masked = is_sdpa and (has_mask or has_window_mask(mixer, run.tokens) or masks_sequences(run))
+    is_masked = is_sdpa and (has_mask or masks_sequences(run) or is_cut(run, mixer))
     is_wide = is_sdpa and mixer.head_dim > _WIDEST_GROUPED
     # One token's heads of Q are put together instead (sdpa_attention.py, pack_gqa).
     repeated = repeated_for_heads(run, mixer, keys) if run.tokens > 1 and (is_masked or is_wide) else None
@@ -236,6 +250,11 @@ def masks_sequences(run: Run) -> bool:
 
 _WIDEST_GROUPED: Final = 256
 """Features of a head beyond which sdpa repeats K and V (integrations/sdpa_attention.py, use_gqa_in_sdpa)."""
+
+
+def is_cut(run: Run, mixer: FullAttention) -> bool:
+    """Whether sdpa has a mask without any padding."""
+    return bool(_masks_room(run, mixer)) if run.sizes.room else has_window_mask(mixer, run.tokens)
 
 
 def has_window_mask(mixer: object, tokens: int) -> bool:

@@ -25,7 +25,7 @@ from hubvram.architecture.layers import Architecture, Layer, LayerGroup
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Block, Part
 from hubvram.architecture.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, ShortConv
-from hubvram.memory.forward.attention import has_window_mask, keys_of, masks_sequences, play_attention
+from hubvram.memory.forward.attention import has_window_mask, is_cut, keys_of, masks_sequences, play_attention
 from hubvram.memory.forward.latent import play_latent_attention
 from hubvram.memory.forward.later import later
 from hubvram.memory.forward.mlp import play_mlp
@@ -337,6 +337,13 @@ def _rotary_widths(run: Run, architecture: Architecture) -> list[int]:
     return [mixer.head_dim for mixer in of_kinds if isinstance(mixer, FullAttention)]
 
 
+def _masked_keys(run: Run, mixer: FullAttention | LatentAttention) -> int:
+    """How many a layer's mask is for."""
+    if run.sizes.room and isinstance(mixer, FullAttention):
+        return keys_of(run, mixer)
+    return held_tokens(mixer, run.keys) if run.decodes else run.keys
+
+
 def usual_masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     """Eager attention's additive masks, (B, 1, S, K), one per kind of layer, kept for the whole forward; sdpa's
     boolean one, (S, S), where a window cuts in: unpadded sequences share it."""
@@ -344,12 +351,17 @@ def usual_masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     kinds = {type(mixer): mixer for mixer in mixers if isinstance(mixer, FullAttention | LatentAttention)}
     kinds.pop(SharedKVAttention, None)  # which take the mask of those whose K and V they share
     unused = (run.code.makes_window_mask or run.code.makes_full_mask) and len(kinds) == 1
-    keys = [held_tokens(mixer, run.keys) if run.decodes and mixer else run.keys for mixer in kinds.values()]
+    keys = [_masked_keys(run, mixer) for mixer in kinds.values()]
     if run.is_eager:
         return tuple(run.tensor("additive mask", run.tokens, each) for each in keys + keys[:1] * unused)
     if masks_sequences(run):
         keys = keys + keys[:1] * unused
         return tuple(run.tensor("mask of the sequence", run.tokens, each, element_bytes=1) for each in keys)
+    if run.sizes.room:  # `generate()` makes those itself (generation/utils.py, prepare_inputs_for_generation).
+        seen = [mixer for mixer in kinds.values() if isinstance(mixer, FullAttention) and is_cut(run, mixer)]
+        return tuple(
+            run.tensor("mask of the sequence", run.tokens, keys_of(run, mixer), element_bytes=1) for mixer in seen
+        )
     cut = any(has_window_mask(group.layer.mixer, run.tokens) for group in architecture.groups())
     if run.attention is Attention.SDPA and ChunkedAttention in kinds and cut:
         # Chunks begin behind a sequence's padding.

@@ -331,15 +331,16 @@ def _mix(side: _Side, mixer: Part | None) -> Tensor | None:
     if side.sides.mix is not None:
         return side.sides.mix(run, mixer)
     copies = 2 if side.sides.orders_heads else 1
-    query = None if side.sides.queries_last else run.features("Q", _query_width(mixer))
+    query = None if side.sides.queries_last else _query(run, mixer)
     if side.sides.orders_heads:
         ordered = run.features("Q in the order of heads", mixer.q_size)
         del ordered
     keys, made = keys_and_values(run, mixer)
-    query = query or run.features("Q", mixer.q_size)
+    query = query or _query(run, mixer)
     bias = _bias(side, mixer, keys)
     if run.is_eager:
         probabilities = eager(run, mixer, keys)
+        run.linear(mixer.o_in_features, mixer.o_size, beside=mixer.o_in_features)
         del query, made, bias
         return probabilities if side.sides.keeps_probabilities else None
     run.phase("attention with its mask")
@@ -347,20 +348,38 @@ def _mix(side: _Side, mixer: Part | None) -> Tensor | None:
     said = run.features("what heads say", copies * mixer.q_size)
     del said, mask
     run.phase("attention")
+    run.linear(mixer.o_in_features, mixer.o_size, beside=mixer.o_in_features)
     said = run.features("what heads say, and O", mixer.q_size + mixer.o_size)
     del said, query, made, bias
     return None
 
 
-def _query_width(mixer: FullAttention) -> int:
+def _query(run: Run, mixer: FullAttention) -> Tensor:
     """Where one matrix makes all three, Q is a view of what it made."""
-    fused = mixer.fused_qkv and not isinstance(mixer, CrossAttention)
-    return mixer.q_size + (mixer.k_size + mixer.v_size if fused else 0)
+    width = mixer.q_size + (mixer.k_size + mixer.v_size if _is_fused(mixer) else 0)
+    run.linear(mixer.hidden_size, width)
+    return run.features("Q", width)
+
+
+def _is_fused(mixer: FullAttention) -> bool:
+    return mixer.fused_qkv and not isinstance(mixer, CrossAttention)
+
+
+def _key_and_value_linears(run: Run, mixer: FullAttention) -> None:
+    """What a decoder's make counts as cached; of what the encoder says they make it once."""
+    is_cached = not isinstance(mixer, BidirectionalAttention)
+    if _is_fused(mixer) or (isinstance(mixer, CrossAttention) and run.decodes):
+        return
+    tokens = run.sizes.source_tokens if isinstance(mixer, CrossAttention) else run.tokens
+    run.linear(mixer.kv_in_features, mixer.k_size, tokens=tokens, is_cached=is_cached)
+    beside = 0 if is_cached else mixer.k_size
+    run.linear(mixer.kv_in_features, mixer.v_size, tokens=tokens, beside=beside, is_cached=is_cached)
 
 
 def keys_and_values(run: Run, mixer: FullAttention) -> tuple[int, Tensor | None]:
     """(how many tokens are seen, K and V where they are not the cache's). Beside the cache while it takes them."""
     width = mixer.k_size + mixer.v_size
+    _key_and_value_linears(run, mixer)
     if isinstance(mixer, BidirectionalAttention):
         return run.tokens, run.features("K and V", width)
     if isinstance(mixer, CrossAttention):

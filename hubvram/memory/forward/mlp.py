@@ -49,6 +49,7 @@ def _dense(run: Run, mlp: DenseMLP) -> None:
         run.linear(hidden, inner, beside=inner)
         both = run.features("act(gate) and up of the MLP", 2 * inner)
         products = run.features("their product", inner)
+        kept = 3 * inner if run.code.keeps_gated else inner
     else:
         run.linear(hidden, inner)
         both = run.features("up of the MLP", inner)
@@ -59,7 +60,7 @@ def _dense(run: Run, mlp: DenseMLP) -> None:
         del both
         both = run.norm(inner)
     del both, products, signs
-    run.linear(inner, hidden, beside=kept)
+    run.linear(inner, hidden, beside=kept - (hidden if run.code.drops_normed else 0))
 
 
 _ACTIVATED: Final = {**dict.fromkeys(_PYTHON_ACTIVATIONS, 3), "quick_gelu": 2, "relu2": 2, "xielu": 4}

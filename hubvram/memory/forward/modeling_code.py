@@ -135,6 +135,10 @@ class ModelingCode(NamedTuple):
     """Whether the loop over layers holds what the layer before returned: its probabilities too (GPTJModel.forward)."""
     keeps_normed: bool = False
     """Whether what the MLP reads lives on beside what it says, until the layer's end (gpt2)."""
+    keeps_gated: bool = False
+    """Whether act(gate) and up have names until the MLP's last matrix is done (T5DenseGatedActDense.forward)."""
+    drops_normed: bool = False
+    """Whether what the MLP reads is gone before its last matrix runs: one variable names both (MBartEncoderLayer)."""
     hidden_beside_attention: int = 0
     """Copies of the hidden states beside attention that llama's layer has not: what the MLP will read (falcon)."""
     activated_copies: int | None = None

@@ -49,6 +49,8 @@ class Sizes:
     """Whether the shorter ones of the sequences are padded, to the left."""
     source_tokens: int = 0
     """Of an encoder's input, where the model has one."""
+    room: int = 0
+    """For how many tokens a static cache is made; 0 where a cache grows."""
     cached: Cached | None = None
     """What a packed cache adds; None where K and V are cached as they are."""
     in_fp16: bool = False
@@ -198,12 +200,13 @@ class Run:
 
     def not_yet_cached(self, parts: Iterable[Part | None]) -> Tensor | None:
         """Less than nothing: what layers that are still to run will put into their caches, which count whole."""
-        added = added_bytes(
-            (part for part in parts if part is not None),
-            self.cache_element_bytes,
-            tokens=self.tokens,
-            past_tokens=self.past_tokens,
-        )
+        found = (part for part in parts if part is not None)
+        if self.sizes.room:
+            from hubvram.memory.forward.static_cache import room_bytes  # for those who ask for one
+
+            added = room_bytes(self, found)
+        else:
+            added = added_bytes(found, self.cache_element_bytes, tokens=self.tokens, past_tokens=self.past_tokens)
         return self.tensor("less K and V, which are not cached yet", -added, element_bytes=1) if added else None
 
     def prompt_not_yet_cached(self, layers: Iterable[Layer]) -> Tensor | None:
