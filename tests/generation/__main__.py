@@ -9,8 +9,17 @@ from __future__ import annotations
 import sys
 
 from hubvram.memory.engines.transformers_encoders import ENCODERS
-from tests.generation.record import SHAPES, Row, compared, recorded, said_bytes, write
-from tests.peaks.record import recorded as small_models
+from tests.generation.record import (
+    SHAPES,
+    SHAPES_OF_BOTH,
+    Row,
+    compared,
+    configs,
+    has_two_sides,
+    recorded,
+    said_bytes,
+    write,
+)
 from tests.peaks.record import type_of
 
 
@@ -31,11 +40,10 @@ def _run(names: list[str]) -> None:
 
 
 def _alive(name: str, variant: str, attention: str, padded: str = "") -> None:
-    from tests.generation.runs import measured
-    from tests.peaks.record import varied
-    from tests.peaks.runs import model_with
+    from tests.generation.runs import measured, small_model
 
-    batch_size, prompt_tokens, new_tokens = next(rest for which, *rest in SHAPES if which == variant)
+    shapes = SHAPES_OF_BOTH if has_two_sides(name) else SHAPES
+    batch_size, prompt_tokens, new_tokens = next(rest for which, *rest in shapes if which == variant)
     row = Row(
         name=name,
         variant=variant,
@@ -46,8 +54,7 @@ def _alive(name: str, variant: str, attention: str, padded: str = "") -> None:
         padded=bool(padded),
         peak_bytes=0,
     )
-    model = model_with(type_of(name), varied(small_models()[name].config, variant), attention)
-    live = measured(model, row, explain=True)
+    live = measured(small_model(row, configs()[name]), row, explain=True)
     for held in live.peak.held:
         print(f"{held.storage_bytes:10,}  {held.made_by}")
     ((_, instant),) = compared([row])
@@ -64,7 +71,7 @@ def main() -> None:
         _alive(*words)
         return
     if "--run" in options:
-        _run(words or [name for name in small_models() if type_of(name) not in ENCODERS])
+        _run(words or [name for name in configs() if type_of(name) not in ENCODERS])
     show(words)
 
 

@@ -163,7 +163,7 @@ def _config_of(name: str) -> dict[str, Any]:
     return merged({**values_of(model_type, {}), **sizes, **heads, **always}, _CHANGES.get(name, {}))
 
 
-def _model(model_type: str, config: Mapping[str, Any], attention: str, dtype: str = "bf16") -> Any:
+def model_with(model_type: str, config: Mapping[str, Any], attention: str, dtype: str = "bf16") -> Any:
     """The class as `from_pretrained` loads it in a type. Raises ValueError for an attention that it does not have."""
     import torch
 
@@ -204,17 +204,17 @@ def _rows(model_type: str, config: Mapping[str, Any]) -> Iterator[Row]:
             continue
         for attention in ("sdpa", "eager"):
             try:
-                model = _model(model_type, varied(config, variant), attention)
+                model = model_with(model_type, varied(config, variant), attention)
             except ValueError:
                 continue
             yield from _runs(model, "bf16", variant, attention)
             if model._keep_in_fp32_modules and variant != "heads":
-                model = _model(model_type, varied(config, variant), attention, "fp16")
+                model = model_with(model_type, varied(config, variant), attention, "fp16")
                 yield from _runs(model, "fp16", variant, attention)
     for variant in ("wide", "narrow"):
         for attention in ("sdpa", "eager"):
             try:
-                model = _model(model_type, varied(config, variant), attention, "fp32")
+                model = model_with(model_type, varied(config, variant), attention, "fp32")
             except ValueError:
                 continue
             yield from _runs(model, "fp32", variant, attention, SHAPES[:2])
@@ -252,7 +252,7 @@ def _run(names: list[str]) -> None:
 
 
 def _alive(record: str, variant: str, attention: str) -> None:
-    model = _model(type_of(record), varied(_config_of(record), variant), attention)
+    model = model_with(type_of(record), varied(_config_of(record), variant), attention)
     for name, (live, more) in zip(("encode", "prefill", "decode"), measured(model, 2, 40, explain=True), strict=True):
         print(f"{name}: {live.peak.total_bytes + more:,}, at {live.peak.at}")
         for held in live.peak.held:

@@ -84,6 +84,16 @@ SIDES_ELSEWHERE: Final[Mapping[str, str]] = {
 """Model type -> the file in this folder whose `KNOWN` has its program: types that few ask for."""
 
 
+UNPADDED: Final[Mapping[str, str]] = {
+    "whisper": "it always hears as much sound, without a mask",
+    **dict.fromkeys(("moonshine", "speech_to_text"), "what it makes of masks of sound was not measured"),
+    "pix2struct": "what it makes of masks of patches was not measured",
+    "vision-encoder-decoder": "its images are all of one size",
+    "nllb-moe": "one of its experts reads all padding, and nothing says how much of it there is",
+}
+"""Model type -> why nothing is said of padded sequences."""
+
+
 class Program(NamedTuple):
     """How the classes of some model types are played."""
 
@@ -131,6 +141,13 @@ def knows(architecture: Architecture) -> bool:
     whole, program = _whole(architecture), _known(architecture.model_type)
     is_run = architecture.whole_type is None or (whole is not None and whole.embeds_prompt)
     return is_run and program is not None and architecture.encoder is not None and program.is_playable(architecture)
+
+
+def why_unpadded(architecture: Architecture) -> str | None:
+    """Why nothing is said of padded sequences; None where something is."""
+    if not knows(architecture):
+        return "what it makes of padding is not known: it has an encoder and a decoder"
+    return UNPADDED.get(architecture.model_type)
 
 
 def _whole(architecture: Architecture) -> Whole | None:
@@ -202,6 +219,8 @@ def instants(
     sizes = Sizes(
         batch_size=workload.batch_size,
         tokens=source,
+        by_generate=True,
+        padded=workload.padded,
         element_bytes=element_bytes,
         attention=workload.attention,
         in_fp16=in_fp16,

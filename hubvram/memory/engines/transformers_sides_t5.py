@@ -14,14 +14,17 @@ from hubvram.memory.forward.later import later
 from hubvram.memory.forward.longt5 import play_longt5_encoder
 from hubvram.memory.forward.modeling_code import with_traits
 from hubvram.memory.forward.pix2struct import PATCHES, play_pix2struct_encoder
-from hubvram.memory.forward.switch import play_switch_encoder
+from hubvram.memory.forward.switch import mask_padding
 
 _PADDED: Final = Positions(padding=True)
 _LONGT5: Final = replace(T5, widens_in_fp16=False, encoder=_PADDED, decoder=_PADDED, keeps_layer_before=True)
 # Of a norm's mean and root neither has a name yet while its fp32 copies are alive.
 _PIX2STRUCT: Final = replace(_LONGT5, code=with_traits(T5.code, norm_row_bytes=0), sound=PATCHES, head_inside=True)
 _SWITCH: Final = replace(
-    _LONGT5, code=with_traits(T5.code, experts=later("switch", "play_switch_experts")), keeps_layer_before=False
+    _LONGT5,
+    code=with_traits(T5.code, experts=later("switch", "play_switch_experts")),
+    keeps_layer_before=False,
+    masks=mask_padding,
 )
 
 KNOWN: Final[Mapping[str, Program]] = {
@@ -31,7 +34,6 @@ KNOWN: Final[Mapping[str, Program]] = {
     ),
     "pix2struct": program_of(_PIX2STRUCT)._replace(encode=play_pix2struct_encoder),
     "switch_transformers": program_of(_SWITCH)._replace(
-        encode=partial(play_switch_encoder, sides=_SWITCH),
         is_playable=partial(is_playable, mlps=(DenseMLP, MoEMLP)),
         loops=True,
     ),
