@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 
 from hubvram.memory.engines.transformers_encoders import ENCODERS
-from tests.generation.record import SHAPES, STATIC_SHAPES, Row, compared, recorded, said_bytes, write
-from tests.peaks.record import recorded as small_models
+from tests.arguments import asked
+from tests.generation.record import compared, configs, recorded, said_bytes, shapes_of, to_run, write
 from tests.peaks.record import type_of
 
 
@@ -31,25 +31,11 @@ def _run(names: list[str], cache: str) -> None:
 
 
 def _alive(cache: str, name: str, variant: str, attention: str, padded: str = "") -> None:
-    from tests.generation.runs import measured
-    from tests.peaks.record import varied
-    from tests.peaks.runs import model_with
+    from tests.generation.runs import measured, small_model
 
-    batch_size, prompt_tokens, new_tokens = next(
-        rest for which, *rest in (*STATIC_SHAPES[2:], *SHAPES) if which == variant
-    )
-    row = Row(
-        name=name,
-        variant=variant,
-        attention=attention,
-        batch_size=batch_size,
-        prompt_tokens=prompt_tokens,
-        new_tokens=new_tokens,
-        padded=bool(padded),
-        peak_bytes=0,
-    )
-    model = model_with(type_of(name), varied(small_models()[name].config, variant), attention)
-    live = measured(model, row, cache=cache, explain=True)
+    shape = next(shape for shape in shapes_of(name, cache) if shape[0] == variant)
+    row = to_run(name, attention, shape, padded=bool(padded))
+    live = measured(small_model(row, configs()[name]), row, cache=cache, explain=True)
     for held in live.peak.held:
         print(f"{held.storage_bytes:10,}  {held.made_by}")
     ((_, instant),) = compared([row], cache)
@@ -60,14 +46,13 @@ def _alive(cache: str, name: str, variant: str, attention: str, padded: str = ""
 
 
 def main() -> None:
-    options = {word for word in sys.argv[1:] if word.startswith("--")}
-    words = [word for word in sys.argv[1:] if not word.startswith("--")]
+    options, words = asked()
     cache = "static" if "--static" in options else "dynamic"
     if "--alive" in options:
         _alive(cache, *words)
         return
     if "--run" in options:
-        _run(words or [name for name in small_models() if type_of(name) not in ENCODERS], cache)
+        _run(words or [name for name in configs() if type_of(name) not in ENCODERS], cache)
     show(words, cache)
 
 

@@ -1,6 +1,7 @@
 """The committed record, fixtures/measurements/transformers-5.23-generate.json: whole runs of `generate()`.
 
-Each is one of tests/peaks' small configs, in two of their variants, with its mask of ones or with some padding.
+Each is one of tests/peaks' small configs, in two of their variants, with its mask of ones or with some padding. What
+encoders see or hear has no mask.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any, Final
 
 from hubvram.architecture.layers import Architecture
 from hubvram.memory.engines import ENGINES
+from hubvram.memory.engines.transformers_sides import SIDES, SIDES_ELSEWHERE
 from hubvram.memory.estimate import Instant
 from hubvram.memory.estimator import largest_of
 from hubvram.memory.workload import Attention, Logits, Workload
+from tests.peaks import both_sides_record
 from tests.peaks.record import VARIANTS, type_of, varied, with_text_fields
 from tests.peaks.record import recorded as small_models
 from tests.samples import architecture_of
@@ -32,6 +35,8 @@ is one forward for the logits of all tokens, of many words."""
 STATIC_SHAPES: Final = (*SHAPES[:2], ("wide", 2, 16, 100), ("wide", 3, 1, 40))
 """Also one with room for far more than the prompt, and one whose peak is in a step behind it. A forward alone makes no
 static cache."""
+SHAPES_OF_BOTH: Final = (("narrow", 2, 40, 3), ("wide", 3, 10, 20), ("narrow", 8, 60, 3), ("narrow", 2, 10, 60))
+"""The same of an encoder-decoder, whose prompt the encoder reads; last, most is made while the decoder answers."""
 _WORDS: Final = 4096
 
 
@@ -48,12 +53,47 @@ class Row:
     batch_size: int
     prompt_tokens: int
     new_tokens: int
-    padded: bool
-    peak_bytes: int
+    padded: bool = False
+    peak_bytes: int = 0
+    """0 before it has run."""
+
+
+def shapes_of(name: str, cache: str) -> tuple[tuple[str, int, int, int], ...]:
+    """Those in which it is run."""
+    if cache == "static":
+        return STATIC_SHAPES
+    return SHAPES_OF_BOTH if has_two_sides(name) else SHAPES
+
+
+def to_run(name: str, attention: str, shape: tuple[str, int, int, int], *, padded: bool = False) -> Row:
+    """A run that is to be measured."""
+    variant, batch_size, prompt_tokens, new_tokens = shape
+    return Row(
+        name=name,
+        variant=variant,
+        attention=attention,
+        batch_size=batch_size,
+        prompt_tokens=prompt_tokens,
+        new_tokens=new_tokens,
+        padded=padded,
+    )
+
+
+def configs() -> dict[str, Mapping[str, Any]]:
+    """Those of tests/peaks' records."""
+    of_both = {name: record.config for name, record in both_sides_record.recorded().items()}
+    return {**{name: record.config for name, record in small_models().items()}, **of_both}
+
+
+def has_two_sides(name: str) -> bool:
+    """Whether it is an encoder-decoder."""
+    return type_of(name) in SIDES or type_of(name) in SIDES_ELSEWHERE
 
 
 def config_of(config: Mapping[str, Any], row: Row) -> dict[str, Any]:
     """That of one of tests/peaks' records, as this run has it."""
+    if has_two_sides(row.name):
+        return both_sides_record.varied(config, row.variant)
     found = varied(config, row.variant)
     if row.new_tokens or row.variant not in VARIANTS:
         return found
@@ -83,18 +123,22 @@ def write(rows: Iterable[Row], versions: Mapping[str, str], cache: str = "dynami
 
 def compared(rows: Iterable[Row], cache: str = "dynamic") -> Iterator[tuple[Row, Instant]]:
     """Each run beside the moment that is said to be its peak."""
-    models = small_models()
+    found = configs()
     for row in rows:
         model_type = type_of(row.name)
-        config = config_of(models[row.name].config, row)
+        config = config_of(found[row.name], row)
         yield row, said(architecture_of({**config, "model_type": model_type}), row, cache)
 
 
 def said(architecture: Architecture, row: Row, cache: str) -> Instant:
     engine = ENGINES["transformers"]
+    given, behind = row.prompt_tokens, max(row.new_tokens - 1, 0)
+    if architecture.encoder is not None:
+        # The decoder's prompt is the token that it starts from: of a context that its input is not a part of, all.
+        given, behind = (1, behind) if architecture.encoder.source_tokens else (given, behind + 1)
     workload = Workload(
-        context_tokens=row.prompt_tokens + max(row.new_tokens - 1, 0),
-        input_tokens=row.prompt_tokens,
+        context_tokens=given + behind,
+        input_tokens=given,
         batch_size=row.batch_size,
         cache=cache,
         attention=Attention(row.attention),

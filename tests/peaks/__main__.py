@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 
+from tests.arguments import asked
 from tests.generation import __main__ as generation
 from tests.peaks import both_sides
 from tests.peaks.record import ENCODER_CODE, FOLDERS, compared, recorded, type_of, varied, write
@@ -48,8 +49,7 @@ def _alive(dtype: str, name: str, variant: str, attention: str) -> None:
 
 
 def main() -> None:
-    options = {word for word in sys.argv[1:] if word.startswith("--")}
-    words = [word for word in sys.argv[1:] if not word.startswith("--")]
+    options, words = asked()
     dtype = next((dtype for dtype in FOLDERS if f"--{dtype}" in options), "bf16")
     if "--alive" in options:
         _alive(dtype, *words)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hubvram.memory.engines.transformers_sides import SIDES, SIDES_ELSEWHERE
+from tests.arguments import asked
 from tests.peaks.both_sides_record import SHAPES, VARIANTS, WHOLES, Record, Row, compared, recorded, varied, write
 from tests.peaks.pairs import OF_TWO, PAIRS, read_by
 from tests.peaks.prompted import PROMPTED, embedded
@@ -192,7 +193,7 @@ def _config_of(name: str) -> dict[str, Any]:
     return merged({**values_of(model_type, {}), **sizes, **heads, **always}, _CHANGES.get(name, {}))
 
 
-def _model(model_type: str, config: Mapping[str, Any], attention: str, dtype: str = "bf16") -> Any:
+def model_with(model_type: str, config: Mapping[str, Any], attention: str, dtype: str = "bf16") -> Any:
     """The class as `from_pretrained` loads it in a type. Raises ValueError for an attention that it does not have."""
     import torch
 
@@ -233,17 +234,17 @@ def _rows(model_type: str, config: Mapping[str, Any]) -> Iterator[Row]:
             continue
         for attention in ("sdpa", "eager"):
             try:
-                model = _model(model_type, varied(config, variant), attention)
+                model = model_with(model_type, varied(config, variant), attention)
             except ValueError:
                 continue
             yield from _runs(model, "bf16", variant, attention)
             if model._keep_in_fp32_modules and variant != "heads":
-                model = _model(model_type, varied(config, variant), attention, "fp16")
+                model = model_with(model_type, varied(config, variant), attention, "fp16")
                 yield from _runs(model, "fp16", variant, attention)
     for variant in ("wide", "narrow"):
         for attention in ("sdpa", "eager"):
             try:
-                model = _model(model_type, varied(config, variant), attention, "fp32")
+                model = model_with(model_type, varied(config, variant), attention, "fp32")
             except ValueError:
                 continue
             yield from _runs(model, "fp32", variant, attention, SHAPES[:2])
@@ -281,7 +282,7 @@ def _run(names: list[str]) -> None:
 
 
 def _alive(record: str, variant: str, attention: str) -> None:
-    model = _model(type_of(record), varied(_config_of(record), variant), attention)
+    model = model_with(type_of(record), varied(_config_of(record), variant), attention)
     for name, (live, more) in zip(("encode", "prefill", "decode"), measured(model, 2, 40, explain=True), strict=True):
         print(f"{name}: {live.peak.total_bytes + more:,}, at {live.peak.at}")
         for held in live.peak.held:
@@ -306,8 +307,7 @@ def show(names: list[str]) -> None:
 
 
 def main() -> None:
-    options = {word for word in sys.argv[1:] if word.startswith("--")}
-    words = [word for word in sys.argv[1:] if not word.startswith("--")]
+    options, words = asked()
     if "--alive" in options:
         _alive(*words)
         return

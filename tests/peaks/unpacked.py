@@ -140,7 +140,7 @@ def _measured(name: str) -> Iterator[Row]:
             try:
                 if sides is not None:
                     config = both_sides_record.varied(sides.config, variant)
-                    model = _unpack(both_sides._model(name, config, attention))
+                    model = _unpack(both_sides.model_with(name, config, attention))
                 else:
                     config = record.varied(record.recorded()[name].config, variant)
                     model = _unpack(model_with(model_type, config, attention))

@@ -97,9 +97,11 @@ class Transformers:
         """What is asked of them has to have a meaning, and to be known."""
         name, reads_text = architecture.model_type, architecture.image is None and architecture.waveform is None
         if workload.padded and architecture.encoder is not None:
-            raise UnsupportedOptionError(
-                f"what {name} makes of padding is not known: it has an encoder and a decoder", "leave out --padded"
-            )
+            from hubvram.memory.engines import transformers_sides
+
+            why = transformers_sides.why_unpadded(architecture)
+            if why is not None:
+                raise UnsupportedOptionError(f"{name} is not run with --padded: {why}", "leave out --padded")
         if workload.padded and not reads_text:
             raise UnsupportedOptionError(f"{name} reads no text that could be padded", "leave out --padded")
         if workload.logits is Logits.ALL and (architecture.encoder is not None or not self.generates(architecture)):

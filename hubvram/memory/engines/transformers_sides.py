@@ -100,6 +100,20 @@ SIDES_ELSEWHERE: Final[Mapping[str, str]] = {
 """Model type -> the file in this folder whose `KNOWN` has its program: types that few ask for."""
 
 
+UNPADDED: Final[Mapping[str, str]] = {
+    "whisper": "it always hears as much sound, without a mask",
+    **dict.fromkeys(
+        ("moonshine", "speech_to_text", "speech-encoder-decoder"), "what it makes of masks of sound was not measured"
+    ),
+    "pix2struct": "what it makes of masks of patches was not measured",
+    "vision-encoder-decoder": "its images are all of one size",
+    "encoder-decoder": "what each of its sides makes of padding was not measured together",
+    "prophetnet": "what it makes of padding was not measured",
+    "nllb-moe": "one of its experts reads all padding, and nothing says how much of it there is",
+}
+"""Model type -> why nothing is said of padded sequences."""
+
+
 class Program(NamedTuple):
     """How the classes of some model types are played."""
 
@@ -158,6 +172,13 @@ def plays_linears(architecture: Architecture, dtype: str) -> bool:
     (quantizers/base.py, get_modules_to_not_convert)."""
     program = _program(architecture)
     return program.plays_linears and not (program.widens_in_fp16 and dtype == "fp16")
+
+
+def why_unpadded(architecture: Architecture) -> str | None:
+    """Why nothing is said of padded sequences; None where something is."""
+    if not knows(architecture):
+        return "what it makes of padding is not known: it has an encoder and a decoder"
+    return UNPADDED.get(architecture.model_type)
 
 
 def _whole(architecture: Architecture) -> Whole | None:
@@ -237,6 +258,8 @@ def instants(
     sizes = Sizes(
         batch_size=workload.batch_size,
         tokens=source,
+        by_generate=True,
+        padded=workload.padded,
         element_bytes=element_bytes,
         attention=workload.attention,
         in_fp16=in_fp16,

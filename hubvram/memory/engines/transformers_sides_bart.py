@@ -16,12 +16,21 @@ from hubvram.memory.forward.later import later
 from hubvram.memory.forward.longformer import padded, play_led_encoder, play_longformer
 from hubvram.memory.forward.modeling_code import with_traits
 from hubvram.memory.forward.pegasus_x import play_pegasus_x_encoder
-from hubvram.memory.forward.tape import Share
+from hubvram.memory.forward.run import BOOL_BYTES, Run
+from hubvram.memory.forward.tape import Share, Tensor
 
 # One row less than m2m_100's: the padding's token, behind which positions begin, is 0.
 _SEAMLESS: Final = replace(
     BART, adds_logits_bias=False, decoder=Positions(rows=Share.SEQUENCE), grows_table=True, spare_rows=1
 )
+
+
+def _mask_without_rows(run: Run) -> Tensor | None:
+    """Of the mask that it is given, whether or not something is padded (modeling_fsmt.py, invert_mask)."""
+    source = run.sizes.source_tokens or run.tokens
+    return run.tensor("mask, inverted", source, element_bytes=BOOL_BYTES) if run.sizes.by_generate else None
+
+
 _SIDES: Final[Mapping[str, BothSides]] = {
     "fsmt": replace(
         BART,
@@ -32,6 +41,7 @@ _SIDES: Final[Mapping[str, BothSides]] = {
         spare_rows=0,
         masks_from=inf,
         queries_last=True,
+        masks=_mask_without_rows,
     ),
     **dict.fromkeys(("seamless_m4t", "seamless_m4t_v2"), _SEAMLESS),
 }

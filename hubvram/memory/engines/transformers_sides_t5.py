@@ -14,15 +14,18 @@ from hubvram.memory.forward.later import later
 from hubvram.memory.forward.longt5 import play_longt5_encoder
 from hubvram.memory.forward.modeling_code import with_traits
 from hubvram.memory.forward.pix2struct import PATCHES, play_pix2struct_encoder
-from hubvram.memory.forward.switch import play_switch_encoder
+from hubvram.memory.forward.switch import mask_padding
 from hubvram.memory.forward.udop import play_udop_encoder, play_udop_step, reads_places
 
 _PADDED: Final = Positions(padding=True)
 _LONGT5: Final = replace(T5, widens_in_fp16=False, encoder=_PADDED, decoder=_PADDED, keeps_layer_before=True)
 _PIX2STRUCT: Final = replace(_LONGT5, sound=PATCHES, head_inside=True)
-_UDOP: Final = replace(T5, decoder=_PADDED, masks_source=True)
+_UDOP: Final = replace(T5, decoder=_PADDED)
 _SWITCH: Final = replace(
-    _LONGT5, code=with_traits(T5.code, experts=later("switch", "play_switch_experts")), keeps_layer_before=False
+    _LONGT5,
+    code=with_traits(T5.code, experts=later("switch", "play_switch_experts")),
+    keeps_layer_before=False,
+    masks=mask_padding,
 )
 
 KNOWN: Final[Mapping[str, Program]] = {
@@ -37,7 +40,6 @@ KNOWN: Final[Mapping[str, Program]] = {
         is_playable=reads_places,
     ),
     "switch_transformers": program_of(_SWITCH)._replace(
-        encode=partial(play_switch_encoder, sides=_SWITCH),
         is_playable=partial(is_playable, mlps=(DenseMLP, MoEMLP)),
         loops=True,
     ),

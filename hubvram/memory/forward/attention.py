@@ -81,7 +81,7 @@ def attend(run: Run, mixer: FullAttention, keys: int, *, has_mask: bool = False)
     """
     if run.is_eager:
         return eager(run, mixer, keys)
-    _fused(run, mixer, has_mask=has_mask)
+    _fused(run, mixer, keys, has_mask=has_mask)
     return None
 
 
@@ -209,13 +209,13 @@ def play_scores(run: Run, num_attention_heads: int, keys: int, sink_columns: int
     del scores, softmax, sinks
 
 
-def _fused(run: Run, mixer: FullAttention, *, has_mask: bool) -> None:
+def _fused(run: Run, mixer: FullAttention, keys: int, *, has_mask: bool) -> None:
     """One kernel for scores, softmax and V; with a mask, or for wide heads, sdpa repeats K and V, and makes the mask an
     additive one. Then what heads say is copied into the order of tokens, where it is not in it; and O.
 
     Flash attention takes the padding out of Q, K and V, and puts it back into what heads say.
     """
-    keys, is_sdpa = keys_of(run, mixer), run.attention is Attention.SDPA
+    is_sdpa = run.attention is Attention.SDPA
     is_masked = is_sdpa and (has_mask or masks_sequences(run) or is_cut(run, mixer))
     is_wide = is_sdpa and mixer.head_dim > _WIDEST_GROUPED
     # One token's heads of Q are put together instead (sdpa_attention.py, pack_gqa).
@@ -225,7 +225,7 @@ def _fused(run: Run, mixer: FullAttention, *, has_mask: bool) -> None:
         said = run.features("what heads say", mixer.o_in_features)
         del mask, said
     elif run.sizes.padded:
-        _unpadded(run, mixer)
+        take_padding_out(run, mixer, keys)
     said = run.features("what heads say", mixer.o_in_features)
     copies = run.code.copies_output(mixer, run.rotary_dim)
     copied = run.features("the same in the order of tokens", mixer.o_in_features) if copies else None
@@ -234,10 +234,10 @@ def _fused(run: Run, mixer: FullAttention, *, has_mask: bool) -> None:
     del said, projected
 
 
-def _unpadded(run: Run, mixer: FullAttention) -> None:
+def take_padding_out(run: Run, mixer: FullAttention, keys: int) -> None:
     """All tokens but those of the padding, which may be few (modeling_flash_attention_utils.py, _upad_input)."""
     query = run.features("Q without padding", mixer.q_size) if run.tokens > 1 else None
-    copied = run.tensor("K and V without padding", keys_of(run, mixer), mixer.k_size + mixer.v_size)
+    copied = run.tensor("K and V without padding", keys, mixer.k_size + mixer.v_size)
     said = run.features("what heads say, without padding and with it", 2 * mixer.o_in_features)
     del query, copied, said
 

@@ -17,7 +17,7 @@ from hubvram.architecture.parts import Part
 from hubvram.memory.forward.encoder import play_encoder, play_head, play_model
 from hubvram.memory.forward.encoder_attention import attend, say
 from hubvram.memory.forward.encoder_code import EncoderCode, Held, Until
-from hubvram.memory.forward.encoder_decoder import BothSides, play_layers
+from hubvram.memory.forward.encoder_decoder import BothSides, padding_mask, play_layers
 from hubvram.memory.forward.run import ID_BYTES, Run
 from hubvram.memory.forward.tape import Peak, Tensor
 
@@ -168,14 +168,17 @@ def play_bigbird_encoder(run: Run, stack: Stack, sides: BothSides) -> tuple[Peak
     mixer = stack.layers[0].mixer
     assert isinstance(mixer, BlockwiseAttention)
     blocks = _Blocks.of(run, mixer.attention)
-    ids = run.tensor("token ids of the input", run.tokens, element_bytes=ID_BYTES)
+    ids = run.input_ids(run.tokens)
     embedded = run.features("embeddings", stack.hidden_size)
     rows = run.shared("embedded positions", run.tokens, stack.hidden_size)
-    masks = mask = None
+    masks: Tensor | None = None
+    mask: Tensor | None
     if blocks is not None:
         masks = blocks.masks()
         mask = run.tensor("mask, padded", blocks.tokens, element_bytes=ID_BYTES)
         run = _padded(run, blocks)
+    else:
+        mask = padding_mask(run)
     play_layers(run, sides, stack.groups(), sides.encoder)
     del ids, embedded, rows, masks, mask
     return run.tape.take_all()

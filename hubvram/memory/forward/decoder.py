@@ -139,7 +139,7 @@ def play_decoder(
 ) -> tuple[Peak, Peak]:
     """The peak before the head, and that at it."""
     ids = run.token_ids()
-    said_before = _logits_before(run, architecture)
+    said_before = run.logits_before(architecture.head.out_features) if architecture.head else None
     around = run.whole_holds()
     left = None
     if play_model is not None:
@@ -180,13 +180,6 @@ def _logit_copies(run: Run, architecture: Architecture) -> int:
     """Alive together, where the class that makes them scales or caps them: a whole does so itself, or does not."""
     scaled = run.code.logit_copies if run.code.whole is None else 1 + run.code.whole.scales_logits
     return max(scaled, 1 + architecture.caps_logits)
-
-
-def _logits_before(run: Run, architecture: Architecture) -> Tensor | None:
-    """`generate()` has the last token's until it has the next one's (generation/utils.py, _sample)."""
-    if architecture.head is None or not (run.decodes and run.sizes.by_generate):
-        return None
-    return run.output("fp32 logits of the token before", architecture.head.out_features, element_bytes=FP32)
 
 
 def play_tokens(

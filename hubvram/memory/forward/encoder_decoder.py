@@ -19,13 +19,24 @@ from hubvram.architecture.attention_in_blocks import BlockwiseAttention
 from hubvram.architecture.layers import Architecture, Layer, LayerGroup, Stack
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.architecture.parts import Part
-from hubvram.memory.forward.attention import eager, keys_of
+from hubvram.memory.forward.attention import eager, keys_of, take_padding_out
 from hubvram.memory.forward.mlp import play_mlp
 from hubvram.memory.forward.modeling_code import LAYER_NORM, ModelingCode
 from hubvram.memory.forward.relative_positions import play_position_bias
-from hubvram.memory.forward.run import FP32, ID_BYTES, Run
+from hubvram.memory.forward.run import BOOL_BYTES, FP32, ID_BYTES, Run
 from hubvram.memory.forward.sound import Sound
 from hubvram.memory.forward.tape import Peak, Share, Tensor
+from hubvram.memory.workload import Attention
+
+
+def padding_mask(run: Run) -> Tensor | None:
+    """Of an encoder's layers, or of a decoder's across, where some of the encoder's input is padding: truth values, or
+    what is added where attention is eager; without rows for flash attention (create_bidirectional_mask)."""
+    if not run.sizes.padded:
+        return None
+    rows = 1 if run.attention is Attention.FLASH else run.tokens
+    source = run.sizes.source_tokens or run.tokens
+    return run.tensor("mask of the padding", rows, source, element_bytes=None if run.is_eager else BOOL_BYTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +47,7 @@ class Positions:
     """Of an embedding."""
     ids: Share | None = None
     padding: bool = False
-    """Whether a mask of ones stays, in fp32, that a decoder makes where it is given none."""
+    """Whether a mask of ones stays, in fp32, that a side makes where it is given none: of `generate()`, decoders."""
     rotary: bool = False
     """Whether they rotate, by cos and sin, so that nothing is added to the embeddings."""
     embeddings: bool = True
@@ -99,6 +110,8 @@ class BothSides:
     """How an encoder's attention over blocks is played; the probabilities if it keeps them."""
     padded: Callable[[Stack, int], int] | None = None
     """To how many tokens an encoder pads its input; what it says is a view of what it makes of all of them."""
+    masks: Callable[[Run], Tensor | None] = padding_mask
+    """What an encoder without blocks, and a decoder across, make of the mask that an encoder is given, and keep."""
     queries_last: bool = False
     """Whether Q is made when K and V are cached, not before (modeling_fsmt.py, Attention.forward)."""
     mix: Callable[[Run, FullAttention], Tensor | None] | None = None
@@ -107,8 +120,6 @@ class BothSides:
     """Whether the decoder makes the logits itself, beside all that its forward names (modeling_pix2struct.py)."""
     makes_bias: Callable[[Run], Tensor] | None = None
     """What makes a bias of positions for all layers, where that is not the first of these (modeling_udop.py)."""
-    masks_source: bool = False
-    """Whether some of what the encoder reads is always masked, and the bias with it (modeling_udop.py)."""
     adds_logits_bias: bool = False
     """Whether a bias is added to the logits, which makes them a second time."""
 
@@ -162,6 +173,7 @@ def play_step(
     padded = sides.padded(stack, source) if sides.padded else source
     said = run.tensor("what the encoder says", padded, stack.hidden_size)
     ids = run.tensor("token ids", run.keys, element_bytes=ID_BYTES)
+    said_before = run.logits_before(architecture.head.out_features) if architecture.head else None
     left = play_layers(run, sides, architecture.groups(), sides.decoder)
     before, *sharing = run.tape.take_all()
     if not sides.head_inside:
@@ -170,19 +182,16 @@ def play_step(
     hidden = run.features("hidden states, normed", architecture.hidden_size)
     read = run.features("hidden states, transformed", transformed) if transformed else None
     if architecture.head is not None:
-        _play_head(run, sides, architecture.head.out_features, copies_logits)
-    del given, tables, said, ids, left, hidden, read
+        width = architecture.head.out_features
+        # Classes of both sides make those of all tokens that they are given: of one, but where the decoder is prompted.
+        logits = run.output("logits", run.tokens, width)
+        biased = run.output("logits with their bias", run.tokens, width) if sides.adds_logits_bias else None
+        # The copy is made behind the forward.
+        del biased, left, hidden, read
+        copy = run.output("the last one's fp32 copy", width, element_bytes=FP32) if copies_logits else None
+        del logits, copy
+    del given, tables, said, ids, said_before
     return before, run.tape.take(), *sharing
-
-
-def _play_head(run: Run, sides: BothSides, width: int, copies_logits: bool) -> None:
-    """Classes of both sides make the logits of all tokens that they are given: of one, but where the decoder is
-    prompted."""
-    logits = run.output("logits", run.tokens, width)
-    biased = run.output("logits with their bias", run.tokens, width) if sides.adds_logits_bias else None
-    del biased
-    copy = run.output("the last one's fp32 copy", width, element_bytes=FP32) if copies_logits else None
-    del logits, copy
 
 
 def _grown(run: Run, sides: BothSides, of: Stack | Architecture, tokens: int) -> Tensor | None:
@@ -197,7 +206,7 @@ def _given(run: Run, stack: Stack, sides: BothSides, source: int) -> Tensor:
     """What the encoder reads or hears."""
     if sides.sound is not None:
         return sides.sound.given(run, stack, source)
-    return run.tensor("token ids of the input", source, element_bytes=ID_BYTES)
+    return run.input_ids(source)
 
 
 # ----------------------------------------------------------------------------------------------- layers
@@ -209,10 +218,11 @@ def play_layers(run: Run, sides: BothSides, groups: tuple[LayerGroup, ...], posi
     rows = _of(run, positions.rows, "embedded positions", hidden_size, run.element_bytes)
     ids = _of(run, positions.ids, "position ids", 1, ID_BYTES)
     tables = run.shared("cos and sin", 2, run.tokens, run.rotary_dim) if positions.rotary else None
-    ones = run.tensor("padding mask", run.keys, element_bytes=FP32) if positions.padding else None
+    is_given = run.sizes.by_generate and not run.sizes.source_tokens
+    ones = run.tensor("padding mask", run.keys, element_bytes=FP32) if positions.padding and not is_given else None
     masks = run.is_eager and run.sizes.source_tokens and run.tokens >= side.sides.masks_from
     mask = run.tensor("additive mask", run.tokens, run.keys) if masks else None
-    across = mask_of_source(run, run.sizes.source_tokens) if sides.masks_source and run.sizes.source_tokens else None
+    padding = None if isinstance(groups[0].layer.mixer, BlockwiseAttention) else sides.masks(run)
     embedded = run.features("embeddings", hidden_size) if positions.embeddings else None
     side.biases.own = sides.makes_bias(run) if sides.makes_bias else None
     widens = run.sizes.in_fp16 and side.sides.widens_in_fp16
@@ -231,12 +241,7 @@ def play_layers(run: Run, sides: BothSides, groups: tuple[LayerGroup, ...], posi
     hidden = run.features("hidden states", hidden_size)
     normed = run.norm(hidden_size)
     del normed
-    return side, rows, ids, tables, ones, mask, across, embedded, before, hidden
-
-
-def mask_of_source(run: Run, source: int) -> Tensor:
-    """(B, 1, S, source): which positions of the encoder are seen; what eager attention adds for that."""
-    return run.tensor("mask of the encoder's positions", run.tokens, source, element_bytes=None if run.is_eager else 1)
+    return side, rows, ids, tables, ones, mask, padding, embedded, before, hidden
 
 
 def _of(run: Run, share: Share | None, what: str, width: int, element_bytes: int) -> Tensor | None:
@@ -344,6 +349,8 @@ def _mix(side: _Side, mixer: Part | None) -> Tensor | None:
         del query, made, bias
         return probabilities if side.sides.keeps_probabilities else None
     run.phase("attention with its mask")
+    if is_padded(run, mixer) and run.attention is Attention.FLASH:
+        take_padding_out(run, mixer, keys)
     mask = _mask(side, mixer, keys)
     said = run.features("what heads say", copies * mixer.q_size)
     del said, mask
@@ -411,17 +418,26 @@ def _bias(side: _Side, mixer: FullAttention, keys: int) -> Tensor | None:
     return found
 
 
+def is_padded(run: Run, mixer: FullAttention) -> bool:
+    """Whether some of what it looks at is padding: a decoder's own tokens are not."""
+    return run.sizes.padded and isinstance(mixer, BidirectionalAttention | CrossAttention)
+
+
 def _mask(side: _Side, mixer: FullAttention, keys: int) -> Tensor | None:
     """sdpa takes the bias for its mask, once that of each head is copied together; zeros are in order. Where something
-    is masked besides, there are as many copies more."""
-    run, pairs = side.run, (mixer.num_attention_heads, side.run.tokens, keys)
+    is padded, it is first made for each sequence (integrations/sdpa_attention.py, create_position_bias_mask).
+
+    Without a bias, it makes an additive mask of the one that it is given.
+    """
+    run, heads = side.run, mixer.num_attention_heads
+    padded = is_padded(run, mixer) and run.attention is Attention.SDPA
     if side.sides.relative is Relative.NONE:
-        return None
-    masks = side.sides.masks_source and isinstance(mixer, BidirectionalAttention | CrossAttention)
-    masked = run.tensor("the bias with its mask", *pairs) if masks else None
+        return run.tensor("additive mask", run.tokens, keys) if padded else None
+    both = run.tensor("the bias and the mask", heads, run.tokens, keys) if padded else None
     if isinstance(mixer, CrossAttention):
-        return masked
-    return (run.tensor if masks else run.shared)("the bias, head by head", *pairs)
+        return both
+    make = run.tensor if padded else run.shared
+    return make("the bias, head by head", heads, run.tokens, keys)
 
 
 _PLAYABLE: Final = (BidirectionalAttention, FullAttention)

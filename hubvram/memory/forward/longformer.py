@@ -37,7 +37,7 @@ def play_led_encoder(run: Run, stack: Stack, sides: BothSides) -> tuple[Peak, ..
     """
     given, tokens = run.tokens, padded(stack, run.tokens)
     run = Run(replace(run.sizes, tokens=tokens), run.code)
-    ids = run.tensor("token ids of the input", given, element_bytes=ID_BYTES)
+    ids = run.input_ids(given)
     own = run.features("the same, padded", 1, element_bytes=ID_BYTES)
     embedded = run.features("embeddings", stack.hidden_size)
     run.phase("mask of all pairs")

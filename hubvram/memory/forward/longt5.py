@@ -22,7 +22,7 @@ def play_longt5_encoder(run: Run, stack: Stack, sides: BothSides) -> tuple[Peak,
     """The encoder's peak, and moments at which more is shared."""
     mixer = stack.layers[0].mixer
     assert isinstance(mixer, BlockwiseAttention)
-    sizes, ids = _Blocks.of(run, mixer), run.tensor("token ids of the input", run.tokens, element_bytes=ID_BYTES)
+    sizes, ids = _Blocks.of(run, mixer), run.input_ids(run.tokens)
     mask = None if mixer.summed_tokens else run.tensor("mask", sizes.tokens, 3 * sizes.block, element_bytes=_BOOL)
     play_layers(run, replace(sides, attends=_Layers()), stack.groups(), sides.encoder)
     del ids, mask

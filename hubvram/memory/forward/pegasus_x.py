@@ -12,7 +12,7 @@ from hubvram.architecture.attention_in_blocks import BlockwiseAttention
 from hubvram.architecture.layers import Layer, Stack
 from hubvram.architecture.parts import Tensor as Table
 from hubvram.memory.forward.mlp import play_mlp
-from hubvram.memory.forward.run import ID_BYTES, Run
+from hubvram.memory.forward.run import Run
 from hubvram.memory.forward.tape import Peak, Tensor
 
 
@@ -29,7 +29,7 @@ def play_pegasus_x_encoder(run: Run, stack: Stack) -> tuple[Peak, ...]:
     tokens = -(-given // block) * block
     run = Run(replace(run.sizes, tokens=tokens), run.code)
     hidden_size, number = stack.hidden_size, _global_tokens(stack)
-    ids = run.tensor("token ids of the input", given, element_bytes=ID_BYTES)
+    ids = run.input_ids(given)
     embedded = run.tensor("embeddings", given, hidden_size)
     positions = run.shared("embedded positions", given, hidden_size)
     mask = run.tensor("mask, inverted, and padded", given + tokens)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ID_BYTES: Final = 8
 """Of a token id or a position: int64."""
 FP32: Final = 4
+BOOL_BYTES: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +161,18 @@ class Run:
         if self.sizes.all_logits:
             return self.tensor("token ids, and mask", 2 * self.keys, element_bytes=ID_BYTES)
         return self.tensor("token ids", self.keys, element_bytes=ID_BYTES)
+
+    def input_ids(self, tokens: int) -> Tensor:
+        """What an encoder reads, as long as its caller has it; of `generate()`, with its mask."""
+        if self.sizes.by_generate:
+            return self.tensor("token ids of the input, and mask", 2 * tokens, element_bytes=ID_BYTES)
+        return self.tensor("token ids of the input", tokens, element_bytes=ID_BYTES)
+
+    def logits_before(self, width: int) -> Tensor | None:
+        """`generate()` has the last token's until it has the next one's (generation/utils.py, _sample)."""
+        if not (self.decodes and self.sizes.by_generate):
+            return None
+        return self.output("fp32 logits of the token before", width, element_bytes=FP32)
 
     def unpacked(self, what: str, *sizes: int) -> Tensor:
         """Of a packed matrix, for as long as a linear runs; the last size is that of an element in bytes."""

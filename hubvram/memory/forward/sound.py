@@ -33,8 +33,10 @@ def _channels(stack: Stack, name: str) -> tuple[int, int]:
 
 
 def _mel_frames(run: Run, stack: Stack, positions: int) -> Tensor:
-    """Two for each position: the second convolution has a step of two."""
-    return run.tensor("mel frames", 2 * positions, _channels(stack, "conv1")[0])
+    """Two for each position: the second convolution has a step of two. `generate()` puts the segments that it hears
+    next together, which are a copy (generation_whisper.py, _get_input_segment)."""
+    copies = 2 if run.sizes.by_generate else 1
+    return run.tensor("mel frames", copies * 2 * positions, _channels(stack, "conv1")[0])
 
 
 def _two_convolutions(run: Run, stack: Stack) -> None:

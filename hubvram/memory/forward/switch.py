@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from hubvram.architecture.layers import Stack
 from hubvram.architecture.mlp import MoEMLP
-from hubvram.memory.forward.encoder_decoder import BothSides, play_encoder
+from hubvram.memory.forward.encoder_decoder import padding_mask
 from hubvram.memory.forward.run import FP32, ID_BYTES, Run
-from hubvram.memory.forward.tape import Peak, Share, Tensor
+from hubvram.memory.forward.tape import Share, Tensor
 
 
-def play_switch_encoder(run: Run, stack: Stack, sides: BothSides) -> tuple[Peak, ...]:
-    """The encoder's peak, beside a mask in the model's own type, and moments at which more is shared."""
-    mask = run.features("mask, inverted", 1)
-    peaks = play_encoder(run, stack, sides)
-    del mask
-    return peaks
+def mask_padding(run: Run) -> Tensor | None:
+    """An encoder's, in the model's own type and without rows, is made whether or not something is padded."""
+    return padding_mask(run) if run.sizes.source_tokens else run.features("mask, inverted", 1)
 
 
 def play_switch_experts(run: Run, mlp: MoEMLP) -> None:

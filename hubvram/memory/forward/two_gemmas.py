@@ -6,7 +6,7 @@ joining K and V of both (modeling_t5gemma2.py, T5Gemma2MergedAttention.forward).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hubvram.architecture.attention import BidirectionalAttention, CrossAttention, FullAttention, SlidingAttention
 from hubvram.architecture.layers import Architecture, Layer, LayerGroup, Stack
@@ -20,13 +20,12 @@ from hubvram.memory.forward.attention import (
     play_attention,
     repeated_for_heads,
 )
+from hubvram.memory.forward.encoder_decoder import padding_mask
 from hubvram.memory.forward.mlp import play_mlp
 from hubvram.memory.forward.rotation import Widths
-from hubvram.memory.forward.run import FP32, ID_BYTES, Run
+from hubvram.memory.forward.run import BOOL_BYTES, FP32, ID_BYTES, Run
 from hubvram.memory.forward.tape import Peak, Tensor
 from hubvram.memory.workload import Attention
-
-_BOOL = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +46,9 @@ def play_encoder(run: Run, stack: Stack, gemmas: TwoGemmas) -> tuple[Peak, ...]:
     """The encoder's peak, and moments at which more is shared."""
     groups = stack.groups()
     run = _rotating(run, groups)
-    ids = run.tensor("token ids of the input", run.tokens, element_bytes=ID_BYTES)
-    padding = run.tensor("padding mask", run.tokens, element_bytes=ID_BYTES) if gemmas.marks_padding else None
+    ids = run.input_ids(run.tokens)
+    marks = gemmas.marks_padding and not run.sizes.by_generate
+    padding = run.tensor("padding mask", run.tokens, element_bytes=ID_BYTES) if marks else None
     embedded = run.features("embeddings", stack.hidden_size)
     positions = run.shared("position ids", run.tokens, element_bytes=ID_BYTES)
     masks = _encoder_masks(run, groups, gemmas)
@@ -63,9 +63,10 @@ def play_step(run: Run, architecture: Architecture, gemmas: TwoGemmas, *, copies
     assert stack is not None
     run = _rotating(run, groups)
     source = run.sizes.source_tokens
-    given = run.tensor("token ids of the input", source, element_bytes=ID_BYTES)
+    given = run.input_ids(source)
     said = run.tensor("what the encoder says", source, stack.hidden_size)
     ids = run.tensor("token ids", run.keys, element_bytes=ID_BYTES)
+    said_before = run.logits_before(architecture.head.out_features) if architecture.head else None
     embedded = run.features("embeddings", architecture.hidden_size)
     positions = run.shared("position ids", run.tokens, element_bytes=ID_BYTES)
     masks = _decoder_masks(run, groups)
@@ -79,7 +80,7 @@ def play_step(run: Run, architecture: Architecture, gemmas: TwoGemmas, *, copies
         width = architecture.head.out_features
         copy = run.output("their fp32 copy", width, element_bytes=FP32) if copies_logits else None
         del logits, copy
-    del given, said, ids, hidden
+    del given, said, ids, said_before, hidden
     return before, run.tape.take()
 
 
@@ -108,48 +109,57 @@ def _cross(layer: Layer) -> CrossAttention:
 
 
 def _encoder_masks(run: Run, groups: tuple[LayerGroup, ...], gemmas: TwoGemmas) -> tuple[Tensor, ...]:
-    """Where a window cuts in; where all tokens see all others, there is none (masking_utils.py)."""
-    if run.attention is Attention.FLASH or not any(_is_masked(run, group.layer.mixer, gemmas) for group in groups):
+    """Where a window cuts in; where all tokens see all others, there is none (masking_utils.py). Of padding both kinds
+    of layers have one, without rows for flash attention; a mask that is given makes them each sequence's own."""
+    padded = run.sizes.padded
+    if run.attention is Attention.FLASH:
+        return (run.tensor("masks of the padding", 2, run.tokens, element_bytes=BOOL_BYTES),) if padded else ()
+    if not any(_is_masked(run, group.layer.mixer, gemmas) for group in groups):
         return ()
     if gemmas.masks_windows:
         _measure_distances(run)
+    number = 2 if padded else 1
     if run.is_eager:
-        return (run.tensor("additive mask of the window", run.tokens, run.tokens),)
-    return (run.shared("mask of the window", run.tokens, run.tokens, element_bytes=_BOOL),)
+        return (run.tensor("additive masks of window and padding", number, run.tokens, run.tokens),)
+    make = run.tensor if run.sizes.by_generate else run.shared
+    return (make("masks of window and padding", number, run.tokens, run.tokens, element_bytes=BOOL_BYTES),)
 
 
 def _is_masked(run: Run, mixer: Part | None, gemmas: TwoGemmas) -> bool:
     """Whether a layer of the encoder is given a mask (masking_utils.py, _ignore_bidirectional_mask_sdpa)."""
     window = mixer.sliding_window if isinstance(mixer, BidirectionalAttention) else None
-    return window is not None and (gemmas.masks_windows or run.tokens >= window)
+    return run.sizes.padded or (window is not None and (gemmas.masks_windows or run.tokens >= window))
 
 
 def _measure_distances(run: Run) -> None:
     """How far apart tokens are, whether that is within the window to the left, whether it is negative; the same the
     other way round, and whether that is within the window (modeling_t5gemma2.py, sliding_window_mask_function)."""
     run.phase("mask of the window")
-    places = run.shared("positions of both, and whether they count", run.tokens, element_bytes=2 * ID_BYTES + _BOOL)
+    place_bytes = 2 * ID_BYTES + BOOL_BYTES
+    places = run.shared("positions of both, and whether they count", run.tokens, element_bytes=place_bytes)
     distances = run.shared("distances of tokens, and negative", 2, run.tokens, run.tokens, element_bytes=ID_BYTES)
-    compared = run.shared("distances compared", 3, run.tokens, run.tokens, element_bytes=_BOOL)
+    compared = run.shared("distances compared", 3, run.tokens, run.tokens, element_bytes=BOOL_BYTES)
     del places, distances, compared
 
 
 def _decoder_masks(run: Run, groups: tuple[LayerGroup, ...]) -> tuple[Tensor, ...]:
-    """Eager attention's, for each kind of layers. Where attention is to both, one of the encoder's tokens, too, and
-    all of them joined: in sdpa as well, for which those of own tokens are one for all sequences, and that of the
-    encoder's a view of one number."""
+    """Eager attention's, for each kind of layers, and of the encoder's tokens, if some are padding. Where attention is
+    to both, these have one in any case, and all are joined: in sdpa as well, for which those of own tokens are one for
+    all sequences, and that of the encoder's a view of one number, unless a mask is given."""
     is_merged = isinstance(groups[0].layer.mixer, Block)
     if not (run.is_eager or is_merged):
-        return ()
+        padding = padding_mask(run)
+        return () if padding is None else (padding,)
     own = {type(_own(group.layer)): keys_of(run, _own(group.layer)) for group in groups}
     source, keys = run.sizes.source_tokens, list(own.values())
     joined = [each + source for each in keys if is_merged]
     if run.is_eager:
-        across = [source] if is_merged else []
+        across = [source] if is_merged or run.sizes.padded else []
         return tuple(run.tensor("additive mask", run.tokens, width) for width in (*keys, *across, *joined))
+    across = [source] if run.sizes.by_generate else []
     return (
-        *(run.shared("mask", run.tokens, width, element_bytes=_BOOL) for width in keys),
-        *(run.tensor("mask of both", run.tokens, width, element_bytes=_BOOL) for width in joined),
+        *(run.shared("mask", run.tokens, width, element_bytes=BOOL_BYTES) for width in keys),
+        *(run.tensor("mask of both", run.tokens, width, element_bytes=BOOL_BYTES) for width in (*across, *joined)),
     )
 
 
@@ -231,7 +241,9 @@ def _mix(run: Run, mixer: Part | None, gemmas: TwoGemmas) -> Tensor | None:
     if isinstance(mixer, BidirectionalAttention):
         return _attend_both_ways(run, mixer, gemmas)
     assert isinstance(mixer, FullAttention)
-    return play_attention(run, mixer)
+    unpadded = Run(replace(run.sizes, padded=False), run.code, rotary_dim=run.rotary_dim)
+    unpadded.tape = run.tape
+    return play_attention(unpadded, mixer)
 
 
 def _widths(mixer: FullAttention) -> Widths:
@@ -249,7 +261,7 @@ def _attend_both_ways(run: Run, mixer: BidirectionalAttention, gemmas: TwoGemmas
     query, made = run.features("Q", mixer.q_size), run.features("K and V", mixer.k_size + mixer.v_size)
     _norm_and_turn(run, mixer)
     if run.attention is Attention.SDPA and _is_masked(run, mixer, gemmas):
-        mask = run.tensor("additive mask of the window", run.tokens, run.tokens)
+        mask = run.tensor("additive mask", run.tokens, run.tokens)
         said = _masked(run, mixer, run.tokens)
         del mask, said
         return None
@@ -292,7 +304,9 @@ def _attend_to_both(run: Run, block: Block) -> Tensor | None:
         return probabilities
     mask = run.tensor("additive mask", run.tokens, keys)
     said = _masked(run, own, keys)
-    del query, joined, mask, said
+    del mask, said
+    projected = run.features("what heads say, and O", own.q_size + own.o_size)
+    del query, joined, projected
     return None
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from hubvram.architecture.attention import BidirectionalAttention
 from hubvram.architecture.layers import Architecture, Image, Stack
-from hubvram.memory.forward.encoder_decoder import BothSides, is_playable, mask_of_source, play_layers, play_step
+from hubvram.memory.forward.encoder_decoder import BothSides, is_playable, play_layers, play_step
 from hubvram.memory.forward.relative_positions import play_buckets
 from hubvram.memory.forward.run import ID_BYTES, Run
 from hubvram.memory.forward.tape import Peak, Tensor
@@ -37,9 +37,9 @@ def play_udop_encoder(run: Run, stack: Stack, sides: BothSides) -> tuple[Peak, .
     places = run.features("places of words and patches", _CORNERS, element_bytes=_FP64)
     marks = run.features("which positions are seen", 1, element_bytes=ID_BYTES)
     _embed_places(run, stack.hidden_size)
-    mask = mask_of_source(run, run.tokens)
-    play_layers(run, replace(sides, makes_bias=partial(_make_bias, stack=stack)), stack.groups(), sides.encoder)
-    del given, patches, places, marks, mask
+    with_bias = replace(sides, makes_bias=partial(_make_bias, stack=stack))
+    play_layers(_masked(run), with_bias, stack.groups(), sides.encoder)
+    del given, patches, places, marks
     return run.tape.take_all()
 
 
@@ -49,9 +49,16 @@ def play_udop_step(run: Run, architecture: Architecture, sides: BothSides, *, co
     image, source = _image(architecture.encoder), run.sizes.source_tokens
     pixels = _pixels(run, image)
     marks = run.tensor("which of the encoder's positions are seen", source, element_bytes=ID_BYTES)
-    peaks = play_step(run, architecture, sides, copies_logits=copies_logits, given=_given(run, image, source))
+    peaks = play_step(_masked(run), architecture, sides, copies_logits=copies_logits, given=_given(run, image, source))
     del pixels, marks
     return peaks
+
+
+def _masked(run: Run) -> Run:
+    """Patches that words took are masked, whether or not words are padded."""
+    own = Run(replace(run.sizes, padded=True), run.code, rotary_dim=run.rotary_dim)
+    own.tape = run.tape
+    return own
 
 
 def _image(stack: Stack) -> Image:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,7 +50,8 @@ def test_the_moments_of_both_sides() -> None:
     moments = engine.instants(bart, workload_of(40, input_tokens=30), element_bytes=2, cache_element_bytes=2)
     assert [instant.name for instant in moments] == ["encode", "prefill", "prefill-logits", "decode", "decode-logits"]
     assert [instant.kv_cache_bytes // (12 * 256) for instant in moments] == [0, 31, 31, 40, 40]
-    assert [instant.outputs_bytes for instant in moments] == [0, 0, 600, 0, 600]
+    # Of 100 logits: bf16, and fp32 for the choice, which stay until there are those of the next token.
+    assert [instant.outputs_bytes for instant in moments] == [0, 0, 600, 400, 1000]
     # Whisper's decoder has all of the context, and its input for a prompt: 4 layers of 384 features, 1,500 positions.
     moments = engine.instants(whisper, workload_of(448, input_tokens=4), element_bytes=2, cache_element_bytes=2)
     assert [instant.kv_cache_bytes // (4 * 4 * 384) for instant in moments] == [0, 1504, 1504, 1948, 1948]
@@ -100,6 +103,17 @@ def test_each_side_ends_where_its_own_positions_do(
         engine.check(architecture, workload)
     assert caught.value.problem.startswith(problem)
     assert (caught.value.hint or "").startswith(hint)
+
+
+def test_padding_is_of_text_where_it_is_known() -> None:
+    padded = replace(workload_of(40), padded=True)
+    for model_type in ("bart", "t5", "mvp", "fsmt", "led", "t5gemma"):
+        engine.check(architecture_of({"model_type": model_type}), padded)
+    whys = {"whisper": "as much sound", "speech_to_text": "masks of sound", "nllb-moe": "reads all padding"}
+    for model_type, why in {**whys, "prophetnet": "is not known"}.items():
+        with pytest.raises(UnsupportedOptionError, match=why) as caught:
+            engine.check(architecture_of({"model_type": model_type}), padded)
+        assert caught.value.hint == "leave out --padded"
 
 
 def test_what_t5_keeps_in_fp32_where_the_rest_is_fp16() -> None:

@@ -121,7 +121,7 @@ def test_the_first_step_makes_what_the_cache_gets() -> None:
     # Its position, and the row of that.
     assert shared_bytes(peak) == 8 + 2 * 64
     # At the logits, bf16 and fp32 of 100 each, nothing is left of that but what the encoder says.
-    assert head.size_bytes(Share.SEQUENCE) == 2 * 20 * (8 + 2 * 64) + 2 * (8 + 2 * 64)
+    assert head.size_bytes(Share.SEQUENCE) == 2 * 20 * (8 + 2 * 64) + 2 * 8
     assert head.size_bytes(Share.OUTPUT) == 2 * 100 * (2 + 4)
 
 
@@ -129,6 +129,59 @@ def test_a_later_step_finds_them_there() -> None:
     # 30 tokens with this one: ids; K of 29 while it is made anew. Q, K and V of one token, its embedding and input.
     peak, _ = step(small("bart"), later(20, 30))
     assert peak.size_bytes(Share.SEQUENCE) == 20 * (8 + 2 * 64) + 30 * 8 + 29 * 2 * 64 + 2 * 5 * 64
+
+
+def by_generate(sizes: Sizes, *, padded: bool = False) -> Sizes:
+    return replace(sizes, by_generate=True, padded=padded)
+
+
+def test_generate_holds_a_mask_of_the_input_and_the_logits_before() -> None:
+    bart = small("bart")
+    (alone,), (encoded,) = encode(bart, over(7, 3)), encode(bart, by_generate(over(7, 3)))
+    assert encoded.total_bytes == alone.total_bytes + 3 * 7 * 8
+    (alone, alone_head), (peak, head) = (step(bart, sizes) for sizes in (later(20, 30), by_generate(later(20, 30))))
+    # 100 logits in fp32.
+    assert [one.total_bytes for one in (peak, head)] == [
+        one.total_bytes + 20 * 8 + 4 * 100 for one in (alone, alone_head)
+    ]
+    # In the first step there are none yet.
+    (alone, _), (peak, _) = (step(bart, sizes) for sizes in (first(20), by_generate(first(20))))
+    assert peak.total_bytes == alone.total_bytes + 20 * 8
+
+
+def test_whisper_puts_together_what_it_hears() -> None:
+    tiny = fixture_architecture("openai--whisper-tiny")
+    (alone,), (peak,) = encode(tiny, over(1500)), encode(tiny, by_generate(over(1500)))
+    assert peak.total_bytes == alone.total_bytes + 2 * 3000 * 80
+
+
+def test_masks_of_padding() -> None:
+    """An encoder of bart with a narrow MLP, over 3 sequences of 70 tokens: ids and mask, 16 bytes each; embeddings,
+    positions, the layer's input, Q, K and V, 64 in bf16."""
+    narrow, of_token = small("bart", encoder_ffn_dim=10), 16 + 2 * 6 * 64
+    masks = {}
+    for attention in Attention.SDPA, Attention.EAGER, Attention.FLASH:
+        (peak,) = encode(narrow, by_generate(over(70, 3, attention), padded=True))
+        masks[attention] = peak.total_bytes // (3 * 70) - of_token
+    # A truth value for each pair, an additive mask made of it, and what heads say.
+    assert masks[Attention.SDPA] == 70 + 2 * 70 + 2 * 64
+    # An additive mask, and twice the scores of 4 heads.
+    assert masks[Attention.EAGER] == 2 * 70 + 2 * 2 * 4 * 70
+    # One truth value; Q, K and V without padding, and what heads say without it and with it.
+    assert masks[Attention.FLASH] == 1 + 2 * 5 * 64
+    # Across, of one token: a truth value for each of 70.
+    sizes = by_generate(later(70, 2))
+    (alone, _), (peak, _) = (step(narrow, replace(sizes, padded=padded)) for padded in (False, True))
+    assert peak.total_bytes == alone.total_bytes + 70
+
+
+def test_padding_makes_the_bias_of_t5_each_sequence_s_own() -> None:
+    peak, *_ = encode(small("t5"), by_generate(over(40, 3), padded=True))
+    assert peak.phase == "attention with its mask"
+    # Ids and mask; embeddings, input, normed; Q, K and V of 4 x 32; for each pair a truth value, and of 4 heads the
+    # bias with the mask, as it is and in order. All share the bias as it was.
+    assert peak.size_bytes(Share.SEQUENCE) == 3 * 40 * (16 + 2 * 3 * (64 + 128) + 40 + 2 * 2 * 4 * 40)
+    assert shared_bytes(peak) == 2 * 4 * 40 * 40
 
 
 def test_relative_positions() -> None:
@@ -219,25 +272,43 @@ attentions = st.sampled_from([Attention.SDPA, Attention.EAGER])
 tokens_ = st.integers(1, 2000)
 
 
-def played(architecture: Architecture, source: int, decoded: int, batch_size: int, attention: Attention) -> list[Peak]:
-    """The encoder's moments, those at which steps share more, and last both peaks of both steps."""
-    runs = (first(source, batch_size, attention), replace(later(source, decoded, attention), batch_size=batch_size))
-    steps = [step(architecture, run) for run in runs]
-    sharing, peaks = ([peak for peaks in steps for peak in peaks[which]] for which in (slice(2, None), slice(2)))
-    return [*encode(architecture, over(source, batch_size, attention)), *sharing, *peaks]
-
-
 READS_ONE_WHERE_IT_IS = frozenset({"prophetnet", "vision-encoder-decoder+swin"})
 """Types, and records of pairs, that copy what several sequences hold, and not what one alone does (Run.is_alone)."""
+callers_ = st.sampled_from([(False, False), (True, False), (True, True)])
+"""Whether `generate()` calls, and whether it was given padding."""
 
 
-@given(model_type=each_type, source=tokens_, decoded=tokens_, batch_size=st.integers(1, 64), attention=attentions)
+def played(
+    architecture: Architecture,
+    source: int,
+    decoded: int,
+    batch_size: int,
+    attention: Attention,
+    caller: tuple[bool, bool] = (False, False),
+) -> list[Peak]:
+    """The encoder's moments, those at which steps share more, and last both peaks of both steps."""
+    sizes = replace(over(source, batch_size, attention), by_generate=caller[0], padded=caller[1])
+    first_run = replace(sizes, tokens=1, source_tokens=source)
+    last_run = replace(first_run, past_tokens=decoded - 1, decodes=True)
+    steps = [step(architecture, run) for run in (first_run, last_run)]
+    sharing, peaks = ([peak for peaks in steps for peak in peaks[which]] for which in (slice(2, None), slice(2)))
+    return [*encode(architecture, sizes), *sharing, *peaks]
+
+
+@given(
+    model_type=each_type,
+    source=tokens_,
+    decoded=tokens_,
+    batch_size=st.integers(1, 64),
+    attention=attentions,
+    caller=callers_,
+)
 def test_all_is_exactly_linear_in_the_batch(
-    model_type: str, source: int, decoded: int, batch_size: int, attention: Attention
+    model_type: str, source: int, decoded: int, batch_size: int, attention: Attention, caller: tuple[bool, bool]
 ) -> None:
     fewest = 2 if {model_type, type_of(model_type)} & READS_ONE_WHERE_IT_IS else 1
     runs = (fewest, fewest * batch_size)
-    one, many = (played(one_of(model_type), source, decoded, number, attention) for number in runs)
+    one, many = (played(one_of(model_type), source, decoded, number, attention, caller) for number in runs)
     for single, more in zip(one, many, strict=True):
         assert more.phase == single.phase
         assert more.size_bytes(Share.SEQUENCE) == batch_size * single.size_bytes(Share.SEQUENCE)
@@ -245,18 +316,35 @@ def test_all_is_exactly_linear_in_the_batch(
         assert shared_bytes(more) == shared_bytes(single)
 
 
-@given(model_type=each_type, source=tokens_, decoded=tokens_, more=st.integers(0, 500), attention=attentions)
+@given(
+    model_type=each_type,
+    source=tokens_,
+    decoded=tokens_,
+    more=st.integers(0, 500),
+    attention=attentions,
+    caller=callers_,
+)
 def test_nothing_shrinks_with_the_input_or_the_answer(
-    model_type: str, source: int, decoded: int, more: int, attention: Attention
+    model_type: str, source: int, decoded: int, more: int, attention: Attention, caller: tuple[bool, bool]
 ) -> None:
     architecture = one_of(model_type)
-    before = played(architecture, source, decoded, 1, attention)
+    before = played(architecture, source, decoded, 1, attention, caller)
     for longer in ((source + more, decoded), (source, decoded + more)):
-        after = played(architecture, *longer, 1, attention)
+        after = played(architecture, *longer, 1, attention, caller)
         assert after[0].size_bytes(Share.SEQUENCE) >= before[0].size_bytes(Share.SEQUENCE)
         assert max(map(shared_bytes, after)) >= max(map(shared_bytes, before))
         for smaller, larger in zip(before[-4:], after[-4:], strict=True):
             assert larger.total_bytes >= smaller.total_bytes
+
+
+@given(model_type=each_type, source=tokens_, decoded=tokens_, attention=attentions)
+def test_padding_never_takes_less(model_type: str, source: int, decoded: int, attention: Attention) -> None:
+    unpadded, padded = (
+        played(one_of(model_type), source, decoded, 2, attention, (True, padded)) for padded in (False, True)
+    )
+    assert padded[0].size_bytes(Share.SEQUENCE) >= unpadded[0].size_bytes(Share.SEQUENCE)
+    for less, more in zip(unpadded[-4:], padded[-4:], strict=True):
+        assert more.total_bytes >= less.total_bytes
 
 
 # ----------------------------------------------------------------- extra: full-size classes
