@@ -46,12 +46,22 @@ SINGLE_NUMBERS = 64
 """Bytes of numbers that stand alone, most of which stay on the CPU: a scale, a length, a window of each layer."""
 
 
+WINDOWS = {"led": 16, "led+windows": 128}
+"""Tokens of a window, in the types whose encoder makes no second copy of the ids of whole windows. It is said all the
+same, so that a token more never takes less (forward/longformer.py)."""
+
+
+def said_too_much(name: str, row: Row) -> int:
+    """In the encoder: 8 bytes of each token."""
+    return 0 if row.tokens % WINDOWS.get(name, row.tokens + 1) else 8 * row.batch_size * row.tokens
+
+
 def test_all_are_met_to_the_byte() -> None:
     for name, row, peaks in RUNS:
         measured = (row.encode_peak_bytes, row.prefill_peak_bytes, row.decode_peak_bytes)
         most = SINGLE_NUMBERS if type_of(name) in SIDES_ELSEWHERE else 0
-        for peak, real in zip(peaks, measured, strict=True):
-            assert abs(peak.total_bytes - real) <= most, label(name, row)
+        for peak, real, more in zip(peaks, measured, (said_too_much(name, row), 0, 0), strict=True):
+            assert abs(peak.total_bytes - real - more) <= most, label(name, row)
 
 
 def test_the_allocator_saw_what_was_counted() -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from hubvram.architecture.attention import CrossAttention
 from hubvram.architecture.layers import Architecture, Stack, Waveform
 from hubvram.memory.forward.encoder import given_to, width_before_head
-from hubvram.memory.forward.encoder_code import EncoderCode
+from hubvram.memory.forward.encoder_code import EncoderCode, Types
 from hubvram.memory.forward.encoder_decoder import BothSides, play_step
 from hubvram.memory.forward.run import ID_BYTES, Run
 from hubvram.memory.forward.speech import MASK_BYTES, given_samples
@@ -92,7 +92,16 @@ def _kept(run: Run, encoder: Architecture, read: EncoderCode) -> tuple[Tensor | 
     (modeling_donut_swin.py, DonutSwinModel)."""
     has_pooler = encoder.image is not None or any(weight.name == "pooler" for weight in encoder.extras)
     pooled = run.tensor("what the encoder's pooler says", encoder.hidden_size) if has_pooler else None
-    return given_to(run, encoder, read, run.sizes.source_tokens), pooled
+    return given_to(run, encoder, read, run.sizes.source_tokens), pooled, _longer_types(run, encoder, read)
+
+
+def _longer_types(run: Run, encoder: Architecture, read: EncoderCode) -> Tensor | None:
+    """`generate()` makes the types of the encoder's tokens longer by each new one, which nobody reads
+    (generation/utils.py, _update_model_kwargs_for_generation)."""
+    is_given = encoder.image is None and read.types is Types.TOKENIZER
+    if not (is_given and run.decodes and run.sizes.by_generate):
+        return None
+    return run.tensor("types of tokens, made longer", run.sizes.source_tokens + run.past_tokens, element_bytes=ID_BYTES)
 
 
 def _kept_of_sound(run: Run, encoder: Architecture) -> tuple[Tensor | None, ...]:

@@ -66,18 +66,19 @@ def test_led_says_a_copy_of_ids_of_whole_windows_too() -> None:
 
 
 def test_led_makes_a_mask_of_all_pairs_though_it_looks_at_windows() -> None:
-    # Four times the pairs of 1,600 tokens in bf16 before the layers, beside ids, marks and embeddings.
+    # Four times the pairs of 1,600 tokens in bf16 before the layers, beside ids, twice, marks and embeddings.
     peak, *_ = encode(led(2, 10), over(1600))
     assert peak.phase == "mask of all pairs"
-    assert peak.total_bytes == 1600 * (4 * 2 * 1600 + 2 * 8 + 2 * 64)
+    assert peak.total_bytes == 1600 * (4 * 2 * 1600 + 3 * 8 + 2 * 64)
 
 
 def test_softmax_of_led_in_a_wide_window() -> None:
     # 64 tokens in one window of 64: rows of 65 scores, of 4 heads in bf16 and twice in fp32, and one row for the mask.
-    # Q, K and V; a boolean and a number of each token; ids, the mask of all pairs, two booleans; embeddings and input.
+    # Q, K and V; a boolean and a number of each token; ids, said twice, the mask of all pairs, two booleans; embeddings
+    # and input.
     peak, *_ = encode(led(64, 10), over(64, 1))
     scores = 65 * (4 * (2 + 4 + 4) + 2)
-    assert peak.size_bytes(Share.SEQUENCE) == 64 * (scores + 3 * 2 * 64 + 3 + 8 + 2 * 64 + 2 + 2 * 2 * 64)
+    assert peak.size_bytes(Share.SEQUENCE) == 64 * (scores + 3 * 2 * 64 + 3 + 2 * 8 + 2 * 64 + 2 + 2 * 2 * 64)
 
 
 def pegasus_x(inner: int, *, staggered: bool) -> Architecture:

@@ -128,8 +128,8 @@ def test_a_step_of_bert_holds_what_it_attended_to_beside_what_it_said() -> None:
     peak, head = step(texts(), sizes(1, source=30))
     kept = 30 * 3 * 8 + 30 * 32 * 2 + 32 * 2 + 8
     assert peak.total_bytes == 2 * (kept + (4 * 32 + 30 * 64) * 2)
-    # Then hidden states, the same transformed for the head, and logits of 64, also in fp32.
-    assert head.total_bytes == 2 * (kept + (2 * 32 + 64) * 2 + 64 * 4)
+    # Then logits of 64, and in fp32, when hidden states are gone.
+    assert head.total_bytes == 2 * (kept + 64 * 2 + 64 * 4)
 
 
 def test_in_the_mlp_of_bert_what_the_first_attention_made_is_still_there() -> None:
