@@ -28,19 +28,33 @@ def measured(model: Any, row: Row, *, cache: str = "dynamic", explain: bool = Fa
         mask[0, : _hidden(row.prompt_tokens)] = 0
     has_buffers = bool(buffers(architecture_of(model.config.to_dict()), 2))
     live = Live([*model.parameters(), *(() if has_buffers else model.buffers())], explain=explain)
-    live.start_with([ids, mask, *(model.buffers() if has_buffers else ())])
+    heard = _heard(model, row)
+    live.start_with([ids, mask, *heard.values(), *(model.buffers() if has_buffers else ())])
     # As on a GPU (generation/utils.py).
     model._optimize_model_for_decode = lambda: gathered_experts(model)
     if not row.new_tokens:
         with torch.no_grad(), as_on_a_gpu(), live:
-            model(input_ids=ids, attention_mask=mask, use_cache=True)
+            model(input_ids=ids, attention_mask=mask, use_cache=True, **heard)
         return live
     options: dict[str, Any] = {"max_new_tokens": row.new_tokens, "eos_token_id": None, "pad_token_id": 0}
     if cache != "dynamic":
         options["cache_implementation"] = cache
     with torch.no_grad(), as_on_a_gpu(), live:
-        model.generate(ids, attention_mask=mask, do_sample=False, use_cache=True, **options)
+        model.generate(ids, attention_mask=mask, do_sample=False, use_cache=True, **options, **heard)
     return live
+
+
+def _heard(model: Any, row: Row) -> dict[str, Any]:
+    """Sound for all tokens that are read: frames that `generate()` embeds, and a forward alone is given embedded."""
+    config = model.config
+    if config.model_type != "voxtral_realtime":
+        return {}
+    tokens, sound = row.prompt_tokens + max(row.new_tokens - 1, 0), config.audio_config
+    if row.new_tokens:
+        shape: tuple[int, ...] = (sound.num_mel_bins, tokens * config.audio_length_per_tok)
+        return {"input_features": torch.zeros(row.batch_size, *shape, dtype=model.dtype)}
+    shape = (tokens * config.downsample_factor, sound.hidden_size)
+    return {"encoder_inputs_embeds": torch.zeros(row.batch_size, *shape, dtype=model.dtype)}
 
 
 _CANNOT: Final = ("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker", "recurrent_gemma", *PROMPTED)
