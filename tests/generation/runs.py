@@ -66,7 +66,20 @@ def _inputs_of(model: Any, row: Row) -> dict[str, Any]:
     mask = torch.ones_like(inputs["input_ids"])
     if row.padded:
         mask[0, padding] = 0
-    return {**inputs, "attention_mask": mask}
+    return {**inputs, "attention_mask": mask, **_heard(model, row)}
+
+
+def _heard(model: Any, row: Row) -> dict[str, Any]:
+    """Sound for all tokens that are read: frames that `generate()` embeds, and a forward alone is given embedded."""
+    config = model.config
+    if config.model_type != "voxtral_realtime":
+        return {}
+    tokens, sound = row.prompt_tokens + max(row.new_tokens - 1, 0), config.audio_config
+    if row.new_tokens:
+        shape: tuple[int, ...] = (sound.num_mel_bins, tokens * config.audio_length_per_tok)
+        return {"input_features": torch.zeros(row.batch_size, *shape, dtype=model.dtype)}
+    shape = (tokens * config.downsample_factor, sound.hidden_size)
+    return {"encoder_inputs_embeds": torch.zeros(row.batch_size, *shape, dtype=model.dtype)}
 
 
 def _hidden(prompt_tokens: int) -> int:

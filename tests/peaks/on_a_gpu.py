@@ -9,15 +9,26 @@ from unittest.mock import patch
 
 import torch
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 _ATTENTION: Final = functional.scaled_dot_product_attention
 _SOFTMAX: Final = functional.softmax
 
 
-def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, **options: Any) -> Any:
-    """sdpa; where heads of V are of another size than those of K, as the GPU's kernel does it, without all scores."""
-    if query.shape[-1] == value.shape[-1]:
+def _grouped(query: Any, key: Any, value: Any, attn_mask: Any = None, **options: Any) -> Any:
+    """sdpa; with a mask beside groups of heads composed, for the GPU's kernels take only one of both (but cuDNN's,
+    which torch 2.13 prefers on some GPUs alone; ATen, sdp_utils.cpp, can_use_mem_efficient_attention)."""
+    if attn_mask is None or not options.get("enable_gqa"):
         return _ATTENTION(query, key, value, attn_mask=attn_mask, **options)
+    with sdpa_kernel(SDPBackend.MATH):
+        return _ATTENTION(query, key, value, attn_mask=attn_mask, **options)
+
+
+def _attention(query: Any, key: Any, value: Any, attn_mask: Any = None, **options: Any) -> Any:
+    """The same; where heads of V are of another size than those of K, as the GPU's kernel does it, without all
+    scores."""
+    if query.shape[-1] == value.shape[-1]:
+        return _grouped(query, key, value, attn_mask=attn_mask, **options)
     batch, heads, tokens, _ = query.shape
     return query.new_zeros(batch, tokens, heads, value.shape[-1]).transpose(1, 2)
 
@@ -35,6 +46,13 @@ def _rms_norm(features: Any, *sizes: Any, **options: Any) -> Any:
     normed = torch.zeros_like(features)
     del rows
     return normed
+
+
+@contextmanager
+def composed_as_on_a_gpu() -> Iterator[None]:
+    """Of all that a GPU computes in its own way what is composed there, for what sees into kernels."""
+    with patch.object(functional, "scaled_dot_product_attention", _grouped):
+        yield
 
 
 @contextmanager

@@ -61,11 +61,23 @@ def _xlstm(model: Any, ids: Any, kept: Any) -> Any:
     return model(input_ids=ids, cache_params=kept, use_cache=True).cache_params
 
 
+def _voxtral_realtime(model: Any, ids: Any, kept: Any) -> Any:
+    """With as much embedded sound for each token as the model is made for, which counts too."""
+    config, names = model.config, ("past_key_values", "encoder_past_key_values")
+    positions, width = config.downsample_factor * ids.shape[1], config.audio_config.hidden_size
+    heard = torch.zeros(ids.shape[0], positions, width, dtype=model.dtype)
+    caches = dict(zip(names, kept or (None, None), strict=True))
+    told = {"num_delay_tokens": config.default_num_delay_tokens, "use_cache": True, "logits_to_keep": 1}
+    output = model(input_ids=ids, encoder_inputs_embeds=heard, **told, **caches)
+    return [output[name] for name in names]
+
+
 OWN_PASSES: Final[Mapping[str, Callable[[Any, Any, Any], Any]]] = {
     "cpmant": _cpmant,
     "moshi": _moshi,
     "recurrent_gemma": _recurrent_gemma,
     "rwkv": _rwkv,
+    "voxtral_realtime": _voxtral_realtime,
     "xlstm": _xlstm,
 }
 """Model type -> (model, ids, what it kept; None before a prompt) -> what it keeps behind one forward."""

@@ -186,6 +186,20 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "swa_num_attention_heads": 4, "swa_num_key_value_heads": 4, "swa_head_dim": 16, "sliding_window_size": 8,
         "rel_extent": 8, "num_key_value_heads": 4, "head_dim": 64,
     },
+    # Windows as above; as released, dense MLPs first, and biases that grow with positions. No groups. One head of K.
+    "inkling_text+windows": {
+        "swa_num_attention_heads": 4, "swa_num_key_value_heads": 2, "swa_head_dim": 16, "sliding_window_size": 8,
+        "rel_extent": 16, "log_scaling_n_floor": 32, "mlp_layer_types": ["dense"] * 2 + ["sparse"] * 4,
+    },
+    "inkling_text+experts": {
+        "swa_num_attention_heads": 4, "swa_num_key_value_heads": 4, "sliding_window_size": 8, "rel_extent": 8,
+        "num_attention_heads": 4, "n_shared_experts": 3,
+    },
+    "inkling_text+convolutions": {
+        "swa_num_attention_heads": 4, "swa_num_key_value_heads": 1, "swa_head_dim": 64, "sliding_window_size": 8,
+        "rel_extent": 8, "num_attention_heads": 8, "num_key_value_heads": 1, "conv_kernel_size": 3, "d_rel": 4,
+        "mlp_layer_types": ["sparse"] * 3 + ["dense"] * 3,
+    },
     # Names of its own; as released, more than a few heads.
     "cpmant": {"dim_head": 8, "num_attention_heads": 8, "dim_ff": 96},
     "cpmant+wide": {"dim_head": 8, "num_attention_heads": 8, "dim_ff": 512},

@@ -18,7 +18,7 @@ from tests.caches.build import LANGUAGE_MODEL, class_of, config_of, values_of
 from tests.caches.runs import tensors_in
 from tests.peaks.encoders import TORCH_TYPES, encoder_rows
 from tests.peaks.live import Live, held_by
-from tests.peaks.on_a_gpu import as_on_a_gpu
+from tests.peaks.on_a_gpu import as_on_a_gpu, composed_as_on_a_gpu
 from tests.peaks.own_passes import OWN_PASSES, forget_states
 from tests.peaks.prompted import PROMPTED, Prompted
 from tests.peaks.record import (
@@ -204,7 +204,7 @@ def _rows(model_type: str, config: Mapping[str, Any], dtype: str) -> Iterator[Ro
                 ids_bytes = 8 * batch_size * tokens
                 prefill, decode, after_prefill, after_decode = measured(model, batch_size, tokens)
                 ids = torch.full((batch_size, tokens), 5)
-                with torch.no_grad():
+                with torch.no_grad(), composed_as_on_a_gpu():
                     allocator = _allocator_peak(model, ids)
                 yield Row(
                     variant=variant,

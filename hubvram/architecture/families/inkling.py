@@ -33,9 +33,10 @@ def _relative(
     window = config.size("sliding_window") if prefix else None
     heads, head_dim = config.size(f"{prefix}num_attention_heads"), config.size(f"{prefix}head_dim")
     kv_size = config.size(f"{prefix}num_key_value_heads") * head_dim
+    scales = window is None and config.get(int, "log_scaling_n_floor") is not None
     rows = {"q": heads * head_dim, "k": kv_size, "v": kv_size, "relative": heads * rank}
     return Block(
-        kind="relative_attention",
+        kind="scaled_relative_attention" if scales else "relative_attention",
         component=Component.ATTENTION,
         weights=(
             *(Linear(name=name, out_features=size, in_features=hidden) for name, size in rows.items()),

@@ -185,6 +185,7 @@ class Transformers:
         prompt = Sizes(
             batch_size=workload.batch_size,
             tokens=workload.input_tokens,
+            all_tokens=workload.context_tokens,
             by_generate=True,
             padded=workload.padded,
             element_bytes=element_bytes,
@@ -238,7 +239,7 @@ def _prefill(
     if cached.excess_bytes:
         factors = (prompt.batch_size, cached.excess_bytes // prompt.batch_size)
         around = (*around, Held(what="cached beyond what decoding keeps", share=Share.SEQUENCE, factors=factors))
-    phase = f"in the {peak.phase} of the last layer, over all {given}{_without_kernels(peak)}"
+    phase = f"{_where(peak, 'the last layer', _BEFORE_LAYERS)}, over all {given}{_without_kernels(peak)}"
     return (
         _instant("prefill", cached, peak, phase, around, spread),
         _instant("prefill-logits", cached, head, f"at the logits after {given}", around),
@@ -294,9 +295,14 @@ def _instant(
     )
 
 
-_KERNELS: Final[Mapping[str, str]] = {"state space": "mamba-ssm", "linear attention": "flash-linear-attention"}
-"""Phase -> the package whose kernels transformers takes for it by itself, where it is installed
-(integrations/hub_kernels.py, use_kernel_func_from_hub_with_fallback). transformers requires none of them."""
+_KERNELS: Final[Mapping[str, str]] = {
+    "state space": "the kernels of mamba-ssm, where installed",
+    "linear attention": "the kernels of flash-linear-attention, where installed",
+    "composed attention": "cuDNN's kernels, which come first on H100, H200 and B200",
+}
+"""Phase -> what takes its place: packages whose kernels transformers takes by itself, and requires none of
+(integrations/hub_kernels.py, use_kernel_func_from_hub_with_fallback); kernels that torch 2.13 prefers on some GPUs
+(ATen, sdp_utils.cpp, check_prefer_cudnn_attention)."""
 
 _NOTHING: Final = Cached(kv_cache_bytes=0, state_bytes=0)
 
@@ -317,7 +323,7 @@ def _forward(
     all_tokens = f"over all {_tokens(sequence.tokens)}"
     names = ("forward", *(f"forward-{peak.phase.replace(' ', '-')}" for peak in before[1:]))
     forward = tuple(
-        _instant(name, _NOTHING, peak, f"{_where(peak)}, {all_tokens}", around)
+        _instant(name, _NOTHING, peak, f"{_where(peak, 'a layer', _AROUND_LAYERS)}, {all_tokens}", around)
         for name, peak in zip(names, before, strict=True)
     )
     if architecture.head is None and head.phase != "head":
@@ -325,10 +331,10 @@ def _forward(
     return *forward, _instant("forward-logits", _NOTHING, head, f"at what the head says, {all_tokens}", around)
 
 
-def _where(peak: Peak) -> str:
-    """In which part of an encoder's forward."""
-    around = _AROUND_LAYERS.get(peak.phase)
-    return f"before the layers, where {around}" if around else f"in the {peak.phase} of a layer"
+def _where(peak: Peak, layer: str, before: Mapping[str, str]) -> str:
+    """In which part of a forward; `before` says what is done in phases that are in no layer."""
+    around = before.get(peak.phase)
+    return f"before the layers, where {around}" if around else f"in the {peak.phase} of {layer}"
 
 
 _AROUND_LAYERS: Final[Mapping[str, str]] = {
@@ -338,12 +344,14 @@ _AROUND_LAYERS: Final[Mapping[str, str]] = {
     "positions": "a convolution makes positions of frames",
 }
 """Phase of an encoder -> what is done in it, where that is not in its layers."""
+_BEFORE_LAYERS: Final[Mapping[str, str]] = {"convolutions over sound": "convolutions embed all of the sound"}
+"""The same of a decoder."""
 
 
 def _without_kernels(peak: Peak) -> str:
-    """What would run otherwise, where a scan is at the peak."""
-    package = _KERNELS.get(peak.phase)
-    return f", as torch alone computes it; the kernels of {package}, where installed, take less" if package else ""
+    """What would run otherwise, where a scan or a composed attention is at the peak."""
+    kernels = _KERNELS.get(peak.phase)
+    return f", as torch alone computes it; {kernels}, take less" if kernels else ""
 
 
 def _tokens(number: int) -> str:

@@ -68,7 +68,7 @@ _HOLD_NOTHING: Final = (
     *("molmo2", "emu3", "gemma3", "shieldgemma2", "paligemma"),
     *("minicpmv4_6", "minicpmv4_7", "minicpm_ocr", "mllama", "deepseek_vl_hybrid", "fuyu", "kosmos-2"),
     *("lfm2_vl", "lfm3_vl", "nemotron_h_omni", "minimax_m3_vl"),
-    *("step3p7", "inkling2"),
+    *("step3p7", "inkling2", "inkling_mm_model", "voxtral_realtime"),
 )
 
 CODE: Final[Mapping[str, ModelingCode]] = {
@@ -302,10 +302,11 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 
 _BY_FILE: Final = {
     "transformers_large": "deepseek_v4 dots3_note_text minimax_m3_vl_text",
-    "transformers_multimodal": "mllama_text_model kosmos_2_text_model git moshi",
+    "transformers_multimodal": "mllama_text_model kosmos_2_text_model git moshi voxtral_realtime_text",
     "transformers_own_attention": "cpmant diffllama flint hrm_text trocr xlm",
     "transformers_own_experts": (
-        "axk2 bailing_hybrid beam dbrx doge ernie4_5_vl_moe_text hy_v4 inkling2_text jetmoe longcat_flash step3p5 zaya"
+        "axk2 bailing_hybrid beam dbrx doge ernie4_5_vl_moe_text hy_v4 inkling2_text jetmoe longcat_flash step3p5 zaya "
+        "inkling_text"
     ),
     "transformers_recurrences": "recurrent_gemma rwkv xlstm zamba",
     "transformers_speech": "wav2vec2 hubert wavlm unispeech unispeech-sat data2vec-audio",

@@ -37,4 +37,8 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
         ),
         Program(play=later("moshi", "play_moshi"), is_playable=is_playable),
     ),
+    "voxtral_realtime_text": (
+        LLAMA,
+        Program(play=later("hearing", "play_hearing"), is_playable=later("hearing", "is_hearing_playable")),
+    ),
 }

@@ -15,9 +15,10 @@ from hubvram.memory.forward.rotation import halves_in_fp32
 _looped, _two_kinds, _longcat, _jetmoe = (
     partial(later, module) for module in ("looped_experts", "experts_for_images", "longcat", "jetmoe")
 )
-_indexed, _hyper, _zaya, _inkling2, _beam, _doge = (
-    partial(later, module) for module in ("indexed", "hyper_connected", "zaya", "inkling2", "beam", "cross_domain")
+_indexed, _hyper, _zaya, _beam, _doge = (
+    partial(later, module) for module in ("indexed", "hyper_connected", "zaya", "beam", "cross_domain")
 )
+_inkling, _inkling2 = (partial(later, module) for module in ("inkling", "inkling2"))
 
 _DECODER: Final = Program(play=play_decoder, is_playable=is_playable)
 
@@ -85,6 +86,16 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
             gate_copies=4,
         ),
         Program(play=_hyper("play_hyper_connected"), is_playable=_hyper("is_hyper_connected_playable")),
+    ),
+    "inkling_text": (
+        with_traits(
+            LLAMA,
+            router_logits_in_fp32=True,
+            makes_full_mask=True,
+            rotates=False,
+            experts=_inkling("play_inkling_experts"),
+        ),
+        Program(play=_inkling("play_inkling"), is_playable=_inkling("is_inkling_playable")),
     ),
     "inkling2_text": (
         with_traits(

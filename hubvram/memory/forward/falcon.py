@@ -12,6 +12,7 @@ from __future__ import annotations
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.layers import Architecture
 from hubvram.memory.forward.attention import cache, multiply_expanded
+from hubvram.memory.forward.composed import play_composed
 from hubvram.memory.forward.decoder import play_decoder, usual_masks
 from hubvram.memory.forward.modeling_code import LAYER_NORM, with_traits
 from hubvram.memory.forward.rotation import Widths, halves
@@ -130,33 +131,10 @@ def _fused(run: Run, mixer: FullAttention) -> None:
     if run.attention is Attention.SDPA:
         mask = run.tensor("additive mask", run.tokens, run.keys) if run.rotary_dim else None
         if not _repeats(mixer) and mixer.num_key_value_heads != mixer.num_attention_heads:
-            _composed(run, mixer)
+            play_composed(run, mixer, run.keys)
         said = run.features("what heads say", mixer.q_size)
         del mask
     else:
         said = run.features("what heads say", mixer.q_size)
     projected = run.features("O", mixer.o_size)
     del said, projected
-
-
-def _composed(run: Run, mixer: FullAttention) -> None:
-    """sdpa without a kernel, in fp32: Q, K and V, Q scaled; then K scaled, and copied for all heads; scores, their
-    softmax, and which of them show nothing; then the softmax in the model's type too, V for all heads, and what they
-    say. (ATen, attention.cpp: _scaled_dot_product_attention_math, _safe_softmax.) Of one sequence alone
-    nothing is copied."""
-    heads, keys = mixer.num_attention_heads, run.keys
-    read = run.in_fp32("Q in fp32", run.tokens, mixer.q_size)
-    query = run.features("Q scaled", mixer.q_size, element_bytes=FP32)
-    cached = run.in_fp32("K and V in fp32", keys, mixer.k_size + mixer.v_size)
-    copied_size = 0 if run.is_alone else mixer.q_size
-    scaled = run.tensor("K scaled, and copied for all heads", keys, mixer.k_size + copied_size, element_bytes=FP32)
-    scores = run.tensor("scores", heads, run.tokens, keys, element_bytes=FP32)
-    del scaled
-    softmax = run.tensor("softmax, and which scores show nothing", heads, run.tokens, keys, element_bytes=FP32 + 1)
-    rows = run.tensor("which rows show nothing", heads, run.tokens, element_bytes=1)
-    del scores, softmax, rows
-    softmax = run.tensor("softmax", heads, run.tokens, keys, element_bytes=FP32)
-    turned = run.tensor("softmax in the model's type", heads, run.tokens, keys) if read else None
-    copied = run.tensor("V, copied for all heads", keys, copied_size, element_bytes=FP32)
-    said = run.features("what heads say", mixer.q_size, element_bytes=FP32)
-    del read, query, cached, softmax, turned, copied, said

@@ -69,7 +69,7 @@ def _play_model(run: Run, architecture: Architecture) -> None:
     del embedded, positions, masks, both, mixed, normed
 
 
-def _widths_of(layer: Layer) -> Widths:
+def widths_of(layer: Layer) -> Widths:
     block = layer.mixer
     if not isinstance(block, Block):
         raise TypeError(f"no program for {block!r}")
@@ -81,7 +81,7 @@ def _widths_of(layer: Layer) -> Widths:
     )
 
 
-def _less_convolved(run: Run, hidden_size: int, kernel: int) -> Tensor | None:
+def less_convolved(run: Run, hidden_size: int, kernel: int) -> Tensor | None:
     """What a convolution behind attention or experts will keep of a prompt."""
     return None if run.decodes else run.tensor("less its last inputs", -kernel, hidden_size, element_bytes=FP32)
 
@@ -92,10 +92,10 @@ def _less_convolved(run: Run, hidden_size: int, kernel: int) -> Tensor | None:
 def _play_layer(run: Run, layer: Layer, hidden_size: int, *, blocks: int, begins_block: bool) -> None:
     """The first one's attention reads the embeddings; Q, K and V of full attention read a mixture each, all of which
     stay to the end. What the convolutions of K and V will keep counts from the beginning."""
-    mixer, widths = attention_of(layer), _widths_of(layer)
+    mixer, widths = attention_of(layer), widths_of(layer)
     read = 3 if widths.is_dynamic else 1
     run.phase("norms")
-    not_yet = [_less_convolved(run, hidden_size, widths.kernel) for _ in range(2)]
+    not_yet = [less_convolved(run, hidden_size, widths.kernel) for _ in range(2)]
     mixed = play_mixture(run, hidden_size, 1 + blocks, read) if blocks else None
     normed = [_norm(run, hidden_size) if blocks else run.norm(hidden_size) for _ in range(read)]
     run.phase("attention")
@@ -105,7 +105,7 @@ def _play_layer(run: Run, layer: Layer, hidden_size: int, *, blocks: int, begins
         del mixed
     said = run.features("what attention says", hidden_size)
     not_yet.pop()
-    convolved = _convolve(run, hidden_size, widths.kernel)
+    convolved = play_convolution(run, hidden_size, widths.kernel)
     residual = run.features("residual", hidden_size, element_bytes=FP32)
     del said, convolved
     run.phase("norms")
@@ -117,7 +117,7 @@ def _play_layer(run: Run, layer: Layer, hidden_size: int, *, blocks: int, begins
     del read_by_mlp, normed_for_mlp
     said = run.features("what the experts say", hidden_size)
     not_yet.pop()
-    convolved = _convolve(run, hidden_size, widths.kernel)
+    convolved = play_convolution(run, hidden_size, widths.kernel)
     del probabilities, residual, states, said, convolved
 
 
@@ -144,9 +144,9 @@ def _norm(run: Run, hidden_size: int) -> Tensor:
     return run.features("normed", hidden_size)
 
 
-def _convolve(run: Run, width: int, kernel: int) -> Tensor:
+def play_convolution(run: Run, width: int, kernel: int, *, scales_sum: bool = True) -> Tensor:
     """In fp32: what is convolved, which is added to the result; then their sum, and its part
-    (Inkling2ShortConvolution.forward)."""
+    (Inkling2ShortConvolution.forward); or, where it is not scaled, the same in the model's type."""
     source = run.in_fp32("what is convolved, in fp32", run.tokens, width)
     if run.decodes:
         window = run.tensor("the last inputs, with this one", kernel + 1, width, element_bytes=FP32)
@@ -154,7 +154,8 @@ def _convolve(run: Run, width: int, kernel: int) -> Tensor:
         del window
     else:
         out = run.tensor("convolved", run.tokens + kernel - 1, width, element_bytes=FP32)
-    both = run.features("the sum of both, and its part", 2 * width, element_bytes=FP32)
+    behind = FP32 if scales_sum else run.element_bytes % FP32
+    both = run.features("the sum of both, and what is made of it", width, element_bytes=FP32 + behind)
     del source, out, both
     return run.features("convolved", width)
 
@@ -190,7 +191,7 @@ def _play_attention(run: Run, mixer: FullAttention, widths: Widths) -> Tensor:
         if widths.is_dynamic:
             made.append(play_dynamic_convolution(run, mixer, widths.kernel))
         else:
-            made.append(_convolve(run, mixer.k_size, widths.kernel))
+            made.append(play_convolution(run, mixer.k_size, widths.kernel))
         del source
     gate = run.features("gate of what heads say, sinks", mixer.q_size + heads)
     relative = run.features("what biases are made of", widths.relative)
@@ -201,7 +202,7 @@ def _play_attention(run: Run, mixer: FullAttention, widths: Widths) -> Tensor:
         del clipped
     del made, not_yet
     cache_keys_and_values(run, mixer)
-    biases = _play_biases(run, heads, keys, widths.extent)
+    biases = play_biases(run, heads, keys, widths.extent)
     probabilities = _attend(run, mixer, keys)
     said = run.features("what heads say", mixer.q_size)
     copies = 2 + (run.element_bytes < FP32)
@@ -210,7 +211,7 @@ def _play_attention(run: Run, mixer: FullAttention, widths: Widths) -> Tensor:
     return probabilities
 
 
-def _play_biases(run: Run, heads: int, keys: int, extent: int) -> Tensor:
+def play_biases(run: Run, heads: int, keys: int, extent: int) -> Tensor:
     """For each distance up to the last, then of each pair of tokens, by their distance; beyond it there is none
     (Inkling2RelativeLogits.forward)."""
     of_distances = run.features("biases of distances", heads * extent)

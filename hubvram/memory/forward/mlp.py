@@ -19,7 +19,7 @@ def play_mlp(run: Run, mlp: Part | None) -> None:
     if isinstance(mlp, MoEMLP) and run.code.experts is not None:
         run.code.experts(run, mlp)
     elif isinstance(mlp, MoEMLP):
-        _experts(run, mlp)
+        play_experts(run, mlp)
     elif isinstance(mlp, DenseMLP):
         _dense(run, mlp)
     else:
@@ -67,7 +67,7 @@ _ACTIVATED: Final = {**dict.fromkeys(_PYTHON_ACTIVATIONS, 3), "quick_gelu": 2, "
 """Activation -> copies of a plain MLP's inner width beside what it reads, where it is not one kernel."""
 
 
-def _experts(run: Run, mlp: MoEMLP) -> None:
+def play_experts(run: Run, mlp: MoEMLP) -> None:
     """Routed ones, and the expert that every token takes, before or behind: what the first of the two says waits for
     the other. Experts of a latent read that, not the hidden states (modeling_nemotron_h.py, NemotronHMoE.forward)."""
     shared, first = bool(mlp.shared_expert_intermediate_size), run.code.shared_expert_first

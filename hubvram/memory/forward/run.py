@@ -40,6 +40,8 @@ class Sizes:
     """Whether it is a step of `generate()` behind the prompt."""
     prompt_tokens: int = 0
     """Of the prompt that such a step is behind."""
+    all_tokens: int = 0
+    """All that there will be in the end, where `generate()` calls."""
     cache_element_bytes: int | None = None
     """Of cached K and V, where these are not the model's own."""
     by_generate: bool = False

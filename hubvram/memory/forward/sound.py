@@ -23,7 +23,7 @@ class Sound:
     play: Callable[[Run, Stack], None]
 
 
-def _channels(stack: Stack, name: str) -> tuple[int, int]:
+def channels_of(stack: Stack, name: str) -> tuple[int, int]:
     """(channels that a convolution reads, channels that it makes)"""
     table = next(weight for weight in stack.extras if isinstance(weight, Table) and weight.name == name)
     return table.shape[1], table.shape[0]
@@ -36,7 +36,7 @@ def _mel_frames(run: Run, stack: Stack, positions: int) -> Tensor:
     """Two for each position: the second convolution has a step of two. `generate()` puts the segments that it hears
     next together, which are a copy (generation_whisper.py, _get_input_segment)."""
     copies = 2 if run.sizes.by_generate else 1
-    return run.tensor("mel frames", copies * 2 * positions, _channels(stack, "conv1")[0])
+    return run.tensor("mel frames", copies * 2 * positions, channels_of(stack, "conv1")[0])
 
 
 def _two_convolutions(run: Run, stack: Stack) -> None:
@@ -60,16 +60,16 @@ def _kernels(stack: Stack) -> int:
 
 def _frames(run: Run, stack: Stack, positions: int) -> Tensor:
     """As many as can make the positions: each convolution halves them, and rounds up."""
-    return run.tensor("frames", positions << _kernels(stack), _channels(stack, "conv 0")[0])
+    return run.tensor("frames", positions << _kernels(stack), channels_of(stack, "conv 0")[0])
 
 
 def _gated_convolutions(run: Run, stack: Stack) -> None:
     """Frames in the order of features; then each convolution, with half as many features by its gate; back in the
     order of positions; scaled (modeling_speech_to_text.py, Conv1dSubsampler.forward)."""
     number = _kernels(stack)
-    before = run.tensor("frames, features first", run.tokens << number, _channels(stack, "conv 0")[0])
+    before = run.tensor("frames, features first", run.tokens << number, channels_of(stack, "conv 0")[0])
     for index in range(number):
-        frames, (_, width) = run.tokens << (number - index - 1), _channels(stack, f"conv {index}")
+        frames, (_, width) = run.tokens << (number - index - 1), channels_of(stack, f"conv {index}")
         made = run.tensor("of a convolution", frames, width)
         del before
         before = run.tensor("gated", frames, width // 2)
