@@ -129,6 +129,7 @@ OWN: Final[Mapping[str, Mapping[str, Any]]] = {
     "pix2struct_text_model": {"d_kv": 16, "num_heads": 4},
     "inkling2_vision": {"text_hidden_size": 64},
     "granite_docling_vision": {"out_hidden_size": 64},
+    "timm_wrapper": {"model_args": {"embed_dim": 64}},
     "radio": {"video_temporal_patch_size": 2},
 }  # fmt: skip
 """What single classes need beyond small numbers."""

@@ -166,13 +166,16 @@ def send_all_to_the_first_experts(model: Any, router: str) -> None:
             bias.copy_(-torch.arange(len(bias)))
 
 
+_TIMM: Final = ("gemma3n_vision", "timm_wrapper")
+
+
 @contextmanager
 def _without_timm() -> Iterator[None]:
-    """A tower that is timm's does not run here, and need not be there (gemma3n)."""
+    """A tower that is timm's does not run here, and need not be there."""
     own = transformers.AutoModel.from_config
 
     def from_config(config: Any, **options: Any) -> Any:
-        return torch.nn.Module() if config.model_type == "gemma3n_vision" else own(config, **options)
+        return torch.nn.Module() if config.model_type in _TIMM else own(config, **options)
 
     with patch.object(transformers.AutoModel, "from_config", from_config):
         yield

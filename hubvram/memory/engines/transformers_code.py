@@ -68,7 +68,7 @@ _HOLD_NOTHING: Final = (
     *("molmo2", "emu3", "gemma3", "shieldgemma2", "paligemma"),
     *("minicpmv4_6", "minicpmv4_7", "minicpm_ocr", "mllama", "deepseek_vl_hybrid", "fuyu", "kosmos-2"),
     *("lfm2_vl", "lfm3_vl", "nemotron_h_omni", "minimax_m3_vl"),
-    *("step3p7", "inkling2", "inkling_mm_model", "voxtral_realtime"),
+    *("step3p7", "inkling2", "inkling_mm_model", "voxtral_realtime", "fast_vlm", "perception_lm"),
 )
 
 CODE: Final[Mapping[str, ModelingCode]] = {
@@ -250,6 +250,7 @@ _AXES: Final = 4
 _PLACE_BY_AXES: Final = (
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "paddleocr_vl"),
     *("glm4v", "glm46v", "glm4v_moe", "glm_ocr", "glmga", "qwen3_5", "qwen3_5_moe", "ernie4_5_vl_moe"),
+    "cosmos3_omni",
 )
 
 WHOLES: Final[Mapping[str, Whole]] = {
