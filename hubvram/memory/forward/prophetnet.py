@@ -31,7 +31,8 @@ _NGRAM: Final = "ngram_attention"
 def play_prophetnet_encoder(run: Run, stack: Stack) -> tuple[Peak, ...]:
     """The encoder's peak (ProphetNetEncoder.forward)."""
     width = stack.hidden_size
-    ids = run.tensor("token ids of the input", run.tokens, element_bytes=ID_BYTES)
+    ids = run.input_ids(run.tokens)
+    mask = _mask_of_input(run, stack, run.tokens)
     embedded = run.features("embeddings, and of positions", 2 * width)
     places = run.features("position ids", 1, element_bytes=ID_BYTES)
     summed = _sum_and_norm(run, width)
@@ -42,8 +43,17 @@ def play_prophetnet_encoder(run: Run, stack: Stack) -> tuple[Peak, ...]:
         assert isinstance(mixer, BidirectionalAttention)
         _play_layer(run, group.layer, partial(_attend, run, mixer))
         del hidden
-    del ids, embedded, places
+    del ids, mask, embedded, places
     return run.tape.take_all()
+
+
+def _mask_of_input(run: Run, stack: Stack, source: int) -> Tensor | None:
+    """For each head, of the mask that `generate()` is given (ProphetNetEncoder.forward, ProphetNetDecoder.forward)."""
+    mixer = stack.layers[0].mixer
+    assert isinstance(mixer, BidirectionalAttention)
+    if not run.sizes.by_generate:
+        return None
+    return run.tensor("mask of the input, for each head", mixer.num_attention_heads, source)
 
 
 def play_prophetnet_step(run: Run, architecture: Architecture, *, copies_logits: bool) -> tuple[Peak, ...]:
@@ -51,13 +61,14 @@ def play_prophetnet_step(run: Run, architecture: Architecture, *, copies_logits:
     stack = architecture.encoder
     assert stack is not None
     source = run.sizes.source_tokens
-    given = run.tensor("token ids of the input", source, element_bytes=ID_BYTES)
+    given = run.input_ids(source)
     said = run.tensor("what the encoder says", source, stack.hidden_size)
     ids = run.tensor("token ids", run.keys, element_bytes=ID_BYTES)
-    _play_decoder(run, architecture)
+    said_before = run.logits_before(architecture.head.out_features) if architecture.head else None
+    _play_decoder(run, architecture, stack)
     before, *sharing = run.tape.take_all()
     _play_head(run, architecture, copies_logits)
-    del given, said, ids
+    del given, said, ids, said_before
     return before, run.tape.take(), *sharing
 
 
@@ -76,12 +87,13 @@ def _with_streams(run: Run, streams: int) -> Run:
     return own
 
 
-def _play_decoder(run: Run, architecture: Architecture) -> None:
+def _play_decoder(run: Run, architecture: Architecture, encoder: Stack) -> None:
     """(ProphetNetDecoder.forward)"""
     width, streams = architecture.hidden_size, _streams(architecture)
     embedded = run.features("embeddings", width)
     around = _played_at_last(run, width, streams) if run.decodes else _played_at_first(run, architecture, streams)
     wide = _with_streams(run, streams)
+    mask = _mask_of_input(run, encoder, run.sizes.source_tokens)
     summed = _sum_and_norm(wide, width)
     del summed
     for group in architecture.groups():
@@ -91,7 +103,7 @@ def _play_decoder(run: Run, architecture: Architecture) -> None:
         across = (partial(_attend, wide, part) for part in group.layer.others if isinstance(part, CrossAttention))
         _play_layer(wide, group.layer, partial(_attend_in_streams, run, wide, streams, mixer), *across)
         del hidden
-    del embedded, around
+    del embedded, around, mask
 
 
 def _played_at_last(run: Run, width: int, streams: int) -> tuple[Tensor, ...]:
@@ -177,9 +189,10 @@ def _play_head(run: Run, architecture: Architecture, copies_logits: bool) -> Non
         made = run.output("logits of streams", streams, run.tokens, logits)
         del ordered
         chosen = None if run.is_alone or streams == 1 else run.output("logits", run.tokens, logits)
+        # The copy is made behind the forward.
+        del hidden
         copy = run.output("the last one's fp32 copy", logits, element_bytes=FP32) if copies_logits else None
         del made, chosen, copy
-    del hidden
 
 
 # ------------------------------------------------------------------------------------------ layers
