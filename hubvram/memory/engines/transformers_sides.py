@@ -107,8 +107,6 @@ UNPADDED: Final[Mapping[str, str]] = {
     ),
     "pix2struct": "what it makes of masks of patches was not measured",
     "vision-encoder-decoder": "its images are all of one size",
-    "encoder-decoder": "what each of its sides makes of padding was not measured together",
-    "prophetnet": "what it makes of padding was not measured",
     "nllb-moe": "one of its experts reads all padding, and nothing says how much of it there is",
 }
 """Model type -> why nothing is said of padded sequences."""
