@@ -17,6 +17,10 @@ RECORDS = recorded()
 PADDED_BIAS = {"bert": 256}
 """The bias of the head, 128 values of 16 bit, which tying it copies (`_adjust_bias`)."""
 
+TURNED_LATER = {"switch_transformers": 3 * 4 * 64 * 2}
+"""What is said with the weights, though loading is over by then: its first forward turns routers to fp32, 2 bytes more
+of each number. Here they are of 3 layers, 4 experts and 64 features."""
+
 
 def ends(figure: Figure) -> tuple[int, int]:
     assert figure.low_bytes is not None and figure.high_bytes is not None
@@ -28,7 +32,7 @@ def turned_to_fp32(name: str, record: Record, found: Said) -> int:
     parameters of state spaces. What is said counts them as they are stored."""
     if is_bnb(name) or name in ("step3p7", "kimi_k25"):
         return 40 if name == "kimi_k25" else 0
-    return record.measured.kept_bytes - found.weight_bytes
+    return record.measured.kept_bytes - found.weight_bytes + TURNED_LATER.get(name, 0)
 
 
 def is_bnb(name: str) -> bool:
@@ -54,7 +58,8 @@ def test_weights_are_what_is_kept(name: str) -> None:
         assert (more == 0) == (not CASES[name].packed and not name.startswith("gpt2"))
         return
     kept_by_views = 99_840 if name in ("step3p7", "kimi_k25") else 0  # of rotated Q, K and V, in a tower
-    assert record.measured.kept_bytes == found.weight_bytes + grown + kept_by_views
+    later = TURNED_LATER.get(name, 0)
+    assert record.measured.kept_bytes == found.weight_bytes - later + grown + kept_by_views
 
 
 @pytest.mark.parametrize("name", RECORDS)
@@ -63,7 +68,7 @@ def test_the_peak_on_the_gpu(name: str) -> None:
     found, measured = said(name, record), record.measured
     low, high = ends(found.way(DIRECT).gpu_peak)
     base = found.weight_bytes if CASES[name].precision.endswith("-onload") else measured.kept_bytes
-    grown, padded = turned_to_fp32(name, record, found), PADDED_BIAS.get(name, 0)
+    grown, padded = turned_to_fp32(name, record, found), PADDED_BIAS.get(name, 0) - TURNED_LATER.get(name, 0)
     if CASES[name].packed:
         assert measured.gpu_read_ahead_bytes is not None
         assert measured.kept_bytes <= base + measured.gpu_one_by_one_bytes <= low

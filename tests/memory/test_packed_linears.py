@@ -230,13 +230,13 @@ def test_a_program_that_does_not_play_linears_says_so(monkeypatch: pytest.Monkey
 
 def test_both_sides_say_when_each_matrix_is_unpacked() -> None:
     # t5-small, 8 tokens: when the MLP's last matrix of 2,048 x 512 is unpacked, there are of each token embeddings, the
-    # layer's input, the residual, what is normed and what comes out, the inner width, and its id; and the encoder's
-    # bias for 8 heads.
+    # layer's input, the residual, what is normed and what comes out, the inner width, its id and its mask; and the
+    # encoder's bias for 8 heads.
     found = estimate("google-t5--t5-small", "nf4", 8)
     (encode,) = (instant for instant in found.instants if instant.name == "encode")
     assert not found.notes
     alive = sum(held.size_bytes for held in encode.unpacking)
-    assert alive == 2 * 2048 * 512 + 8 * (2 * (5 * 512 + 2048) + 8) + 2 * 8 * 8 * 8
+    assert alive == 2 * 2048 * 512 + 8 * (2 * (5 * 512 + 2048) + 2 * 8) + 2 * 8 * 8 * 8
 
 
 def test_matrices_that_stay_fp32_are_not_unpacked() -> None:

@@ -5,7 +5,7 @@ A type stands here once the peaks of its class were measured and met (fixtures/m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -265,47 +265,43 @@ def instants(
     )
     first = replace(sizes, tokens=start, source_tokens=source)
     last = replace(first, tokens=1, past_tokens=decoded - 1, decodes=True)
-    filled, held = kept.after_prefill(), kept.while_decoding()[0]
-    nothing = Cached(kv_cache_bytes=0, state_bytes=0)
-    beside, cached = (
-        f"beside {source:,} positions of the encoder",
-        f"with {decoded:,} token{'s' * (decoded != 1)} in the cache",
-    )
-    while_encoding = f"while the encoder runs over {source:,} positions"
-    first_step = f"the decoder's first step, {beside}"
-    encoded = encode(architecture, sizes)
-    prefill, prefill_head, *sharing_first = step(architecture, first)
-    decode, decode_head, *sharing_last = step(architecture, last)
-    in_encoder, in_first, in_last = _spreads(architecture, (sizes, first, last), (encoded[0], prefill, decode))
+    encoded, prefill, decode = encode(architecture, sizes), step(architecture, first), step(architecture, last)
+    spreads = _spreads(architecture, (sizes, first, last), (encoded[0], prefill[0], decode[0]))
     moments = (
-        *(
-            _instant(
-                _sharing("encode", peak) if index else "encode",
-                nothing,
-                peak,
-                f"in the {peak.phase}, {while_encoding}",
-                0 if index else in_encoder,
-            )
-            for index, peak in enumerate(encoded)
-        ),
-        _instant("prefill", filled, prefill, f"in the {prefill.phase} of {first_step}", in_first),
-        *(
-            _instant(_sharing("prefill", peak), filled, peak, f"in the {peak.phase} of {first_step}")
-            for peak in sharing_first
-            if peak.total_bytes > prefill.total_bytes
-        ),
-        _instant("prefill-logits", filled, prefill_head, f"at the logits of {first_step}"),
-        _instant(
-            "decode", held, decode, f"while decoding, in the {decode.phase} of a layer, {cached} {beside}", in_last
-        ),
-        *(
-            _instant(_sharing("decode", peak), held, peak, f"while decoding, in the {peak.phase}, {cached} {beside}")
-            for peak in sharing_last
-            if peak.total_bytes > decode.total_bytes
-        ),
-        _instant("decode-logits", held, decode_head, f"at the logits of a decoded token, {cached} {beside}"),
+        *_encoding(encoded, source, spreads[0]),
+        *_prefilling(kept.after_prefill(), prefill, source, spreads[1]),
+        *_decoding(kept.while_decoding()[0], decode, (source, decoded), spreads[2]),
     )
     return tuple(_beside(moment, buffers(architecture, element_bytes)) for moment in moments)
+
+
+def _encoding(peaks: tuple[Peak, ...], source: int, spread_bytes: int) -> Iterator[Instant]:
+    nothing = Cached(kv_cache_bytes=0, state_bytes=0)
+    for index, peak in enumerate(peaks):
+        where = f"in the {peak.phase}, while the encoder runs over {source:,} positions"
+        name, spread = (_sharing("encode", peak), 0) if index else ("encode", spread_bytes)
+        yield _instant(name, nothing, peak, where, spread)
+
+
+def _prefilling(filled: Cached, peaks: tuple[Peak, ...], source: int, spread_bytes: int) -> Iterator[Instant]:
+    peak, head, *sharing = peaks
+    its = f"the decoder's first step, beside {source:,} positions of the encoder"
+    yield _instant("prefill", filled, peak, f"in the {peak.phase} of {its}", spread_bytes)
+    for other in sharing:
+        if other.total_bytes > peak.total_bytes:
+            yield _instant(_sharing("prefill", other), filled, other, f"in the {other.phase} of {its}")
+    yield _instant("prefill-logits", filled, head, f"at the logits of {its}")
+
+
+def _decoding(held: Cached, peaks: tuple[Peak, ...], tokens: tuple[int, int], spread_bytes: int) -> Iterator[Instant]:
+    peak, head, *sharing = peaks
+    source, decoded = tokens
+    beside = f"with {decoded:,} token{'s' * (decoded != 1)} in the cache beside {source:,} positions of the encoder"
+    yield _instant("decode", held, peak, f"while decoding, in the {peak.phase} of a layer, {beside}", spread_bytes)
+    for other in sharing:
+        if other.total_bytes > peak.total_bytes:
+            yield _instant(_sharing("decode", other), held, other, f"while decoding, in the {other.phase}, {beside}")
+    yield _instant("decode-logits", held, head, f"at the logits of a decoded token, {beside}")
 
 
 def _sharing(name: str, peak: Peak) -> str:

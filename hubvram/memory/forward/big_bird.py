@@ -7,7 +7,7 @@ has a name until then. A short input is looked at as by bert.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from hubvram.architecture.attention import BidirectionalAttention
@@ -151,9 +151,7 @@ def play_big_bird(
 
 def _padded(run: Run, blocks: _Blocks) -> Run:
     """The same over whole blocks, whose masks are made whether or not the caller pads."""
-    own = Run(replace(run.sizes, tokens=blocks.tokens, padded=False), run.code, max_positions=run.max_positions)
-    own.tape = run.tape
-    return own
+    return run.over(tokens=blocks.tokens, padded=False)
 
 
 def padded_to_blocks(stack: Stack, tokens: int) -> int:

@@ -11,7 +11,6 @@ from hubvram.memory.forward.tape import Peak, Tensor
 from hubvram.memory.forward.windows import (
     DIFFERENT,
     Place,
-    at,
     cut,
     embed,
     fill,
@@ -39,7 +38,7 @@ def _play_stages(run: Run, architecture: Architecture) -> None:
     embedded, before, given = None, None, None
     for stage in stages(architecture):
         place, layer = stage[0]
-        at_place, size = at(run, run.batch_size, place.height * place.width), layer.norms.hidden_size
+        at_place, size = run.over(tokens=place.height * place.width), layer.norms.hidden_size
         if embedded is None:
             embedded = embed(at_place, size)
         hidden = None

@@ -6,7 +6,6 @@ Its input is padded to whole windows. Tokens that see everything, which are the 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from hubvram.architecture.attention_in_blocks import BlockwiseAttention
@@ -36,7 +35,7 @@ def play_led_encoder(run: Run, stack: Stack, sides: BothSides) -> tuple[Peak, ..
     of each token, which are said all the same, so that a token more never takes less.
     """
     given, tokens = run.tokens, padded(stack, run.tokens)
-    run = Run(replace(run.sizes, tokens=tokens), run.code)
+    run = run.over(tokens=tokens)
     ids = run.input_ids(given)
     own = run.features("the same, padded", 1, element_bytes=ID_BYTES)
     embedded = run.features("embeddings", stack.hidden_size)

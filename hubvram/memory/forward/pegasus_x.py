@@ -6,8 +6,6 @@ and all attend to them.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hubvram.architecture.attention_in_blocks import BlockwiseAttention
 from hubvram.architecture.layers import Layer, Stack
 from hubvram.architecture.parts import Tensor as Table
@@ -27,7 +25,7 @@ def play_pegasus_x_encoder(run: Run, stack: Stack) -> tuple[Peak, ...]:
     assert isinstance(mixer, BlockwiseAttention)
     block = mixer.attention.sliding_window or 1
     tokens = -(-given // block) * block
-    run = Run(replace(run.sizes, tokens=tokens), run.code)
+    run = run.over(tokens=tokens)
     hidden_size, number = stack.hidden_size, _global_tokens(stack)
     ids = run.input_ids(given)
     embedded = run.tensor("embeddings", given, hidden_size)

@@ -80,19 +80,12 @@ def _streams(architecture: Architecture) -> int:
     return next(table.shape[0] for table in tables)
 
 
-def _with_streams(run: Run, streams: int) -> Run:
-    """The same over hidden states of tokens and streams."""
-    own = Run(replace(run.sizes, tokens=(1 + streams) * run.tokens), run.code)
-    own.tape = run.tape
-    return own
-
-
 def _play_decoder(run: Run, architecture: Architecture, encoder: Stack) -> None:
     """(ProphetNetDecoder.forward)"""
     width, streams = architecture.hidden_size, _streams(architecture)
     embedded = run.features("embeddings", width)
     around = _played_at_last(run, width, streams) if run.decodes else _played_at_first(run, architecture, streams)
-    wide = _with_streams(run, streams)
+    wide = run.over(tokens=(1 + streams) * run.tokens)  # hidden states of tokens and of streams
     mask = _mask_of_input(run, encoder, run.sizes.source_tokens)
     summed = _sum_and_norm(wide, width)
     del summed

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from hubvram.architecture.layers import Layer
 from hubvram.architecture.parts import Part
@@ -82,6 +82,14 @@ class Run:
         self.cache_element_bytes = sizes.cache_element_bytes or sizes.element_bytes
         self.decodes = sizes.decodes
         self.linears = sizes.linears
+
+    def over(self, **sizes: Any) -> Run:
+        """The same pass, on the same tape, where some of its sizes are others."""
+        other = Run(
+            replace(self.sizes, **sizes), self.code, rotary_dim=self.rotary_dim, max_positions=self.max_positions
+        )
+        other.tape = self.tape
+        return other
 
     @property
     def keys(self) -> int:

@@ -5,7 +5,6 @@ Not played: the attention of one query that makes one vector of all patches (sig
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from hubvram.architecture.layers import Architecture, Image, Stack
@@ -24,8 +23,7 @@ def play_tower(run: Run, architecture: Architecture, code: EncoderCode) -> tuple
     (stack,) = architecture.stacks
     image = stack.image
     assert image is not None
-    tower = Run(replace(run.sizes, tokens=image.tokens), run.code)
-    tower.tape = run.tape
+    tower = run.over(tokens=image.tokens)
     given = (
         run.tensor("pixels", image.channels, image.height, image.width, element_bytes=FP32),
         *(_given_of_patches(tower) if _has(stack.extras, "patch embedding", of=Linear) else ()),

@@ -6,7 +6,7 @@ joining K and V of both (modeling_t5gemma2.py, T5Gemma2MergedAttention.forward).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hubvram.architecture.attention import BidirectionalAttention, CrossAttention, FullAttention, SlidingAttention
 from hubvram.architecture.layers import Architecture, Layer, LayerGroup, Stack
@@ -241,9 +241,7 @@ def _mix(run: Run, mixer: Part | None, gemmas: TwoGemmas) -> Tensor | None:
     if isinstance(mixer, BidirectionalAttention):
         return _attend_both_ways(run, mixer, gemmas)
     assert isinstance(mixer, FullAttention)
-    unpadded = Run(replace(run.sizes, padded=False), run.code, rotary_dim=run.rotary_dim)
-    unpadded.tape = run.tape
-    return play_attention(unpadded, mixer)
+    return play_attention(run.over(padded=False), mixer)
 
 
 def _widths(mixer: FullAttention) -> Widths:

@@ -56,9 +56,7 @@ def play_udop_step(run: Run, architecture: Architecture, sides: BothSides, *, co
 
 def _masked(run: Run) -> Run:
     """Patches that words took are masked, whether or not words are padded."""
-    own = Run(replace(run.sizes, padded=True), run.code, rotary_dim=run.rotary_dim)
-    own.tape = run.tape
-    return own
+    return run.over(padded=True)
 
 
 def _image(stack: Stack) -> Image:

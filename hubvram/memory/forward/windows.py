@@ -4,7 +4,6 @@ of which makes one patch of four (modeling_swin.py)."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from math import isqrt
 from typing import Final, NamedTuple
 
@@ -104,7 +103,7 @@ def _play_stages(run: Run, architecture: Architecture) -> None:
     embedded = None
     for stage in stages(architecture):
         place, layer = stage[0]
-        at_place, size = at(run, run.batch_size, place.height * place.width), layer.norms.hidden_size
+        at_place, size = run.over(tokens=place.height * place.width), layer.norms.hidden_size
         if embedded is None:
             embedded = embed(at_place, size)
         hidden, before = None, None
@@ -180,8 +179,8 @@ def cut(run: Run, place: Place, layer: Layer) -> Cut:
     """A layer of windows where it stands."""
     mixer, mlp = layer.mixer, layer.mlp
     assert isinstance(mixer, BidirectionalAttention) and isinstance(mlp, DenseMLP)
-    whole = at(run, run.batch_size, place.height * place.width)
-    windows = at(run, run.batch_size * place.windows, place.side**2)
+    whole = run.over(tokens=place.height * place.width)
+    windows = run.over(batch_size=run.batch_size * place.windows, tokens=place.side**2)
     return Cut(mixer, mlp, layer.norms.hidden_size, whole, windows)
 
 
@@ -225,7 +224,7 @@ def _merged(run: Run, place: Place, layer: Layer) -> tuple[Tensor, ...]:
 
 def merge(run: Run, place: Place, layer: Layer) -> Tensor:
     """Squares of four side by side, normed, and through a matrix (SwinPatchMerging.forward)."""
-    size, merged = layer.norms.hidden_size, at(run, run.batch_size, place.squares)
+    size, merged = layer.norms.hidden_size, run.over(tokens=place.squares)
     padded = merged.features("filled up to squares", 4 * size) if place.height % 2 or place.width % 2 else None
     squares = merged.features("squares side by side", 4 * size)
     del padded
@@ -266,10 +265,3 @@ def _patch_side(architecture: Architecture) -> int:
     pixels = weight.parameters // (width * image.channels) if image else 0
     side = isqrt(pixels)
     return side if side * side == pixels else 0
-
-
-def at(run: Run, batch_size: int, tokens: int) -> Run:
-    """The same pass where there are so many tokens in so many rows."""
-    other = Run(replace(run.sizes, batch_size=batch_size, tokens=tokens), run.code)
-    other.tape = run.tape
-    return other

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -110,9 +111,11 @@ def test_padding_is_of_text_where_it_is_known() -> None:
     for model_type in ("bart", "t5", "mvp", "fsmt", "led", "t5gemma"):
         engine.check(architecture_of({"model_type": model_type}), padded)
     whys = {"whisper": "as much sound", "speech_to_text": "masks of sound", "nllb-moe": "reads all padding"}
-    for model_type, why in {**whys, "prophetnet": "is not known"}.items():
+    refused: list[tuple[dict[str, Any], str]] = [({"model_type": model_type}, why) for model_type, why in whys.items()]
+    unknown: dict[str, Any] = {"model_type": "udop", "relative_bias_args": [{"type": "vertical"}, {"type": "1d"}]}
+    for config, why in (*refused, (unknown, "is not known")):
         with pytest.raises(UnsupportedOptionError, match=why) as caught:
-            engine.check(architecture_of({"model_type": model_type}), padded)
+            engine.check(architecture_of(config), padded)
         assert caught.value.hint == "leave out --padded"
 
 
