@@ -11,9 +11,10 @@ from hubvram.memory.engines import transformers_code
 from hubvram.memory.engines.transformers_attention import attention_of
 from hubvram.memory.engines.transformers_encoders import ENCODERS
 from hubvram.memory.engines.transformers_sides import BART, SIDES, Program
-from hubvram.memory.forward.encoder_decoder import Attended, BothSides, Positions, is_playable
+from hubvram.memory.forward.encoder_decoder import is_playable
 from hubvram.memory.forward.pair import is_projected, play_pair_step
 from hubvram.memory.forward.run import Run
+from hubvram.memory.forward.sides_code import Attended, BothSides, Positions
 from hubvram.memory.forward.tape import Peak, Share
 from hubvram.memory.forward.trocr import mix_by_head
 

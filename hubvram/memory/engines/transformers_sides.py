@@ -19,17 +19,11 @@ from hubvram.memory.engines.transformers_caches import Kept
 from hubvram.memory.engines.transformers_code import WHOLES
 from hubvram.memory.engines.transformers_spread import chosen
 from hubvram.memory.estimate import Instant
-from hubvram.memory.forward.encoder_decoder import (
-    BothSides,
-    Positions,
-    Relative,
-    is_playable,
-    play_encoder,
-    play_step,
-)
+from hubvram.memory.forward.encoder_decoder import is_playable, play_encoder, play_step
 from hubvram.memory.forward.later import later
 from hubvram.memory.forward.modeling_code import LAYER_NORM, LLAMA, ModelingCode, Whole, with_traits
 from hubvram.memory.forward.run import Run, Sizes
+from hubvram.memory.forward.sides_code import BothSides, Positions, Relative
 from hubvram.memory.forward.sound import MOONSHINE, SPEECH_TO_TEXT, WHISPER
 from hubvram.memory.forward.tape import Held, Peak, Share
 from hubvram.memory.kv_cache import lengths

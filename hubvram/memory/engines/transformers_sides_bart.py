@@ -11,12 +11,13 @@ from typing import Final
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.memory.engines.transformers_sides import BART, Program, program_of
 from hubvram.memory.forward.big_bird import padded_to_blocks, play_bigbird_encoder, play_blocks
-from hubvram.memory.forward.encoder_decoder import BothSides, Positions, is_playable
+from hubvram.memory.forward.encoder_decoder import is_playable
 from hubvram.memory.forward.later import later
 from hubvram.memory.forward.longformer import padded, play_led_encoder, play_longformer
 from hubvram.memory.forward.modeling_code import with_traits
 from hubvram.memory.forward.pegasus_x import play_pegasus_x_encoder
 from hubvram.memory.forward.run import BOOL_BYTES, Run
+from hubvram.memory.forward.sides_code import BothSides, Positions
 from hubvram.memory.forward.tape import Share, Tensor
 
 # One row less than m2m_100's: the padding's token, behind which positions begin, is 0.

@@ -9,11 +9,12 @@ from typing import Final
 
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.memory.engines.transformers_sides import T5, Program, program_of
-from hubvram.memory.forward.encoder_decoder import Positions, is_playable
+from hubvram.memory.forward.encoder_decoder import is_playable
 from hubvram.memory.forward.later import later
 from hubvram.memory.forward.longt5 import play_longt5_encoder
 from hubvram.memory.forward.modeling_code import with_traits
 from hubvram.memory.forward.pix2struct import PATCHES, play_pix2struct_encoder
+from hubvram.memory.forward.sides_code import Positions
 from hubvram.memory.forward.switch import mask_padding
 from hubvram.memory.forward.udop import play_udop_encoder, play_udop_step, reads_places
 

@@ -17,8 +17,9 @@ from hubvram.architecture.parts import Part
 from hubvram.memory.forward.encoder import play_encoder, play_head, play_model
 from hubvram.memory.forward.encoder_attention import attend, say
 from hubvram.memory.forward.encoder_code import EncoderCode, Held, Until
-from hubvram.memory.forward.encoder_decoder import BothSides, padding_mask, play_layers
+from hubvram.memory.forward.encoder_decoder import play_layers
 from hubvram.memory.forward.run import ID_BYTES, Run
+from hubvram.memory.forward.sides_code import BothSides, padding_mask
 from hubvram.memory.forward.tape import Peak, Tensor
 
 _DENSE: Final = EncoderCode(scores=Until.SAID)

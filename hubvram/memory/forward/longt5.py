@@ -10,8 +10,9 @@ from typing import Final
 
 from hubvram.architecture.attention_in_blocks import BlockwiseAttention
 from hubvram.architecture.layers import Stack
-from hubvram.memory.forward.encoder_decoder import BothSides, play_layers
+from hubvram.memory.forward.encoder_decoder import play_layers
 from hubvram.memory.forward.run import FP32, ID_BYTES, Run
+from hubvram.memory.forward.sides_code import BothSides
 from hubvram.memory.forward.tape import Peak, Tensor
 
 _BOOL: Final = 1

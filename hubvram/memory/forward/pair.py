@@ -13,8 +13,9 @@ from hubvram.architecture.attention import CrossAttention
 from hubvram.architecture.layers import Architecture, Stack, Waveform
 from hubvram.memory.forward.encoder import given_to, width_before_head
 from hubvram.memory.forward.encoder_code import EncoderCode, Types
-from hubvram.memory.forward.encoder_decoder import BothSides, play_step
+from hubvram.memory.forward.encoder_decoder import play_step
 from hubvram.memory.forward.run import ID_BYTES, Run
+from hubvram.memory.forward.sides_code import BothSides
 from hubvram.memory.forward.speech import MASK_BYTES, given_samples
 from hubvram.memory.forward.tape import Peak, Tensor
 from hubvram.memory.kv_cache import token_bytes

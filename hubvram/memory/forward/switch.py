@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hubvram.architecture.mlp import MoEMLP
-from hubvram.memory.forward.encoder_decoder import padding_mask
 from hubvram.memory.forward.run import FP32, ID_BYTES, Run
+from hubvram.memory.forward.sides_code import padding_mask
 from hubvram.memory.forward.tape import Share, Tensor
 
 

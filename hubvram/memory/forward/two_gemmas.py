@@ -20,10 +20,10 @@ from hubvram.memory.forward.attention import (
     play_attention,
     repeated_for_heads,
 )
-from hubvram.memory.forward.encoder_decoder import padding_mask
 from hubvram.memory.forward.mlp import play_mlp
 from hubvram.memory.forward.rotation import Widths
 from hubvram.memory.forward.run import BOOL_BYTES, FP32, ID_BYTES, Run
+from hubvram.memory.forward.sides_code import padding_mask
 from hubvram.memory.forward.tape import Peak, Tensor
 from hubvram.memory.workload import Attention
 

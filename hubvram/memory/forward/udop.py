@@ -13,9 +13,10 @@ from typing import Final
 
 from hubvram.architecture.attention import BidirectionalAttention
 from hubvram.architecture.layers import Architecture, Image, Stack
-from hubvram.memory.forward.encoder_decoder import BothSides, is_playable, play_layers, play_step
+from hubvram.memory.forward.encoder_decoder import is_playable, play_layers, play_step
 from hubvram.memory.forward.relative_positions import play_buckets
 from hubvram.memory.forward.run import ID_BYTES, Run
+from hubvram.memory.forward.sides_code import BothSides
 from hubvram.memory.forward.tape import Peak, Tensor
 
 _CORNERS: Final = 4
