@@ -63,6 +63,11 @@ class OriginServer:
         server = await self._loop.create_server(self._accept, sock=self._socket, backlog=_BACKLOG)
         self._started.set()
         await self._closing.wait()
+        # What was accepted just now is about to be attached to the server, which has to be open for that: closed first,
+        # it would leave their sockets to the garbage collector.
+        self._loop.remove_reader(self._socket)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         server.close()
         quiet_turns = 0
         while quiet_turns < _TURNS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import http.client
 import socket
@@ -180,6 +181,16 @@ class TestConnections:
         client.get(PATH, headers={"Connection": "close"})
         client.get(PATH)
         assert hub.connections() == 1
+
+    def test_those_that_come_at_the_end_are_closed(self) -> None:
+        """An open socket that nobody holds is a warning, and that an error, of whatever test runs by then."""
+        for _ in range(5):
+            with LoopbackHub() as hub:
+                address = urlsplit(hub.endpoint)
+                late = [socket.create_connection((address.hostname or "", address.port or 0)) for _ in range(3)]
+            for connection in late:
+                connection.close()
+            gc.collect()
 
     def test_what_is_no_http_is_cut_off(self, hub: LoopbackHub) -> None:
         address = urlsplit(hub.endpoint)

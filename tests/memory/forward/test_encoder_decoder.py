@@ -332,7 +332,9 @@ def test_nothing_shrinks_with_the_input_or_the_answer(
     for longer in ((source + more, decoded), (source, decoded + more)):
         after = played(architecture, *longer, 1, attention, caller)
         assert after[0].size_bytes(Share.SEQUENCE) >= before[0].size_bytes(Share.SEQUENCE)
-        assert max(map(shared_bytes, after)) >= max(map(shared_bytes, before))
+        # One of sound alone shows moments at which more is shared only where they are the largest (Tape.take_larger).
+        if architecture.encoder is None or architecture.encoder.waveform is None:
+            assert max(map(shared_bytes, after)) >= max(map(shared_bytes, before))
         for smaller, larger in zip(before[-4:], after[-4:], strict=True):
             assert larger.total_bytes >= smaller.total_bytes
 
