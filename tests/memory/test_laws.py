@@ -17,6 +17,9 @@ from hubvram.memory.estimator import estimate_memory
 from hubvram.memory.weights import Weights
 from hubvram.memory.workload import Attention, Workload
 from hubvram.quantization.schemes import SCHEMES
+from tests.peaks.both_sides_record import recorded
+from tests.peaks.pairs import OF_TWO
+from tests.peaks.record import type_of
 from tests.samples import architecture_of
 
 
@@ -28,7 +31,16 @@ def _default(model_type: str) -> Architecture | None:
         return None
 
 
-ARCHITECTURES: Final = {name: found for name in sorted(FAMILIES) if (found := _default(name)) is not None}
+PAIRS: Final = {
+    name: architecture_of({**record.config, "model_type": type_of(name)})
+    for name, record in recorded().items()
+    if type_of(name) in OF_TWO
+}
+"""An encoder and a decoder of two types each, small: their default is a pair that was not run."""
+ARCHITECTURES: Final = {
+    **{name: found for name in sorted(FAMILIES) if (found := _default(name)) is not None},
+    **PAIRS,
+}
 
 OF_SEQUENCES: Final = ("kv_cache", "state", "activations", "outputs")
 
