@@ -31,9 +31,8 @@ def _run(names: list[str], cache: str) -> None:
 
 
 def _alive(cache: str, name: str, variant: str, attention: str, padded: str = "") -> None:
-    from tests.generation.runs import measured
+    from tests.generation.runs import measured, model_of
     from tests.peaks.record import varied
-    from tests.peaks.runs import model_with
 
     batch_size, prompt_tokens, new_tokens = next(
         rest for which, *rest in (*STATIC_SHAPES[2:], *SHAPES) if which == variant
@@ -48,7 +47,7 @@ def _alive(cache: str, name: str, variant: str, attention: str, padded: str = ""
         padded=bool(padded),
         peak_bytes=0,
     )
-    model = model_with(type_of(name), varied(small_models()[name].config, variant), attention)
+    model = model_of(varied(small_models()[name].config, variant), row)
     live = measured(model, row, cache=cache, explain=True)
     for held in live.peak.held:
         print(f"{held.storage_bytes:10,}  {held.made_by}")

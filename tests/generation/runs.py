@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 
 from hubvram.memory.engines.transformers_buffers import buffers
-from tests.generation.record import SHAPES, STATIC_SHAPES, Row, config_of
+from tests.generation.record import SHAPES, STATIC_SHAPES, Row, config_of, dtype_of
 from tests.peaks.encoders import encoder_with, measured_encoder, variants_of
 from tests.peaks.live import Live
 from tests.peaks.on_a_gpu import as_on_a_gpu
@@ -43,6 +43,13 @@ def measured(model: Any, row: Row, *, cache: str = "dynamic", explain: bool = Fa
     return live
 
 
+def model_of(config: Mapping[str, Any], row: Row) -> Any:
+    """In the type of its run. Raises ValueError for an attention that it does not have."""
+    model_type = type_of(row.name)
+    dtype = dtype_of(architecture_of({**config, "model_type": model_type}), row)
+    return model_with(model_type, config, row.attention, dtype)
+
+
 _CANNOT: Final = ("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker", "recurrent_gemma", *PROMPTED)
 """Types whose own configs leave out what `generate()` needs; whose class keeps states in its modules, so that the first
 run is another than the next; and wholes that insist on an image."""
@@ -72,7 +79,7 @@ def rows_of(name: str, cache: str = "dynamic") -> Iterator[Row]:
                 peak_bytes=0,
             )
             try:
-                model = model_with(model_type, config_of(config, row), attention)
+                model = model_of(config_of(config, row), row)
             except ValueError:
                 continue
             if not hasattr(model, "generate") or model_type in _CANNOT:
