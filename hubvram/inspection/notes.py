@@ -11,7 +11,7 @@ from hubvram.architecture.reconcile import Reconciliation, Status
 from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.checkpoint.totals import Totals
 from hubvram.config.reader import ModelConfig
-from hubvram.dtypes import COMPUTE_DTYPES, nominal_weight_bytes
+from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, nominal_weight_bytes
 from hubvram.memory.engines import ENGINES
 from hubvram.memory.kv_cache import lengths, token_bytes
 from hubvram.memory.weights import stored_compute_dtype
@@ -89,6 +89,7 @@ def workload_notes(architecture: Architecture | None, workload: Workload) -> Ite
         yield from _source_notes(architecture, workload)
         yield from _cache_notes(architecture, workload)
     if architecture is not None:
+        yield from _type_notes(architecture, workload)
         yield from _encoder_notes(architecture, workload)
         yield from _codec_notes(architecture, workload)
     if workload.padded and workload.batch_size == 1:
@@ -105,6 +106,20 @@ def _beyond(architecture: Architecture, workload: Workload) -> Iterator[str]:
         yield f"{decoded:,} tokens are more than the {largest:,} that the model was made for"
     if encoder is not None and encoder.source_tokens is None and source > (encoder.max_position_embeddings or source):
         yield f"{source:,} tokens are more than the {encoder.max_position_embeddings:,} that its encoder was made for"
+
+
+def _type_notes(architecture: Architecture, workload: Workload) -> Iterator[str]:
+    """Where a model generates in some types only."""
+    engine = ENGINES[workload.engine]
+    if not engine.knows_activations(architecture):
+        return
+    known = [dtype for dtype in COMPUTE_BYTES if engine.knows_beside(architecture, workload, dtype)]
+    if known and len(known) < len(COMPUTE_BYTES):
+        only = known[0]
+        yield (
+            f"generate() of {architecture.model_type} runs in {only} only: activations in other types are not known, "
+            f"and not in the totals; --dtype {only} has them, and --logits all those of one forward"
+        )
 
 
 def _encoder_notes(architecture: Architecture, workload: Workload) -> Iterator[str]:
@@ -191,7 +206,7 @@ def _cache_notes(architecture: Architecture, workload: Workload) -> Iterator[str
     """What is not as in every generation, where the cache is not."""
     engine = ENGINES[workload.engine]
     if workload.cache == "static" and engine.knows_activations(architecture) and engine.generates(architecture):
-        if engine.knows_beside(architecture, workload):
+        if engine.knows_beside(architecture, workload, "fp32"):
             yield (
                 "decoding is counted as it runs without torch.compile (disable_compile=True); with a static cache, "
                 "generate() on a GPU compiles it"

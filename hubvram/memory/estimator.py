@@ -43,7 +43,9 @@ def estimate_memory(
             "cache_element_bytes": KV_CACHE_BYTES.get(cache_dtype, element_bytes),
         }
         notes = engine.packing_notes(architecture, weights.packing, weights.compute_dtype)
-        if engine.knows_activations(architecture) and engine.knows_beside(architecture, workload):
+        if engine.knows_activations(architecture) and engine.knows_beside(
+            architecture, workload, weights.compute_dtype
+        ):
             linears = engine.linears(weights.packing, weights.compute_dtype)
             in_fp16 = weights.compute_dtype == "fp16"
             moments = engine.instants(architecture, workload, in_fp16=in_fp16, linears=linears, **sizes)

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from hubvram.architecture.layers import Architecture
+from hubvram.dtypes import COMPUTE_BYTES
 from hubvram.memory.engines import ENGINES
+from hubvram.memory.engines.transformers_fp32 import generates_in
 from hubvram.memory.engines.transformers_sides import SIDES, SIDES_ELSEWHERE
 from hubvram.memory.estimate import Instant
 from hubvram.memory.estimator import largest_of
@@ -42,7 +44,8 @@ _WORDS: Final = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One run in bf16, greedy, in which the last token is made and not read. The peak is beside the weights.
+    """One run in bf16, or in fp32 where it runs in nothing else; greedy, and the last token is made and not read. The
+    peak is beside the weights.
 
     Where no token is new, it is one forward for the logits of all.
     """
@@ -114,7 +117,7 @@ def write(rows: Iterable[Row], versions: Mapping[str, str], cache: str = "dynami
     about = {
         **versions,
         "measured": "storages alive at the peak of generate() on the CPU (tests/generation), beside the weights",
-        "dtype": "bf16",
+        "dtype": "bf16, and fp32 of types whose generate() runs in nothing else",
         "columns": list(Row.__slots__),
     }
     lines = ",\n".join(json.dumps(list(asdict(row).values())) for row in rows)
@@ -128,6 +131,11 @@ def compared(rows: Iterable[Row], cache: str = "dynamic") -> Iterator[tuple[Row,
         model_type = type_of(row.name)
         config = config_of(found[row.name], row)
         yield row, said(architecture_of({**config, "model_type": model_type}), row, cache)
+
+
+def dtype_of(architecture: Architecture, row: Row) -> str:
+    """The type that a run is in."""
+    return "bf16" if not row.new_tokens or generates_in(architecture, "bf16") else "fp32"
 
 
 def said(architecture: Architecture, row: Row, cache: str) -> Instant:
@@ -145,7 +153,8 @@ def said(architecture: Architecture, row: Row, cache: str) -> Instant:
         padded=row.padded,
         logits=Logits.LAST if row.new_tokens or not engine.generates(architecture) else Logits.ALL,
     )
-    instants = engine.instants(architecture, workload, element_bytes=2, cache_element_bytes=2)
+    element_bytes = COMPUTE_BYTES[dtype_of(architecture, row)]
+    instants = engine.instants(architecture, workload, element_bytes=element_bytes, cache_element_bytes=element_bytes)
     return largest_of(instants)
 
 

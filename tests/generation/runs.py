@@ -10,7 +10,7 @@ import torch
 
 from hubvram.memory.engines.transformers_buffers import buffers
 from hubvram.memory.engines.transformers_sides import UNPADDED
-from tests.generation.record import Row, config_of, configs, has_two_sides, shapes_of, to_run
+from tests.generation.record import Row, config_of, configs, dtype_of, has_two_sides, shapes_of, to_run
 from tests.peaks import both_sides
 from tests.peaks.encoders import encoder_with, measured_encoder, variants_of
 from tests.peaks.live import Live
@@ -115,8 +115,11 @@ def small_model(row: Row, config: Mapping[str, Any]) -> Any:
     """The class of one of tests/peaks' configs. Raises ValueError for an attention that it does not have."""
     if type_of(row.name) in OF_TWO and row.attention != "eager":
         raise ValueError("one of two takes another by itself on a side that has it not")
-    make = both_sides.model_with if has_two_sides(row.name) else model_with
-    return make(type_of(row.name), config_of(config, row), row.attention)
+    model_type, values = type_of(row.name), config_of(config, row)
+    if has_two_sides(row.name):
+        return both_sides.model_with(model_type, values, row.attention)
+    dtype = dtype_of(architecture_of({**values, "model_type": model_type}), row)
+    return model_with(model_type, values, row.attention, dtype)
 
 
 def _with_padding(row: Row) -> Iterator[Row]:

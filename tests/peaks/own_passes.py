@@ -56,6 +56,11 @@ def _rwkv(model: Any, ids: Any, kept: Any) -> Any:
     return model(input_ids=ids, state=kept, use_cache=True, logits_to_keep=1).state
 
 
+def _xlnet(model: Any, ids: Any, kept: Any) -> Any:
+    """It keeps hidden states, by a name of their own."""
+    return model(input_ids=ids, mems=kept, logits_to_keep=1).mems
+
+
 def _xlstm(model: Any, ids: Any, kept: Any) -> Any:
     """It makes the logits of all tokens."""
     return model(input_ids=ids, cache_params=kept, use_cache=True).cache_params
@@ -78,6 +83,7 @@ OWN_PASSES: Final[Mapping[str, Callable[[Any, Any, Any], Any]]] = {
     "recurrent_gemma": _recurrent_gemma,
     "rwkv": _rwkv,
     "voxtral_realtime": _voxtral_realtime,
+    "xlnet": _xlnet,
     "xlstm": _xlstm,
 }
 """Model type -> (model, ids, what it kept; None before a prompt) -> what it keeps behind one forward."""

@@ -210,6 +210,9 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
     "trocr+words": {"vocab_size": 2048, "decoder_attention_heads": 1, "layernorm_embedding": False},
     "xlm": {"emb_dim": 64},
     "xlm+causal": {"emb_dim": 64, "causal": True, "n_heads": 1},
+    # As released, it keeps all tokens; and a head so wide that its MLP is wider.
+    "xlnet+all": {"mem_len": None, "n_head": 1, "d_head": 64},
+    "xlnet+few": {"mem_len": 30},
     "moshi+whole": {"architectures": ["MoshiForConditionalGeneration"]},
     "doge+window": {"keep_window_size": 30},
     "doge+experts": {"is_moe": True, "num_experts": 64, "num_experts_per_tok": 4},

@@ -133,6 +133,10 @@ _WHOLES: Final = {"mllama": transformers.MllamaForConditionalGeneration}
 """Classes of wholes for whose type transformers also has one for text alone."""
 
 
+_MADE_IN_FP32: Final = ("xlnet",)
+"""Types with weights that are made in fp32 whatever is asked for (torch.FloatTensor): `from_pretrained` turns them."""
+
+
 def model_with(model_type: str, config: Mapping[str, Any], attention: str, dtype: str = "bf16") -> Any:
     """The class in a type, but for what it keeps in fp32. Raises ValueError for an attention that it does not have."""
     torch.manual_seed(0)
@@ -143,6 +147,8 @@ def model_with(model_type: str, config: Mapping[str, Any], attention: str, dtype
         else:
             found, model_class = config_of(model_type, config), class_of(model_type)
         model = model_class._from_config(found, dtype=TORCH_TYPES[dtype], attn_implementation=attention).eval()
+    if model_type in _MADE_IN_FP32:
+        model.to(TORCH_TYPES[dtype])
     in_fp16 = model._keep_in_fp32_modules or () if dtype == "fp16" else ()
     kept = {*(model._keep_in_fp32_modules_strict or ()), *in_fp16}
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from hubvram.architecture.attention import FullAttention, HiddenStatesAttention
+from hubvram.architecture.attention import FullAttention, HiddenStatesAttention, OwnCacheAttention
 from hubvram.architecture.families.decoder import (
     NO_GROUPS,
     Traits,
@@ -202,8 +202,11 @@ def _cpmant_attention(config: ConfigDocument, traits: Traits, index: int, window
     return replace(attention(config, traits, index, window), cached_before=config.size("prompt_length"))
 
 
-def _xlnet_attention(config: ConfigDocument, traits: Traits, index: int, window: Window) -> HiddenStatesAttention:
-    """With a matrix for relative positions, three biases and two segments; what is kept are hidden states."""
+def _xlnet_attention(config: ConfigDocument, traits: Traits, index: int, window: Window) -> FullAttention:
+    """With a matrix for relative positions, three biases and two segments; what is kept are hidden states.
+
+    That is how published models are set; what the class keeps with other settings is not described.
+    """
     plain = attention(config, traits, index, window)
     per_head = (plain.num_attention_heads, plain.head_dim)
     others = (
@@ -212,7 +215,10 @@ def _xlnet_attention(config: ConfigDocument, traits: Traits, index: int, window:
         Tensor(name="segments", shape=(2, *per_head)),
     )
     heads, head_dim = per_head
-    return HiddenStatesAttention(
+    looks_both_ways = config.get(str, "attn_type") == "bi" and not config.flag("bi_data")
+    keeps_all = config.flag("use_mems_eval") and not config.get(int, "reuse_len")
+    make = HiddenStatesAttention if looks_both_ways and keeps_all else OwnCacheAttention
+    return make(
         hidden_size=plain.hidden_size,
         num_attention_heads=heads,
         num_key_value_heads=heads,

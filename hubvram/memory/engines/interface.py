@@ -39,8 +39,8 @@ class Engine(Protocol):
     def knows_activations(self, architecture: Architecture) -> bool:
         """Whether it is known what is alive at the peaks."""
 
-    def knows_beside(self, architecture: Architecture, workload: Workload) -> bool:
-        """Whether that holds beside such a cache as is asked for, too."""
+    def knows_beside(self, architecture: Architecture, workload: Workload, dtype: str) -> bool:
+        """Whether that holds beside such a cache as is asked for, and where it computes in `dtype`, too."""
 
     def taken(self, architecture: Architecture, workload: Workload) -> Workload:
         """What of a workload runs: encoders read all of the context at once; images have tokens of their own."""

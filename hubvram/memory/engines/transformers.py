@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -53,8 +53,14 @@ class Transformers:
 
         return transformers_sides.knows(architecture)
 
-    def knows_beside(self, architecture: Architecture, workload: Workload) -> bool:
-        if workload.cache != "static" or not self.generates(architecture):
+    def knows_beside(self, architecture: Architecture, workload: Workload, dtype: str) -> bool:
+        if not self.generates(architecture):
+            return True
+        from hubvram.memory.engines.transformers_fp32 import generates_in
+
+        if workload.logits is Logits.LAST and not generates_in(architecture, dtype):
+            return False
+        if workload.cache != "static":
             return True
         from hubvram.memory.engines.transformers_static import is_measured  # for those who ask for one
 
@@ -232,40 +238,59 @@ def _prefill(
     around: tuple[Held, ...],
     *,
     copies_logits: bool = True,
-) -> tuple[Instant, Instant]:
-    peak, head = transformers_code.play(architecture, _with(prompt, cached), copies_logits=copies_logits)
-    spread = _spread(architecture, prompt, cached, peak)
+) -> tuple[Instant, ...]:
+    *before, head = transformers_code.play(architecture, _with(prompt, cached), copies_logits=copies_logits)
+    spread = _spread(architecture, prompt, cached, before[0])
     given = f"{_tokens(prompt.tokens)} of input"
     if cached.excess_bytes:
         factors = (prompt.batch_size, cached.excess_bytes // prompt.batch_size)
         around = (*around, Held(what="cached beyond what decoding keeps", share=Share.SEQUENCE, factors=factors))
-    phase = f"{_where(peak, 'the last layer', _BEFORE_LAYERS)}, over all {given}{_without_kernels(peak)}"
+    where = f"over all {given}"
     return (
-        _instant("prefill", cached, peak, phase, around, spread),
+        *(
+            _instant(
+                name,
+                cached,
+                peak,
+                f"{_where(peak, 'the last layer', _BEFORE_LAYERS)}, {where}{_without_kernels(peak)}",
+                around,
+                spread,
+            )
+            for name, peak in _named("prefill", before)
+        ),
         _instant("prefill-logits", cached, head, f"at the logits after {given}", around),
     )
 
 
+def _named(name: str, before: Sequence[Peak]) -> Iterator[tuple[str, Peak]]:
+    """The moments before a head: the first by the name, others by what is done in them, too."""
+    names = (name, *(f"{name}-{peak.phase.replace(' ', '-')}" for peak in before[1:]))
+    return zip(names, before, strict=True)
+
+
 def _all_logits(
     architecture: Architecture, sizes: Sizes, cached: Cached, around: tuple[Held, ...]
-) -> tuple[Instant, Instant]:
+) -> tuple[Instant, ...]:
     """The forward of which `generate()` makes a prefill, alone: it fills a cache, too, unless it is told not to."""
-    forward, head = _prefill(architecture, sizes, cached, around, copies_logits=False)
-    explanation = f"at the logits of {_tokens(sizes.tokens)} of each sequence"
-    return replace(forward, name="forward"), replace(head, name="forward-logits", explanation=explanation)
+    *forward, head = (
+        replace(moment, name=moment.name.replace("prefill", "forward"))
+        for moment in _prefill(architecture, sizes, cached, around, copies_logits=False)
+    )
+    return *forward, replace(head, explanation=f"at the logits of {_tokens(sizes.tokens)} of each sequence")
 
 
-def _decode(
-    architecture: Architecture, step: Sizes, cached: Cached, around: tuple[Held, ...]
-) -> tuple[Instant, Instant]:
-    peak, head = transformers_code.play(architecture, _with(step, cached))
-    spread = _spread(architecture, step, cached, peak)
+def _decode(architecture: Architecture, step: Sizes, cached: Cached, around: tuple[Held, ...]) -> tuple[Instant, ...]:
+    *before, head = transformers_code.play(architecture, _with(step, cached))
+    spread = _spread(architecture, step, cached, before[0])
     tokens = _tokens(step.past_tokens + 1)
     has_cache = cached.kv_cache_bytes or cached.state_bytes
     there = f"with {tokens} in the cache" if has_cache else f"over all {tokens}, for nothing is cached"
-    phase = f"while decoding, in the {peak.phase} of a layer{_gathered(peak)}, {there}{_without_kernels(peak)}"
+    phases = (f"in the {peak.phase} of a layer{_gathered(peak)}, {there}{_without_kernels(peak)}" for peak in before)
     return (
-        _instant("decode", cached, peak, phase, around, spread),
+        *(
+            _instant(name, cached, peak, f"while decoding, {phase}", around, spread)
+            for (name, peak), phase in zip(_named("decode", before), phases, strict=True)
+        ),
         _instant("decode-logits", cached, head, f"at the logits of a decoded token, {there}", around),
     )
 
@@ -321,10 +346,9 @@ def _forward(
     *before, head = transformers_code.play(architecture, sequence)
     around = buffers(architecture, element_bytes)
     all_tokens = f"over all {_tokens(sequence.tokens)}"
-    names = ("forward", *(f"forward-{peak.phase.replace(' ', '-')}" for peak in before[1:]))
     forward = tuple(
         _instant(name, _NOTHING, peak, f"{_where(peak, 'a layer', _AROUND_LAYERS)}, {all_tokens}", around)
-        for name, peak in zip(names, before, strict=True)
+        for name, peak in _named("forward", before)
     )
     if architecture.head is None and head.phase != "head":
         return forward

@@ -1,4 +1,4 @@
-"""Matrices that classes of transformers 5.23 keep in fp32 where the model is in 16 bit.
+"""What of transformers 5.23 is in fp32 where the model is in 16 bit, or has to be so all of it.
 
 By `_keep_in_fp32_modules_strict`, in fp16 and bf16 alike; or as their forward turns them for good. Left out are vectors
 of a few kilobytes: norms, and the corrections of routers, which files have in fp32 anyway.
@@ -19,6 +19,15 @@ _ROUTERS: Final = frozenset(
         *("switch_transformers", "nllb-moe"),
     }
 )
+
+_GENERATE: Final = frozenset({"xlnet"})
+"""Their own `generate()` makes masks in fp32, which meet weights in a product of one type
+(XLNetLMHeadModel.prepare_inputs_for_generation: `target_mapping`)."""
+
+
+def generates_in(architecture: Architecture, dtype: str) -> bool:
+    """Whether `generate()` runs where the model is in this type."""
+    return dtype == "fp32" or architecture.model_type not in _GENERATE
 
 
 def always_in_fp32(architecture: Architecture) -> int:

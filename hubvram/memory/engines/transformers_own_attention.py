@@ -43,4 +43,5 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
         Program(play=_trocr("play_trocr"), is_playable=_trocr("is_trocr_playable")),
     ),
     "xlm": (LAYER_NORM, Program(play=later("xlm", "play_xlm"), is_playable=is_playable)),
+    "xlnet": (LAYER_NORM, Program(play=later("xlnet", "play_xlnet"), is_playable=later("xlnet", "is_xlnet_playable"))),
 }

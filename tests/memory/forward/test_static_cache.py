@@ -91,7 +91,7 @@ def test_a_llama_with_room_for_more_than_its_prompt() -> None:
     for padded in (False, True):
         workload = workload_of(room, input_tokens=tokens, cache="static", attention=Attention.SDPA)
         workload = replace(workload, padded=padded)
-        assert TRANSFORMERS.knows_beside(llama, workload)
+        assert TRANSFORMERS.knows_beside(llama, workload, "bf16")
         found[padded] = TRANSFORMERS.instants(llama, workload, element_bytes=2, cache_element_bytes=2)[0]
     # All tokens are there: no mask, and the peak is in the MLP as with any cache.
     assert found[False].activations_bytes == tokens * (8 * hidden + 6 * inner + given)
@@ -103,8 +103,8 @@ def test_a_llama_with_room_for_more_than_its_prompt() -> None:
 
 def test_what_was_not_measured_is_not_known() -> None:
     for name in ("mistralai--Mixtral-8x7B-v0.1", "openai-community--gpt2"):
-        assert not TRANSFORMERS.knows_beside(fixture_architecture(name), workload_of(8, cache="static"))
+        assert not TRANSFORMERS.knows_beside(fixture_architecture(name), workload_of(8, cache="static"), "bf16")
     llama = fixture_architecture("meta-llama--Llama-3.1-8B")
     flash = workload_of(8, cache="static", attention=Attention.FLASH)
-    assert not TRANSFORMERS.knows_beside(llama, flash)
-    assert TRANSFORMERS.knows_beside(llama, workload_of(8, cache="dynamic", attention=Attention.FLASH))
+    assert not TRANSFORMERS.knows_beside(llama, flash, "bf16")
+    assert TRANSFORMERS.knows_beside(llama, workload_of(8, cache="dynamic", attention=Attention.FLASH), "bf16")
