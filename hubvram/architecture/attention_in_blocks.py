@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hubvram.architecture.attention import BidirectionalAttention
-from hubvram.architecture.parts import Block
+from hubvram.architecture.parts import Block, Chunks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,26 @@ class SparseBidirectionalAttention(BidirectionalAttention):
 
     block_size: int
     random_blocks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionInChunks(Block):
+    """A decoder's that sees a token's chunk and those before it; with hashes, chunks of tokens that are sorted by their
+    buckets (reformer). It keeps hidden states, and makes K and V of them anew."""
+
+    chunks: Chunks
+    hidden_size: int
+    num_attention_heads: int
+    head_dim: int
+    num_chunks_before: int
+    num_hashes: int = 0
+    num_buckets: tuple[int, ...] = ()
+    """Of a hash, in factors; none where the first long prompt decides."""
+
+    @property
+    def inner_size(self) -> int:
+        """Width of Q, of K, of V, and of what heads say."""
+        return self.num_attention_heads * self.head_dim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

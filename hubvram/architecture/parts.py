@@ -103,6 +103,18 @@ class Pool:
         return self.tokens_per_entry * self.entry_size if self.overlap > 1 else 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunks:
+    """Of tokens, for attention within them: a prompt is filled up, so that all layers have whole ones."""
+
+    chunk_length: int
+    whole_tokens: int
+    """To a multiple of these a prompt is filled up; but not one of no more than `short_tokens`."""
+    short_tokens: int
+    bucket_rows: int = 0
+    """Buckets that are kept of each token, one for each head and hash, where tokens are sorted by these."""
+
+
 class Part:
     """Something in a layer that has weights: a token mixer, an MLP."""
 
@@ -174,6 +186,8 @@ class Block(Part):
     """What it keeps of a sequence, however long that is."""
     pools: tuple[Pool, ...] = ()
     """What it keeps of several tokens at once."""
+    chunks: Chunks | None = None
+    """What its tokens are divided into, where that decides what it keeps."""
 
     @property
     def is_known_to_keep(self) -> bool:

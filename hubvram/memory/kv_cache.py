@@ -24,9 +24,10 @@ from hubvram.architecture.attention import (
 )
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
-from hubvram.architecture.parts import Block, Part, Pool, State
+from hubvram.architecture.parts import Block, Chunks, Part, Pool, State
 from hubvram.architecture.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, ShortConv
 from hubvram.dtypes import COMPUTE_BYTES
+from hubvram.memory.chunked_cache import bucket_bytes, padding_bytes
 
 # ------------------------------------------------------------------------------------- of one token
 
@@ -178,6 +179,9 @@ def kept_entries(
     for count, part in kept_parts(architecture):
         kept = source if type(part) is CrossAttention else rule(part, decoded)
         yield Entry(kind=part.kind, layers=count, tokens=kept, token_bytes=token_bytes(part, element_bytes))
+    for count, chunks, _ in chunks_of(architecture):
+        of_buckets = bucket_bytes(chunks, decoded, decoded if input_tokens is None else input_tokens)
+        yield Entry(kind="buckets of hashes", layers=count, tokens=decoded, token_bytes=of_buckets)
     for step, count, part in _heard(architecture):
         kept = rule(part, step * decoded, step=step)
         yield Entry(kind=part.kind, layers=count, tokens=kept, token_bytes=token_bytes(part, element_bytes))
@@ -282,6 +286,23 @@ def pools_of(architecture: Architecture) -> Iterator[tuple[int, Pool]]:
         for part in group.layer.parts:
             for pool in part.pools if isinstance(part, Block) else ():
                 yield group.count, pool
+
+
+def chunks_of(architecture: Architecture) -> Iterator[tuple[int, Chunks, Part]]:
+    """(layers, chunks, what keeps hidden states in each of them)"""
+    for group in architecture.groups():
+        for part in group.layer.parts:
+            if isinstance(part, Block) and part.chunks is not None:
+                for inner in part.keeps:
+                    yield group.count, part.chunks, inner
+
+
+def prompt_padding_bytes(architecture: Architecture, *, tokens: int, batch_size: int, element_bytes: int) -> int:
+    """What layers hold after prefill of the padding that fills its last chunk: a longer prompt may have less of it."""
+    return batch_size * sum(
+        count * padding_bytes(chunks, tokens, token_bytes(kept, element_bytes))
+        for count, chunks, kept in chunks_of(architecture)
+    )
 
 
 def pooled_bytes(architecture: Architecture, tokens: int, element_bytes: int) -> int:

@@ -125,7 +125,10 @@ OWN: Final[Mapping[str, Mapping[str, Any]]] = {
     "bailing_hybrid": {"n_group": 2, "num_expert_group": 2},
     "xlstm": {"hidden_size": 128, "num_blocks": 6},
     "zaya": {"num_experts_per_tok": 1},
-    "reformer": {"is_decoder": True},
+    "reformer": {
+        "is_decoder": True, "attention_head_size": 16, "feed_forward_size": 96, "axial_pos_shape": [16, 16],
+        "axial_pos_embds_dim": [24, 40],
+    },
     "pix2struct_text_model": {"d_kv": 16, "num_heads": 4},
     "inkling2_vision": {"text_hidden_size": 64},
     "granite_docling_vision": {"out_hidden_size": 64},
@@ -139,6 +142,10 @@ LANGUAGE_MODEL: Final = {
     "kosmos-2": "text_model",
 }
 """Where the text model is inside those that insist on an image."""
+
+LEFT_IN_FP32: Final = ("reformer",)
+"""Types whose class makes some of its weights in fp32, which are loaded so, too, and fails with the others in 16 bit:
+`model.to()` turns all of them."""
 
 BORROWED: Final = ("glmga", "pp_chart2table", "shieldgemma2")
 """Types that run with the class of another one."""
@@ -201,6 +208,8 @@ def model_of(model_type: str, made: Mapping[str, Any], *, both_sides: bool = Fal
     config = config_of(model_type, made, both_sides=both_sides)
     attention = {"attn_implementation": "eager"} if model_type == "pix2struct" else {}  # whose mask sdpa cannot add to
     model = class_of(model_type, both_sides=both_sides)._from_config(config, dtype=torch.bfloat16, **attention).eval()
+    if model_type in LEFT_IN_FP32:
+        model.to(torch.bfloat16)
     kept = model._keep_in_fp32_modules_strict or ()
     for name, parameter in model.named_parameters():
         if any(part in name for part in kept):

@@ -39,7 +39,7 @@ WITH_STATES: Final = words("""
     inkling2 inkling2_text inkling_text jamba jetmoe
     kimi_linear lfm2_moe lfm3 lfm3_vl mamba mamba2 minicpm_ocr minicpmv4_6 minicpmv4_7 minimax mllama nemotron_h
     nemotron_h_omni olmo_hybrid openai-gpt qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next recurrent_gemma
-    rwkv voxtral_realtime xlm xlnet xlstm zamba zamba2 zaya
+    reformer rwkv voxtral_realtime xlm xlnet xlstm zamba zamba2 zaya
 """)
 """And whatever else is no plain decoder, or has no cache at all."""
 HALVES: Final = words("""
@@ -124,6 +124,10 @@ VARIANTS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
     ("glm_moe_dsa", {"indexer_types": ["full", "shared"] * 3}),
     ("hy_v4", {"indexer_types": ["full", "shared"] * 3}),
     ("doge", {"is_moe": True, "num_experts": 16}),
+    # A prompt of more than a chunk; of one; of less, but a token.
+    ("reformer", {"local_attn_chunk_length": 4, "lsh_attn_chunk_length": 8, "num_buckets": [4, 8]}),
+    ("reformer", {"local_attn_chunk_length": 11, "lsh_attn_chunk_length": 11, "num_buckets": 8, "num_hashes": 2}),
+    ("reformer", {"local_attn_chunk_length": 12, "lsh_attn_chunk_length": 12, "num_buckets": 8}),
     # Classes without grouped heads.
     ("gpt2", {"num_key_value_heads": 1, "head_dim": 32}),
     ("opt", {"num_key_value_heads": 1, "head_dim": 32}),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hubvram.architecture.layers import Architecture
-from hubvram.memory.kv_cache import kv_cache_bytes, prefill_excess_bytes, state_bytes
+from hubvram.memory.kv_cache import kv_cache_bytes, prefill_excess_bytes, prompt_padding_bytes, state_bytes
 from tests.caches.models import BOTH_SIDES, DECODERS, HALVES, PAIRS, VARIANTS, WITH_STATES, WITH_TOWERS
 
 FILE: Final = Path(__file__).parents[2] / "fixtures" / "caches.json"
@@ -88,6 +88,9 @@ def said(architecture: Architecture, *, both_sides: bool = False) -> tuple[int, 
             states + kv_cache_bytes(architecture, tokens=before + step, input_tokens=TOKENS, **sizes) for step in steps
         )
     prefill = kv_cache_bytes(architecture, tokens=TOKENS, **sizes)
-    prefill += prefill_excess_bytes(architecture, tokens=TOKENS, **sizes)
-    more = (kv_cache_bytes(architecture, tokens=TOKENS + step, **sizes) for step in range(1, DECODED + 1))
+    prefill += sum(
+        beyond(architecture, tokens=TOKENS, **sizes) for beyond in (prefill_excess_bytes, prompt_padding_bytes)
+    )
+    steps = range(1, DECODED + 1)
+    more = (kv_cache_bytes(architecture, tokens=TOKENS + step, input_tokens=TOKENS, **sizes) for step in steps)
     return tuple(states + held for held in (prefill, *more))

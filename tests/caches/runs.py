@@ -43,7 +43,7 @@ def held_bytes(cache: Any) -> int:
     return sum(storages.values())
 
 
-_CACHES: Final = ("past_key_values", "cache_params", "state")
+_CACHES: Final = ("past_key_values", "cache_params", "state", "past_buckets_states")
 """How outputs call it."""
 
 

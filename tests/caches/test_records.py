@@ -14,7 +14,6 @@ from tests.samples import architecture_of
 RECORDS = recorded()
 
 UNKNOWN = {
-    "reformer": "keeps hash buckets too once a text is longer than a chunk, and its prompt padded to whole chunks",
     "vision-encoder-decoder": "how many positions an image has is known for encoders that see; this one does not",
 }
 """Types without a figure, and why."""
@@ -68,7 +67,6 @@ def test_what_was_not_shown_has_no_figure(model_type: str) -> None:
 
 
 CONFIGS: Mapping[str, Mapping[str, Any]] = {
-    "reformer": {"is_decoder": True},
     "vision-encoder-decoder": {
         "encoder": {"model_type": "bert"},
         "decoder": {"model_type": "gpt2", "add_cross_attention": True},

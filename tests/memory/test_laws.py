@@ -22,11 +22,14 @@ from tests.peaks.pairs import OF_TWO
 from tests.peaks.record import type_of
 from tests.samples import architecture_of
 
+_WANTED: Final = {"reformer": {"is_decoder": True}}
+"""What the class with a head insists on."""
+
 
 def _default(model_type: str) -> Architecture | None:
     """By the defaults of its type; None where those leave out what it needs."""
     try:
-        return architecture_of({"model_type": model_type})
+        return architecture_of({"model_type": model_type, **_WANTED.get(model_type, {})})
     except (ConfigError, AssertionError):
         return None
 

@@ -51,6 +51,15 @@ def _moshi(model: Any, ids: Any, kept: Any) -> Any:
     return model(input_ids=ids, past_key_values=kept, use_cache=True, **given).past_key_values
 
 
+def _reformer(model: Any, ids: Any, kept: Any) -> Any:
+    """It calls its cache by a name of its own. The first long prompt would decide on buckets for the next ones."""
+    if kept is None:
+        for module in model.modules():
+            if hasattr(module, "num_buckets"):
+                module.num_buckets = vars(module).setdefault("made_with", module.num_buckets)
+    return model(input_ids=ids, past_buckets_states=kept, use_cache=True, logits_to_keep=1).past_buckets_states
+
+
 def _rwkv(model: Any, ids: Any, kept: Any) -> Any:
     """It calls its cache a state."""
     return model(input_ids=ids, state=kept, use_cache=True, logits_to_keep=1).state
@@ -81,6 +90,7 @@ OWN_PASSES: Final[Mapping[str, Callable[[Any, Any, Any], Any]]] = {
     "cpmant": _cpmant,
     "moshi": _moshi,
     "recurrent_gemma": _recurrent_gemma,
+    "reformer": _reformer,
     "rwkv": _rwkv,
     "voxtral_realtime": _voxtral_realtime,
     "xlnet": _xlnet,

@@ -30,7 +30,17 @@ FOLDERS: Final[Mapping[str, Path]] = {
 }
 """The type that is computed in -> where its runs are."""
 
-_INNER: Final = ("intermediate_size", "ffn_dim", "d_ff", "n_inner", "d_inner", "ffn_hidden_size", "dff", "hidden_dim")
+_INNER: Final = (
+    "intermediate_size",
+    "ffn_dim",
+    "d_ff",
+    "n_inner",
+    "d_inner",
+    "ffn_hidden_size",
+    "dff",
+    "hidden_dim",
+    "feed_forward_size",
+)
 
 
 def _variant(inner: int, of_expert: int, window: int, head: int) -> dict[str, int]:
@@ -130,6 +140,7 @@ POSITIONS: Final = 256
 
 _SWIN: Final = {"embed_dim": 32, "image_size": 96, "patch_size": 8}
 """Patches for a window at the least, in each stage."""
+_CHUNKS: Final = {"lsh_attn_chunk_length": 16, "local_attn_chunk_length": 16}
 CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
     "gemma3n": {
         "intermediate_size": 96, "hidden_size_per_layer_input": 16, "laurel_rank": 8, "num_hidden_layers": 15,
@@ -208,6 +219,19 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
     # As released, a wide MLP and many words, of which it makes the logits of all tokens.
     "trocr+wide": {"decoder_ffn_dim": 512, "decoder_attention_heads": 2, "scale_embedding": True},
     "trocr+words": {"vocab_size": 2048, "decoder_attention_heads": 1, "layernorm_embedding": False},
+    # As released: one hash, or several; factors of buckets; an axis that is longer than prompts.
+    "reformer": {"num_buckets": [4, 8], **_CHUNKS},
+    "reformer+hashes": {
+        "num_buckets": 32, "num_hashes": 4, "attn_layers": ["local", "lsh", "local"], "num_hidden_layers": 3, **_CHUNKS,
+    },
+    "reformer+unset": {
+        "attn_layers": ["lsh"] * 2, "num_hidden_layers": 2, "num_attention_heads": 2, "axial_pos_embds": False,
+    },
+    "reformer+lengths": {
+        "num_buckets": 256, "num_attention_heads": 1, "attention_head_size": 64, "lsh_attn_chunk_length": 8,
+        "local_attn_chunk_length": 32, "local_num_chunks_before": 0, "lsh_num_chunks_before": 2,
+        "axial_pos_shape": [2, 128],
+    },
     "xlm": {"emb_dim": 64},
     "xlm+causal": {"emb_dim": 64, "causal": True, "n_heads": 1},
     # As released, it keeps all tokens; and a head so wide that its MLP is wider.

@@ -14,7 +14,7 @@ import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassError
 
-from tests.caches.build import LANGUAGE_MODEL, class_of, config_of, values_of
+from tests.caches.build import LANGUAGE_MODEL, LEFT_IN_FP32, class_of, config_of, values_of
 from tests.caches.runs import tensors_in
 from tests.peaks.encoders import TORCH_TYPES, encoder_rows
 from tests.peaks.live import Live, held_by
@@ -147,7 +147,7 @@ def model_with(model_type: str, config: Mapping[str, Any], attention: str, dtype
         else:
             found, model_class = config_of(model_type, config), class_of(model_type)
         model = model_class._from_config(found, dtype=TORCH_TYPES[dtype], attn_implementation=attention).eval()
-    if model_type in _MADE_IN_FP32:
+    if model_type in (*LEFT_IN_FP32, *_MADE_IN_FP32):
         model.to(TORCH_TYPES[dtype])
     in_fp16 = model._keep_in_fp32_modules or () if dtype == "fp16" else ()
     kept = {*(model._keep_in_fp32_modules_strict or ()), *in_fp16}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from math import lcm
 from typing import Any, Final
 
 from hubvram.architecture.attention import FullAttention, HiddenStatesAttention, OwnCacheAttention
+from hubvram.architecture.attention_in_blocks import AttentionInChunks
 from hubvram.architecture.families.decoder import (
     NO_GROUPS,
     Traits,
@@ -21,7 +23,7 @@ from hubvram.architecture.families.fields import changed
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.weights import norm
 from hubvram.architecture.layers import Architecture
-from hubvram.architecture.parts import Block, Linear, Tensor, Weight, vector
+from hubvram.architecture.parts import Chunks, Linear, Tensor, Weight, vector
 from hubvram.architecture.patterns import Window
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument
@@ -113,16 +115,50 @@ def _read_falcon(config: ConfigDocument, architectures: tuple[str, ...]) -> Arch
 # ----------------------------------------------------------------------------------------- reformer
 
 
-def _reformer_attention(config: ConfigDocument, traits: Traits, index: int, window: Window) -> Block:
-    """Local attention, or that which hashes one matrix's vectors for queries and keys. Both cache buckets."""
+def _reformer_attention(config: ConfigDocument, traits: Traits, index: int, window: Window) -> AttentionInChunks:
+    """Local attention, or that which hashes one matrix's vectors for queries and keys.
+
+    What it keeps is known where it runs as a decoder, which looks at no later chunks (ReformerModelWithLMHead).
+    """
     kind = config.strings("attn_layers")[index]
     if kind not in _REFORMER_MATRICES:
         raise config.error(f"attn_layers[{index}]", f"{kind!r} is neither local nor lsh")
-    hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
-    inner = heads * config.size("attention_head_size")
+    hidden, heads, head_dim = (
+        config.size(key) for key in ("hidden_size", "num_attention_heads", "attention_head_size")
+    )
+    hashes = config.size("num_hashes") if kind == "lsh" else 0
+    inner = heads * head_dim
     matrices = (Linear(name=name, out_features=inner, in_features=hidden) for name in _REFORMER_MATRICES[kind])
     out = Linear(name="o", out_features=hidden, in_features=inner)
-    return Block(kind=f"{kind}_attention", component=Component.ATTENTION, weights=(*matrices, out))
+    kinds = _REFORMER_MATRICES.keys() & config.strings("attn_layers")
+    lengths = {name: config.size(f"{name}_attn_chunk_length") for name in kinds}
+    decodes = config.flag("is_decoder") and not any(_number(config, f"{name}_num_chunks_after") for name in lengths)
+    states = HiddenStatesAttention(
+        hidden_size=hidden, num_attention_heads=heads, num_key_value_heads=heads, head_dim=head_dim
+    )
+    return AttentionInChunks(
+        kind=f"{kind}_attention",
+        component=Component.ATTENTION,
+        weights=(*matrices, out),
+        keeps=(states,) if decodes else (),
+        chunks=Chunks(
+            chunk_length=lengths[kind],
+            whole_tokens=lcm(*lengths.values()),
+            short_tokens=min(lengths.values()),
+            bucket_rows=heads * hashes,
+        ),
+        hidden_size=hidden,
+        num_attention_heads=heads,
+        head_dim=head_dim,
+        num_chunks_before=_number(config, f"{kind}_num_chunks_before"),
+        num_hashes=hashes,
+        num_buckets=config.one_or_more("num_buckets") if hashes else (),
+    )
+
+
+def _number(config: ConfigDocument, key: str) -> int:
+    """As a size, but it may be 0."""
+    return config.size(key) if config.get(int, key) else 0
 
 
 _AXIS_LIMIT: Final = 2**31

@@ -22,6 +22,7 @@ from hubvram.memory.kv_cache import (
     lengths,
     pooled_bytes,
     prefill_excess_bytes,
+    prompt_padding_bytes,
     slots,
     state_element_bytes,
     state_entries,
@@ -51,8 +52,9 @@ class Kept:
             return quantized_cache.after_prefill(self.architecture, self.workload, self.computed_bytes)
         if self.workload.cache == "static":
             return self._held(tokens)
-        excess = prefill_excess_bytes(
-            self.architecture, tokens=tokens, batch_size=self.workload.batch_size, element_bytes=self.held_bytes
+        excess = sum(
+            beyond(self.architecture, tokens=tokens, batch_size=self.workload.batch_size, element_bytes=self.held_bytes)
+            for beyond in (prefill_excess_bytes, prompt_padding_bytes)
         )
         return self._held(tokens)._replace(excess_bytes=excess)
 

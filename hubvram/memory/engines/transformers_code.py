@@ -304,7 +304,7 @@ _PROGRAMS: Final[Mapping[str, Program]] = {
 _BY_FILE: Final = {
     "transformers_large": "deepseek_v4 dots3_note_text minimax_m3_vl_text",
     "transformers_multimodal": "mllama_text_model kosmos_2_text_model git moshi voxtral_realtime_text",
-    "transformers_own_attention": "cpmant diffllama flint hrm_text trocr xlm xlnet",
+    "transformers_own_attention": "cpmant diffllama flint hrm_text reformer trocr xlm xlnet",
     "transformers_own_experts": (
         "axk2 bailing_hybrid beam dbrx doge ernie4_5_vl_moe_text hy_v4 inkling2_text jetmoe longcat_flash step3p5 zaya "
         "inkling_text"

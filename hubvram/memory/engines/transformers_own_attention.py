@@ -32,6 +32,10 @@ KNOWN: Final[Mapping[str, tuple[ModelingCode, Program]]] = {
         with_traits(LLAMA, norm_row_bytes=4, attention=later("cycles", "play_gated_attention")),
         Program(play=later("cycles", "play_cycles"), is_playable=is_playable),
     ),
+    "reformer": (
+        with_traits(LAYER_NORM, whole=Whole(position_rows=0)),  # It counts positions itself.
+        Program(play=later("reformer", "play_reformer"), is_playable=later("reformer", "is_reformer")),
+    ),
     "trocr": (
         with_traits(
             LAYER_NORM,
