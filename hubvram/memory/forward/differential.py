@@ -10,10 +10,12 @@ from hubvram.architecture.attention import FullAttention
 from hubvram.memory.forward.attention import attend, cache_keys_and_values, keys_of
 from hubvram.memory.forward.rotation import Widths
 from hubvram.memory.forward.run import Run
+from hubvram.memory.forward.tape import Tensor
 
 
-def play_differential_attention(run: Run, mixer: FullAttention) -> None:
-    """What both passes say is put side by side, and stays until the layer's end; as do the probabilities of both."""
+def play_differential_attention(run: Run, mixer: FullAttention) -> Tensor | None:
+    """What both passes say is put side by side, and stays until attention is done, as do the probabilities of both;
+    those of the first are returned."""
     width, keys = mixer.o_in_features, keys_of(run, mixer)
     query = run.features("Q as made", mixer.q_size)
     run.code.rotation(run, Widths(mixer.q_size, mixer.k_size, mixer.q_size, mixer.k_size))
@@ -28,4 +30,5 @@ def play_differential_attention(run: Run, mixer: FullAttention) -> None:
     del said, both
     both = run.features("what both say", 2 * width)
     difference = run.features("their difference, normed, and that by a factor", 3 * width)
-    del query, values, first, second, both, difference
+    del query, values, second, both, difference
+    return first
