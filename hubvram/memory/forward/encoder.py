@@ -176,6 +176,7 @@ def play_layer(
     mixer, mlp, held = layer.mixer, layer.mlp, Held()
     assert isinstance(mixer, BidirectionalAttention) and isinstance(mlp, DenseMLP)
     first = code.begins(run, architecture, layer) if code.begins else None
+    held.has_bias = first is not None
     if layer.pre_norm:
         _norm(run, layer, held, code.normed)
     run.phase("attention")

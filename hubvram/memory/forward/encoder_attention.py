@@ -60,7 +60,8 @@ def _softmax(run: Run, mixer: BidirectionalAttention, code: EncoderCode, held: H
 
 
 def _fused(run: Run, mixer: BidirectionalAttention, code: EncoderCode, held: Held) -> None:
-    """One kernel, which says of each row the logarithm of its sum too; a mask is made an additive one for it.
+    """One kernel, which says of each row the logarithm of its sum too, but beside a mask, or a bias that is one, where
+    nothing is to be learnt (ATen, attention.cu: compute_logsumexp); a mask is made an additive one for it.
 
     Flash attention takes the padding out of Q, K and V, and puts it back into what heads say.
     """
@@ -72,7 +73,7 @@ def _fused(run: Run, mixer: BidirectionalAttention, code: EncoderCode, held: Hel
     if padded and not masked:
         width = mixer.q_size + mixer.k_size + mixer.v_size + mixer.q_size
         mask = run.features("Q, K, V and what heads say, without padding", width)
-    sums = 0 if masked and padded else mixer.num_attention_heads
+    sums = 0 if masked or bias or held.has_bias else mixer.num_attention_heads
     rows = run.features("the kernel's sums", sums, element_bytes=FP32)
     held.hold(code.said, run.features("what heads say", mixer.q_size))
     del rows, mask, repeated, bias

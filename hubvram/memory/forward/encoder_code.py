@@ -62,6 +62,8 @@ class Held:
 
     def __init__(self) -> None:
         self._tensors: list[tuple[Until, Tensor]] = []
+        self.has_bias = False
+        """Whether scores get a bias that was made before."""
 
     def hold(self, until: Until, tensor: Tensor) -> None:
         self._tensors.append((until, tensor))

@@ -154,6 +154,7 @@ def _attend(run: Run, windows: Run, place: Place, mixer: BidirectionalAttention)
     """Q, K and V; a bias for each pair of patches in a window; where windows moved, the mask for each image, if there
     are several, and the sum of both (SwinAttention.forward)."""
     held, heads = Held(), mixer.num_attention_heads
+    held.has_bias = True
     held.hold(Until.PROJECTED, windows.features("Q, K and V", mixer.q_size + mixer.k_size + mixer.v_size))
     looked_up = run.shared("bias, heads innermost", place.pairs, heads)
     held.hold(Until.PROJECTED, run.shared("bias", heads, place.pairs))
