@@ -9,8 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hubvram.architecture.families import FAMILIES, remote, remote_multimodal
 from hubvram.errors import UnsupportedOptionError
 from hubvram.memory.engines.transformers import TRANSFORMERS as engine
+from hubvram.memory.engines.transformers_code import CODE, ELSEWHERE, WHOLES
+from hubvram.memory.engines.transformers_encoders import ENCODERS
+from hubvram.memory.engines.transformers_sides import SIDES, SIDES_ELSEWHERE
 from hubvram.memory.estimator import peak_of
 from hubvram.memory.workload import Attention
 from tests.samples import MEASURED, architecture_of, fixture_architecture, small_llama, workload_of
@@ -30,6 +34,13 @@ def test_an_unsupported_attention_names_the_others() -> None:
         engine.resolve_attention(architecture_of({"model_type": "gemma2"}), Attention.SDPA)
     assert caught.value.problem == "gemma2 does not run with sdpa attention in transformers 5.23"
     assert caught.value.hint == "--attention takes eager, flash for it"
+
+
+def test_activations_are_known_of_all_families_whose_code_is_part_of_transformers() -> None:
+    shown = {*CODE, *ELSEWHERE, *WHOLES, *ENCODERS, *SIDES, *SIDES_ELSEWHERE}
+    # In files of what they resemble: DeciLM's Nemotron, gte's encoder, InternVL before it was ported, DeepSeek-V3.
+    brought = {"nemotron-nas", "new", "internvl_chat", "kimi_k2"}
+    assert FAMILIES.keys() - shown == {*remote.FAMILIES, *remote_multimodal.FAMILIES, *brought}
 
 
 def test_the_moments_of_a_generation() -> None:
