@@ -227,7 +227,7 @@ def _context_tokens(model: Model, request: Request, weights: _AllWeights) -> int
     if request.given_tokens is not None:
         return request.given_tokens
     shortest = request.input_tokens or 1
-    largest = model.architecture.longest if model.architecture else None
+    largest = _most_tokens(model.architecture, request.input_tokens) if model.architecture else None
     if request.context == "fit":
         return _longest_fit(model, request, weights, shortest, largest)
     if request.context == "max":
@@ -235,6 +235,17 @@ def _context_tokens(model: Model, request: Request, weights: _AllWeights) -> int
             raise UsageError("--context max: the config does not say how long a context may be", "give a number")
         return largest
     return max(shortest, min(DEFAULT_CONTEXT_TOKENS, largest or DEFAULT_CONTEXT_TOKENS))
+
+
+def _most_tokens(architecture: Architecture, input_tokens: int | None) -> int | None:
+    """How long a context may be; None where its config does not say it. Where an encoder reads tokens it is as much as
+    that was made for, since all is input; or what is said to be, and what the decoder was made for."""
+    encoder, longest = architecture.encoder, architecture.longest
+    if encoder is None or encoder.source_tokens is not None:
+        return longest
+    if input_tokens is not None:
+        return None if longest is None else input_tokens + longest
+    return encoder.alone.longest if encoder.alone else encoder.max_position_embeddings
 
 
 def _longest_fit(model: Model, request: Request, weights: _AllWeights, shortest: int, largest: int | None) -> int:

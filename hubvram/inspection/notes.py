@@ -13,7 +13,7 @@ from hubvram.checkpoint.totals import Totals
 from hubvram.config.reader import ModelConfig
 from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, nominal_weight_bytes
 from hubvram.memory.engines import ENGINES
-from hubvram.memory.kv_cache import lengths, token_bytes
+from hubvram.memory.kv_cache import kept_parts, lengths, token_bytes
 from hubvram.memory.weights import stored_compute_dtype
 from hubvram.memory.workload import Attention, Workload
 from hubvram.quantization.precisions import nominal_bits
@@ -193,7 +193,7 @@ def _source_notes(architecture: Architecture, workload: Workload) -> Iterator[st
 def _kept_as(architecture: Architecture, kv_cache_dtype: str) -> str:
     from hubvram.memory.quantized_cache import has_full_attention_only  # for those who ask for one
 
-    if not any(token_bytes(layer.mixer, 1) for layer in architecture.layers if layer.mixer is not None):
+    if not any(token_bytes(part, 1) for _, part in kept_parts(architecture)):
         return "it keeps no K and V of tokens: --kv-dtype changes nothing"
     has_fp8 = kv_cache_dtype == "fp8" and has_full_attention_only(architecture)
     return (
