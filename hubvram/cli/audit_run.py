@@ -99,8 +99,8 @@ def _write_rows(
                 text, outcome = found
             with progress.aside():
                 sink(text)
+                tally[outcome] += 1  # at once: who interrupts it is told how many rows there are
             progress.count(outcome)
-            tally[outcome] += 1
 
 
 def _how_to_go_on(job: Job, words: Sequence[str]) -> str:

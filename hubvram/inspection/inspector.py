@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from hubvram.architecture.layers import Architecture
 from hubvram.errors import UsageError
 from hubvram.hardware.accelerators import ACCELERATORS, Accelerator
 from hubvram.hardware.fit import Fit, fit

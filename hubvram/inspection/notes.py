@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from math import prod
 from typing import Final
 
@@ -12,10 +13,11 @@ from hubvram.checkpoint.tensors import Checkpoint
 from hubvram.checkpoint.totals import Totals
 from hubvram.config.reader import ModelConfig
 from hubvram.dtypes import COMPUTE_BYTES, COMPUTE_DTYPES, nominal_weight_bytes
+from hubvram.errors import UnsupportedOptionError
 from hubvram.memory.engines import ENGINES
 from hubvram.memory.kv_cache import kept_parts, lengths, token_bytes
 from hubvram.memory.weights import stored_compute_dtype
-from hubvram.memory.workload import Attention, Workload
+from hubvram.memory.workload import Attention, Logits, Workload
 from hubvram.quantization.precisions import nominal_bits
 from hubvram.units import size
 
@@ -190,16 +192,22 @@ def _source_notes(architecture: Architecture, workload: Workload) -> Iterator[st
         )
 
 
-def _kept_as(architecture: Architecture, kv_cache_dtype: str) -> str:
-    from hubvram.memory.quantized_cache import has_full_attention_only  # for those who ask for one
-
+def _kept_as(architecture: Architecture, workload: Workload) -> str:
     if not any(token_bytes(part, 1) for _, part in kept_parts(architecture)):
         return "it keeps no K and V of tokens: --kv-dtype changes nothing"
-    has_fp8 = kv_cache_dtype == "fp8" and has_full_attention_only(architecture)
+    has_fp8 = workload.kv_cache_dtype == "fp8" and _takes_fp8(architecture, workload)
     return (
-        f"transformers keeps K and V as the model computes; where that is not {kv_cache_dtype}, another engine "
-        "would keep them so" + (" (--cache fp8 is what transformers has)" if has_fp8 else "")
+        f"transformers keeps K and V as the model computes; where that is not {workload.kv_cache_dtype}, another "
+        "engine would keep them so" + (" (--cache fp8 is what transformers has)" if has_fp8 else "")
     )
+
+
+def _takes_fp8(architecture: Architecture, workload: Workload) -> bool:
+    try:
+        ENGINES[workload.engine].check(architecture, replace(workload, cache="fp8", kv_cache_dtype=None))
+    except UnsupportedOptionError:
+        return False
+    return True
 
 
 def _cache_notes(architecture: Architecture, workload: Workload) -> Iterator[str]:
@@ -212,9 +220,10 @@ def _cache_notes(architecture: Architecture, workload: Workload) -> Iterator[str
                 "generate() on a GPU compiles it"
             )
         else:
-            yield "activations beside a static cache are not known for this model, and not in the totals"
+            beside = " with --logits all" if workload.logits is Logits.ALL else ""
+            yield f"activations beside a static cache are not known for this model{beside}, and not in the totals"
     if workload.kv_cache_dtype is not None:
-        yield _kept_as(architecture, workload.kv_cache_dtype)
+        yield _kept_as(architecture, workload)
     if workload.cache in ("dynamic", "static"):
         return
     from hubvram.memory.quantized_cache import packs_whole_groups  # for those who ask for one

@@ -101,6 +101,7 @@ def _table(found: Inspection) -> list[str]:
         for estimate in _shown(found):
             marker = "> " if estimate.precision in marked else "  "
             rows.append((marker + _label(found, estimate), *_cells(estimate, decimals)))
+        rows += [("> " + precision, *("?" for _ in _COLUMNS)) for precision, _ in found.unknown]
         lines = align(rows, gap=gap)
         if max(map(len, lines)) <= WIDTH:
             break
@@ -118,7 +119,7 @@ def _shown(found: Inspection) -> list[MemoryEstimate]:
 
 def _headline(found: Inspection) -> str:
     workload = found.workload
-    if not any(estimate.kv_cache_dtype for estimate in found.estimates):
+    if not any(estimate.kv_cache_dtype for estimate in _shown(found)):
         return "Memory in GiB; KV cache and activations are not known for this model"
     parts = [_what_runs(found)]
     if workload.input_tokens != workload.context_tokens:
@@ -199,7 +200,7 @@ def _methods(found: Inspection) -> str:
     parts = [f"weights as stored are {_METHODS[found.stored_estimate.components[0].basis]}"]
     if len(_shown(found)) > 1:
         parts.append("at other precisions derived")
-    known = {component.name for estimate in found.estimates for component in estimate.components}
+    known = {component.name for estimate in _shown(found) for component in estimate.components}
     derived = [word for name, word in _DERIVED.items() if name in known]
     if derived:
         parts.append(f"{', '.join(derived)}: derived from config.json and the code of {engine.name} {engine.version}")

@@ -73,6 +73,8 @@ def _half(config: ConfigDocument, name: Name, class_name: str) -> Architecture:
     # The families of text models are in files beside this one, which their common table imports.
     from hubvram.architecture.families import FAMILIES
 
+    if config.section(name) is None:
+        raise config.error(name, "it is missing, and which two models these are is said nowhere else")
     document = inner_config(config, name)
     read = FAMILIES.get(document.model_type or "")
     if read is None or document.model_type == config.model_type:

@@ -111,7 +111,9 @@ class Transformers:
         if workload.padded and not reads_text:
             raise UnsupportedOptionError(f"{name} reads no text that could be padded", "leave out --padded")
         if workload.logits is Logits.ALL and (architecture.encoder is not None or not self.generates(architecture)):
-            raise UnsupportedOptionError(f"--logits is for decoders, and {name} is none", "leave out --logits")
+            raise UnsupportedOptionError(
+                f"--logits is for models that are a decoder alone, which {name} is not", "leave out --logits"
+            )
 
     def cached(
         self, architecture: Architecture, workload: Workload, *, element_bytes: int, cache_element_bytes: int

@@ -146,6 +146,6 @@ def _refusal(architecture: Architecture, kind: str) -> str:
         return (
             ""
             if has_full_attention_only(architecture)
-            else "only layers of full attention are packed, and no encoder's"
+            else "it packs layers of full attention alone, in models without an encoder"
         )
     return _NOT_STATIC.get(model_type, "")

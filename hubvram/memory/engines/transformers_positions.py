@@ -36,13 +36,14 @@ def shortages(architecture: Architecture, workload: Workload) -> Iterator[Shorta
     if encoder is not None and encoder.source_tokens is None:
         rows = _rows(name, encoder.alone or encoder)
         if 0 < rows < given:
-            remedy = f"--input takes at most {rows} for it; without it, all of --context is input"
-            yield Shortage(f"the encoder of {name}", given, _said(encoder, rows), remedy)
+            remedy = f"--input takes at most {rows:,} for it; without it, all of --context is input"
+            whose = f"the encoder of {name}" + (f", {encoder.model_type}," if encoder.alone else "")
+            yield Shortage(whose, given, _said(encoder, rows), remedy)
     rows = _rows(name, architecture)
     if 0 < rows < decoded:
         whose = name if encoder is None else f"the decoder of {name}"
-        most = f"--context takes at most {rows + context - decoded} for it"
-        remedy = most if decoded == context else f"{most}, {given} of --input among them"
+        most = f"--context takes at most {rows + context - decoded:,} for it"
+        remedy = most if decoded == context else f"{most}, {given:,} of --input among them"
         yield Shortage(whose, decoded, _said(architecture, rows), remedy)
 
 
