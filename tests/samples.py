@@ -41,6 +41,21 @@ SMALL_LLAMA: Final[Mapping[str, Any]] = {
     "vocab_size": 100,
 }
 
+SMALL_BART: Final[Mapping[str, Any]] = {
+    "model_type": "bart",
+    "d_model": 64,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "encoder_ffn_dim": 96,
+    "decoder_ffn_dim": 96,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "vocab_size": 100,
+    "max_position_embeddings": 50,
+    "torch_dtype": "float32",
+}
+"""Fifty positions on each side."""
+
 
 @cache
 def fixture_model(name: str) -> Model:
@@ -59,6 +74,13 @@ MEASURED: Final = tuple(name for name in NAMES if engine.knows_activations(fixtu
 """Those whose activations are known."""
 ALONE: Final = tuple(name for name in MEASURED if fixture_architecture(name).encoder is None)
 """Those without an encoder."""
+
+
+def folder_without_headers(folder: Path, config: Mapping[str, Any]) -> str:
+    """A model in a file that has none, of which all is known from its config."""
+    (folder / "config.json").write_text(json.dumps(dict(config)), encoding="utf-8")
+    (folder / "pytorch_model.bin").touch()
+    return str(folder)
 
 
 def config_of(values: Mapping[str, Any]) -> ModelConfig:

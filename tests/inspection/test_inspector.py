@@ -23,9 +23,11 @@ from hubvram.units import GIB, MIB
 from tests.samples import (
     MEASURED,
     NAMES,
+    SMALL_BART,
     SMALL_LLAMA,
     architecture_of,
     fixture_model,
+    folder_without_headers,
     llama_tensors,
     small_llama,
     workload_of,
@@ -369,6 +371,26 @@ def test_the_prompt_can_be_a_part(small: str) -> None:
     found = inspect(small, context=1000, input_tokens=10, batch_size=3, kv_cache_dtype="fp8", precisions=("BF16",))
     assert found.workload == workload_of(1000, input_tokens=10, batch_size=3, kv_cache_dtype="fp8")
     assert [estimate.precision for estimate in found.estimates] == ["bf16"]
+
+
+@pytest.mark.parametrize(
+    ("options", "context_tokens"),
+    [
+        ({}, 50),  # All is input.
+        ({"context": "max"}, 50),
+        ({"input_tokens": 20}, 70),  # The decoder starts anew.
+        ({"input_tokens": 20, "context": "max"}, 70),
+        ({"context": "fit", "accelerators": (EVERYWHERE,)}, 50),
+    ],
+)
+def test_a_context_is_at_most_what_each_side_takes(
+    tmp_path: Path, options: Mapping[str, Any], context_tokens: int
+) -> None:
+    found = inspect(folder_without_headers(tmp_path, SMALL_BART), **options)
+    assert found.workload.context_tokens == context_tokens
+    more = {"input_tokens": options["input_tokens"]} if "input_tokens" in options else {}
+    with pytest.raises(UnsupportedOptionError, match="has 50 learned positions"):
+        inspect(str(tmp_path), context=context_tokens + 1, **more)
 
 
 def longest(model: str, accelerator: Accelerator, **options: Any) -> Inspection:

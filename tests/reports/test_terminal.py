@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hubvram.hardware.accelerators import ACCELERATORS, find_accelerator
-from hubvram.inspection import Inspection, inspect_model, read_model
+from hubvram.inspection import Inspection, inspect, inspect_model, read_model
 from hubvram.memory.workload import Attention, Workload
 from hubvram.reports.table import WIDTH
 from hubvram.reports.terminal import render
 from hubvram.sources.snapshot import SnapshotSource, snapshot_folders
+from tests.samples import SMALL_BART, folder_without_headers
 
 FOLDERS = snapshot_folders()
 
@@ -71,6 +74,15 @@ def test_it_never_leaves_its_80_columns(repo_id: str, every_layer: bool) -> None
         lines = render(found, every_layer=every_layer).splitlines()
         assert max(map(len, lines)) <= WIDTH, max(lines, key=len)
         assert all(line == line.rstrip() for line in lines)
+
+
+def test_a_precision_nothing_is_known_of_has_a_row_without_figures(tmp_path: Path) -> None:
+    # Which type each tensor of a GGUF file has is told by names, which are in the headers.
+    folder = folder_without_headers(tmp_path, SMALL_BART)
+    lines = render(inspect(folder, precisions=("q4_k_m",))).splitlines()
+    assert "Memory in GiB for 50 tokens x 1, transformers 5.23 with sdpa" in lines
+    assert [line.split() for line in lines if line.startswith("> ")] == [[">", "q4_k_m", *("?" * 7)]]
+    assert any(line.startswith("  note: q4_k_m: ") for line in lines)
 
 
 def test_a_row_that_would_repeat_the_stored_precision_is_left_out() -> None:

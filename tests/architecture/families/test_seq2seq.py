@@ -245,6 +245,7 @@ def test_copies_and_sinusoids() -> None:
         (t5("t5", "T5Model", feed_forward_proj="other-gelu"), "feed_forward_proj"),
         (t5("longt5", "LongT5Model", encoder_attention_type="global"), "encoder_attention_type"),
         ({"model_type": "encoder-decoder", "encoder": {"model_type": "encoder-decoder"}}, "encoder.model_type"),
+        ({"model_type": "encoder-decoder", "encoder": _BERT}, "decoder: it is missing"),
     ],
 )
 def test_refused(config: dict[str, Any], key: str) -> None:

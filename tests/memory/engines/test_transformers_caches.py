@@ -91,6 +91,15 @@ def test_another_precision_is_said_to_be_another_engines() -> None:
     assert any("--cache fp8" in note for note in notes)
 
 
+@pytest.mark.parametrize("model_type", ["reformer", "prophetnet", "bart"])
+def test_another_engines_precision_where_fp8_is_refused(model_type: str) -> None:
+    """Layers that are blocks, a decoder of several streams, and an encoder."""
+    architecture = architecture_of({"model_type": model_type, "is_decoder": True})
+    notes = tuple(workload_notes(architecture, workload_of(64, kv_cache_dtype="fp8")))
+    assert any("where that is not fp8, another engine would keep them so" in note for note in notes)
+    assert not any("--cache fp8" in note for note in notes)
+
+
 def test_an_input_that_cannot_be_packed_is_noted() -> None:
     # Two heads of 16: two tokens are a group.
     noted = {
