@@ -222,7 +222,8 @@ def _loading(found: Inspection, estimate: MemoryEstimate) -> Iterator[str]:
     direct, *others = loading.ways
     if direct.gpu_peak.high_bytes is None or direct.gpu_peak.high_bytes <= running_bytes:
         return
-    line = f'loading takes more than running: up to {size(direct.gpu_peak.high_bytes)} with device_map="cuda"'
+    most = size(direct.gpu_peak.high_bytes)
+    line = f'loading takes more than running, beside the runtime: up to {most} with device_map="cuda"'
     for way in others:
         if way.gpu_peak.high_bytes is not None and way.host.low_bytes is not None:
             line += f', {gib(way.gpu_peak.high_bytes)} with .to("cuda") and {gib(way.host.low_bytes)} of host memory'

@@ -136,8 +136,8 @@ def test_every_accelerator_can_be_named_in_a_verdict() -> None:
 def test_loading_is_named_where_it_takes_more_than_running() -> None:
     """A layer's gates and ups of 128 experts, 2 x 768 x 2048 in bf16 each: 0.75 GiB beside 56.87."""
     line = (
-        'loading takes more than running: up to 57.62 GiB with device_map="cuda", 56.87 with .to("cuda") and 54.75 of '
-        "host memory"
+        'loading takes more than running, beside the runtime: up to 57.62 GiB with device_map="cuda", '
+        '56.87 with .to("cuda") and 54.75 of host memory'
     )
     assert line in " ".join(render(_found("Qwen/Qwen3-30B-A3B", tokens=64)).split())
     assert "loading" not in render(_found("Qwen/Qwen3-30B-A3B", tokens=8192))
