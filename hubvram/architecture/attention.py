@@ -128,14 +128,16 @@ class ChunkedAttention(FullAttention):
     attention_chunk_size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class HiddenStatesAttention(FullAttention):
     """Attention that keeps the hidden states of earlier tokens, and makes K and V of them anew (xlnet)."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
 class OwnCacheAttention(FullAttention):
     """Full attention whose K and V transformers keeps in a way of its own, or not at all."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

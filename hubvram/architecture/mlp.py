@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hubvram.architecture.parts import Block, Linear, Part, Tensor, Weight, vector
+from hubvram.architecture.parts import Linear, Part, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
 
 
@@ -143,13 +143,3 @@ class MoEMLP(Part):
             // self.num_experts
             * (self.num_experts - self.num_experts_per_tok)
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LanguageAdapters(Block):
-    """A small MLP behind the usual one for each language (2205.06266)."""
-
-    reuses_norm: bool
-    """Whether what they read is normed by the norm of the usual MLP, where they have none of their own."""
-    knows_language: bool
-    """Whether sequences have a language where nothing else is said: the class does not run without."""

@@ -159,6 +159,12 @@ class Part:
         return ()
 
 
+class Recurrence(Part):
+    """A token mixer that keeps states of fixed size, and nothing of each token."""
+
+    __slots__ = ()
+
+
 def by_component(weights: Iterable[Weight], default: Component) -> dict[Component, int]:
     """Component -> parameters of these weights."""
     found: dict[Component, int] = {}

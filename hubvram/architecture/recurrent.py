@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hubvram.architecture.parts import Linear, Part, State, Tensor, Weight, vector
+from hubvram.architecture.parts import Linear, Recurrence, State, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
 
 
@@ -23,7 +23,7 @@ def recurrent_state(*shape: int) -> State:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mamba(Part):
+class Mamba(Recurrence):
     """A selective state space (2312.00752): intermediate_size channels, each with state_size states."""
 
     kind: ClassVar[str] = "mamba"
@@ -69,7 +69,7 @@ class Mamba(Part):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mamba2(Part):
+class Mamba2(Recurrence):
     """A state space with heads (2405.21060): num_heads of head_dim channels, B and C shared by n_groups."""
 
     kind: ClassVar[str] = "mamba2"
@@ -129,7 +129,7 @@ class Mamba2(Part):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GatedDeltaNet(Part):
+class GatedDeltaNet(Recurrence):
     """Linear attention with a gated delta rule (2412.06464), as Qwen3-Next has it."""
 
     kind: ClassVar[str] = "gated_delta_net"
@@ -185,7 +185,7 @@ class GatedDeltaNet(Part):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShortConv(Part):
+class ShortConv(Recurrence):
     """A gated convolution over the last few tokens (LFM2)."""
 
     kind: ClassVar[str] = "short_conv"
@@ -216,7 +216,7 @@ class ShortConv(Part):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LightningAttention(Part):
+class LightningAttention(Recurrence):
     """Linear attention in blocks, with a decay for each head (MiniMax-01, 2501.08313)."""
 
     kind: ClassVar[str] = "lightning_attention"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from hubvram import errors
-from hubvram.reports.failures import failure_of
 
 EXIT_DOES_NOT_FIT: Final = 1
 EXIT_USAGE: Final = 2
@@ -17,6 +16,8 @@ EXIT_BROKEN_PIPE: Final = 141
 
 def explain(error: errors.HubvramError) -> tuple[str, str, int]:
     """(what is the matter, what to try, exit code)."""
+    from hubvram.reports.failures import failure_of  # for those who fail
+
     failure = failure_of(error)
     exit_code = EXIT_USAGE if isinstance(error, errors.UsageError) else EXIT_UNREADABLE
     return failure.message, failure.hint, exit_code

@@ -7,7 +7,6 @@ from typing import Final
 
 from hubvram.architecture.attention import SlidingAttention
 from hubvram.architecture.families import architecture_of, described
-from hubvram.architecture.generic import derive
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.reconcile import Reconciliation, Status, reconcile
 from hubvram.architecture.roles import NotUnderstoodError
@@ -48,6 +47,8 @@ _BY_SHAPES: Final = (
 
 def _by_shapes(config: ModelConfig, checkpoint: Checkpoint) -> tuple[Reconciliation, tuple[str, ...]]:
     """For a type without a family: what the usual fields and the tensors make, if that meets every tensor."""
+    from hubvram.architecture.generic import derive  # for types without a family
+
     try:
         tensors = _logical(config, checkpoint)
         architecture = derive(completed(config.text), tensors, config.architectures)

@@ -24,8 +24,7 @@ from hubvram.architecture.attention import (
 )
 from hubvram.architecture.layers import Architecture, Layer
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
-from hubvram.architecture.parts import Block, Chunks, Part, Pool, State
-from hubvram.architecture.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, ShortConv
+from hubvram.architecture.parts import Block, Chunks, Part, Pool, Recurrence, State
 from hubvram.dtypes import COMPUTE_BYTES
 from hubvram.memory.chunked_cache import bucket_bytes, padding_bytes
 
@@ -56,20 +55,19 @@ _FEATURES: Final[Mapping[type, Callable[..., tuple[int, int]]]] = {
     SharedKVAttention: _nothing,
     DenseMLP: _nothing,
     MoEMLP: _nothing,
-    Mamba: _nothing,
-    Mamba2: _nothing,
-    GatedDeltaNet: _nothing,
-    LightningAttention: _nothing,
-    ShortConv: _nothing,
 }
 """Kind of part -> features of the two tensors that its cache holds of a token. Parts that are not here have a cache
-that is not known yet; a Block says itself what it keeps."""
+that is not known yet; a recurrence keeps nothing of tokens, a Block says itself what it keeps."""
+
+
+def _has_features(part: Part) -> bool:
+    return isinstance(part, Recurrence) or type(part) in _FEATURES
 
 
 def features_of(part: Part) -> tuple[int, int]:
     """Features that one token of one sequence adds in one layer: of K and V of all KV heads, or of a latent and the
     part of K that rotates."""
-    return _FEATURES[type(part)](part)
+    return _nothing(part) if isinstance(part, Recurrence) else _FEATURES[type(part)](part)
 
 
 def token_bytes(part: Part, element_bytes: int) -> int:
@@ -130,7 +128,7 @@ def knows_cache(architecture: Architecture) -> bool:
 def _is_known(part: Part) -> bool:
     if isinstance(part, Block):
         return part.is_known_to_keep and all(_is_known(inner) for inner in part.keeps)
-    return type(part) in _FEATURES
+    return _has_features(part)
 
 
 class Rule(Protocol):
@@ -161,7 +159,7 @@ def added_bytes(parts: Iterable[Part], element_bytes: int, *, tokens: int, past_
         token_bytes(part, element_bytes)
         * (held_tokens(part, past_tokens + tokens) - held_tokens(part, past_tokens) if past_tokens else tokens)
         for part in parts
-        if type(part) in _FEATURES
+        if _has_features(part)
     )
 
 

@@ -18,7 +18,7 @@ from hubvram.hardware.fit import Fit
 from hubvram.inspection import Inspection, Model
 from hubvram.memory.engines import ENGINES
 from hubvram.memory.estimate import MemoryComponent, MemoryEstimate
-from hubvram.reports.failures import SCHEMA_VERSION
+from hubvram.reports import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from hubvram.inspection.quantization import QuantizationFacts

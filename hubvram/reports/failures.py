@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hubvram import errors
-
-SCHEMA_VERSION: Final = 1
-"""Of the JSON contract: fields may be added, none is renamed."""
+from hubvram.reports import SCHEMA_VERSION
 
 Words = Callable[[Any], tuple[str, str]]
 """(the error) -> (what is the matter, what to try)."""

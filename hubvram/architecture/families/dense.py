@@ -25,8 +25,7 @@ from hubvram.architecture.families.decoder import (
     read_decoder,
     sinks,
 )
-from hubvram.architecture.families.experts import check_chosen
-from hubvram.architecture.families.fields import LAYERS_LIMIT, changed, head_dim_of, number_of_layers
+from hubvram.architecture.families.fields import LAYERS_LIMIT, changed, check_chosen, head_dim_of, number_of_layers
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.parts import Block, Linear, Part, Tensor, Weight, vector

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from hubvram.architecture.families.decoder import ReadMLP, Traits, dense, read_decoder, switch, usual_fields
-from hubvram.architecture.families.fields import check_length, count_of, first_size, number_of_layers
+from hubvram.architecture.families.fields import check_chosen, check_length, count_of, first_size, number_of_layers
 from hubvram.architecture.layers import Architecture
 from hubvram.architecture.mlp import MoEMLP
 from hubvram.architecture.parts import Part, Weight
@@ -135,12 +135,6 @@ def read_experts(config: ConfigDocument, traits: Traits, experts: Experts, chose
         correction_bias=experts.correction_bias,
         others=tuple(read(config) for read in experts.others),
     )
-
-
-def check_chosen(config: ConfigDocument, key: str, chosen: int, number: int) -> None:
-    """Raises ConfigError where a token would take more experts than there are."""
-    if chosen > number:
-        raise config.error(key, f"{chosen} of {number} experts cannot be chosen")
 
 
 def dense_of(*fields: str) -> ReadMLP:

@@ -78,3 +78,9 @@ def layer_config(config: ConfigDocument, index: int) -> ConfigDocument:
 def sparse_blocks(config: ConfigDocument) -> dict[str, Any]:
     """Of attention where each block sees a few others, some of them random (big_bird)."""
     return {"block_size": config.size("block_size"), "random_blocks": config.size("num_random_blocks")}
+
+
+def check_chosen(config: ConfigDocument, key: str, chosen: int, number: int) -> None:
+    """Raises ConfigError where a token would take more experts than there are."""
+    if chosen > number:
+        raise config.error(key, f"{chosen} of {number} experts cannot be chosen")

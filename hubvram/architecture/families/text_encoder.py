@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from hubvram.architecture import patterns
+from hubvram.architecture.adapters import LanguageAdapters
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.attention_in_blocks import SparseBidirectionalAttention
 from hubvram.architecture.families import encoder_tops as tops
@@ -29,7 +30,7 @@ from hubvram.architecture.families.fields import LAYERS_LIMIT, head_dim_of, numb
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.weights import norm
 from hubvram.architecture.layers import Architecture, Layer
-from hubvram.architecture.mlp import DenseMLP, LanguageAdapters
+from hubvram.architecture.mlp import DenseMLP
 from hubvram.architecture.parts import Linear, Norms, Part, Tensor, Weight, vector
 from hubvram.checkpoint.components import Component
 from hubvram.config.document import ConfigDocument

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from hubvram.architecture.attention import BidirectionalAttention, LatentAttention
 from hubvram.architecture.layers import Architecture, Layer
-from hubvram.architecture.mlp import DenseMLP, LanguageAdapters
+from hubvram.architecture.mlp import DenseMLP
 from hubvram.memory.forward.decoder import is_playable, play_decoder
 from hubvram.memory.forward.later import later
 from hubvram.memory.forward.modeling_code import FP32_ROUTER, LAYER_NORM, LLAMA, ModelingCode, Whole, with_traits
@@ -327,7 +327,7 @@ def is_encoder(architecture: Architecture) -> bool:
 
 def _looks_both_ways(layer: Layer) -> bool:
     is_plain = isinstance(layer.mixer, BidirectionalAttention) and type(layer.mlp) is DenseMLP
-    return is_plain and all(type(other) is LanguageAdapters for other in layer.others)
+    return is_plain and all(other.kind == "language_adapters" for other in layer.others)
 
 
 _TAKEN_FOR: Final[Mapping[tuple[str | None, str], str]] = {("kimi_k25", "kimi_k2"): "deepseek_v3"}

@@ -3,8 +3,9 @@ config names for all of them (modeling_xmod.py, XmodOutput.lang_adapter)."""
 
 from __future__ import annotations
 
+from hubvram.architecture.adapters import LanguageAdapters
 from hubvram.architecture.layers import Architecture, Layer
-from hubvram.architecture.mlp import DenseMLP, LanguageAdapters
+from hubvram.architecture.mlp import DenseMLP
 from hubvram.memory.forward.mlp import play_mlp
 from hubvram.memory.forward.run import FP32, ID_BYTES, Run
 from hubvram.memory.forward.tape import Tensor

@@ -24,14 +24,11 @@ from hubvram.architecture.attention import (
 from hubvram.architecture.layers import Architecture, Layer, LayerGroup
 from hubvram.architecture.mlp import DenseMLP, MoEMLP
 from hubvram.architecture.parts import Block, Part
-from hubvram.architecture.recurrent import GatedDeltaNet, LightningAttention, Mamba, Mamba2, ShortConv
 from hubvram.memory.forward.attention import has_window_mask, is_cut, keys_of, masks_sequences, play_attention
-from hubvram.memory.forward.latent import play_latent_attention
 from hubvram.memory.forward.later import later
 from hubvram.memory.forward.mlp import play_mlp
 from hubvram.memory.forward.modeling_code import Kept
 from hubvram.memory.forward.run import FP32, ID_BYTES, Run
-from hubvram.memory.forward.shared_block import is_shared_block, play_shared_block
 from hubvram.memory.forward.tape import Peak, Tensor
 from hubvram.memory.kv_cache import held_tokens, token_bytes
 from hubvram.memory.workload import Attention
@@ -42,7 +39,7 @@ def is_playable(architecture: Architecture) -> bool:
     return all(
         _is_playable(group.layer.mixer)
         and type(group.layer.mlp) in (DenseMLP, MoEMLP, NoneType)
-        and (is_shared_block(group.layer) or all(_program_of(part) for part in group.layer.others))
+        and (_is_shared_block(group.layer) or all(_program_of(part) for part in group.layer.others))
         for group in architecture.groups()
     )
 
@@ -193,7 +190,7 @@ def play_tokens(
     residual_bytes = FP32 if run.code.residual_in_fp32 else run.element_bytes
     for group in architecture.groups():
         around = _kept_probabilities(run, architecture, group), _later_caches(run, architecture, group)
-        play = play_shared_block if is_shared_block(group.layer) else play_layer
+        play = _play_shared_block if _is_shared_block(group.layer) else play_layer
         # The first layer reads the embeddings themselves.
         reads = "" if group.indices == ((0, 0),) else "input of the layer"
         kept = None
@@ -234,7 +231,7 @@ def _play_others(run: Run, layer: Layer, hidden_size: int) -> Tensor | None:
 
 def _mix(run: Run, mixer: Part | None, hidden_size: int) -> Kept:
     if isinstance(mixer, LatentAttention):
-        return (run.code.latent_attention or play_latent_attention)(run, mixer)
+        return (run.code.latent_attention or _play_latent_attention)(run, mixer)
     if isinstance(mixer, FullAttention):
         return (run.code.attention or play_attention)(run, mixer)
     program = _program_of(mixer)
@@ -247,28 +244,40 @@ def _mix(run: Run, mixer: Part | None, hidden_size: int) -> Kept:
     raise TypeError(f"no program for {mixer!r}")
 
 
-_STATEFUL: Final[Mapping[type, Callable[..., Kept]]] = {
-    GatedDeltaNet: later("delta_net", "play_delta_net"),
-    LightningAttention: later("lightning", "play_lightning_attention"),
-    Mamba: later("state_space", "play_mamba"),
-    Mamba2: later("state_space", "play_mamba2"),
-    ShortConv: later("convolution", "play_short_conv"),
-}
-_BLOCKS: Final[Mapping[str, Callable[..., Kept]]] = {
+_PROGRAMS: Final[Mapping[str, Callable[..., Kept]]] = {
+    "gated_delta_net": later("delta_net", "play_delta_net"),
+    "lightning_attention": later("lightning", "play_lightning_attention"),
+    "mamba": later("state_space", "play_mamba"),
+    "mamba2": later("state_space", "play_mamba2"),
+    "short_conv": later("convolution", "play_short_conv"),
     "kimi_delta_attention": later("delta_net", "play_kimi_delta_attention"),
     "sliding_latent_attention": later("dots3", "play_sliding_latent_attention"),
     "block_sparse_attention": later("block_sparse", "play_block_sparse_attention"),
     "rg_lru": later("griffin", "play_rg_lru"),
 }
-"""What keeps a state instead of K and V of tokens, or more than these -> its program: by its class, or its kind where
-it is a block."""
+"""Kind of what keeps a state instead of K and V of tokens, or more than these -> its program."""
 
-_MASKED: Final = frozenset({GatedDeltaNet.kind, Mamba.kind, "kimi_delta_attention"})
+_MASKED: Final = frozenset({"gated_delta_net", "mamba", "kimi_delta_attention"})
 """Those that hold a copy of what they read in which padding is zero (apply_mask_to_padding_states)."""
 
 
+_play_latent_attention: Final = later("latent", "play_latent_attention")
+_play_shared_block: Final = later("shared_block", "play_shared_block")
+
+
+def _is_shared_block(layer: Layer) -> bool:
+    """Whether it is attention and an MLP that layers share, before a state space, and nothing else."""
+    kinds = [part.kind for part in layer.others]
+    return (
+        isinstance(layer.mixer, FullAttention)
+        and isinstance(layer.mlp, DenseMLP)
+        and kinds[:2] in (["mamba", "linear"], ["mamba2", "linear"])
+        and all(isinstance(part, Block) and part.kind == "adapter" for part in layer.others[2:])
+    )
+
+
 def _program_of(mixer: Part | None) -> Callable[..., Kept] | None:
-    return _BLOCKS.get(mixer.kind) if isinstance(mixer, Block) else _STATEFUL.get(type(mixer))
+    return None if mixer is None else _PROGRAMS.get(mixer.kind)
 
 
 # ------------------------------------------------------------------------------- around the layers

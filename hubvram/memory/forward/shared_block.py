@@ -9,24 +9,12 @@ from __future__ import annotations
 from hubvram.architecture.attention import FullAttention
 from hubvram.architecture.layers import Layer
 from hubvram.architecture.mlp import DenseMLP
-from hubvram.architecture.parts import Block
 from hubvram.architecture.recurrent import Mamba, Mamba2
 from hubvram.memory.forward.attention import play_attention
 from hubvram.memory.forward.mlp import play_mlp
 from hubvram.memory.forward.run import Run
 from hubvram.memory.forward.state_space import play_mamba, play_mamba2
 from hubvram.memory.kv_cache import part_state_bytes
-
-
-def is_shared_block(layer: Layer) -> bool:
-    """Whether a layer is such a one, with nothing else in it."""
-    kinds = [part.kind for part in layer.others]
-    return (
-        isinstance(layer.mixer, FullAttention)
-        and isinstance(layer.mlp, DenseMLP)
-        and kinds[:2] in ([Mamba.kind, "linear"], [Mamba2.kind, "linear"])
-        and all(isinstance(part, Block) and part.kind == "adapter" for part in layer.others[2:])
-    )
 
 
 def play_shared_block(run: Run, layer: Layer, hidden_size: int) -> None:
