@@ -21,6 +21,8 @@ from hubvram.memory.engines.transformers_encoders import ENCODERS
 from hubvram.memory.engines.transformers_sides import SIDES, SIDES_ELSEWHERE
 from hubvram.units import count
 from tests.caches.record import recorded as recorded_caches
+from tests.generation import test_records as runs
+from tests.peaks import test_records as peaks
 from tests.samples import fixture_model
 from tests.walk.build import MAPPINGS
 from tests.walk.record import NOT_BUILT, recorded
@@ -53,6 +55,9 @@ def _renewed(text: str) -> str:
     text = re.sub(r"(<!-- walk -->\n\|.*\n\|.*\n)(?:\|.*\n)*", lambda match: match[1] + _walk(), text)
     known = len({*CODE, *ELSEWHERE, *WHOLES, *ENCODERS, *SIDES, *SIDES_ELSEWHERE})
     text = re.sub(r"known for \d+ model types", f"known for {known} model types", text)
+    bounds = (peaks.PREFILL, peaks.DECODE, max(runs.TOLERANCE.values()))
+    for words, bound in zip(("in prefill", "in a decode step", "of whole runs"), bounds, strict=True):
+        text = re.sub(rf"\S+ %( {words}\b)", rf"{100 * bound:g} %\g<1>", text)
     text = re.sub(r"has \d+ real forwards", f"has {len(recorded_caches())} real forwards", text)
     gpus = ", ".join(accelerator.label for accelerator in ACCELERATORS.values())
     return re.sub(r"(GPUs: )[^\n]*?(<!-- gpus -->\.)", rf"\g<1>{gpus} \g<2>", text)
