@@ -177,8 +177,13 @@ def inspect_model(
         workload = engine.taken(model.architecture, workload)
         engine.check(model.architecture, workload)
     is_grounded = model.reconciliation.status.is_grounded
-    # The workspace is a range unless one GPU is asked for.
-    workspace_bytes = accelerators[0].workspace_bytes if len(accelerators) == 1 else None
+    # The workspace is a range unless all GPUs asked for have the same; each has its own in what fits.
+    workspaces = {accelerator.workspace_bytes for accelerator in accelerators}
+    workspace_bytes = workspaces.pop() if len(workspaces) == 1 else None
+    judged = [
+        (accelerator, ENGINES[workload.engine].runtime(workspace_bytes=accelerator.workspace_bytes))
+        for accelerator in accelerators or ACCELERATORS.values()
+    ]
 
     def estimate_of(found: Weights) -> MemoryEstimate:
         return estimate_memory(
@@ -198,8 +203,7 @@ def inspect_model(
         unknown=tuple((precision, none.reason) for precision, none in found.items() if isinstance(none, NoWeights)),
         stored_estimate=estimate_of(model.stored),
         fits=tuple(
-            tuple(fit(estimate, accelerator) for accelerator in accelerators or ACCELERATORS.values())
-            for estimate in estimates
+            tuple(fit(estimate, accelerator, runtime) for accelerator, runtime in judged) for estimate in estimates
         ),
         requested_precisions=tuple(precisions),
         accelerators=tuple(accelerators),

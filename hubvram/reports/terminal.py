@@ -16,7 +16,7 @@ from hubvram.reports.dimensions import dimensions
 from hubvram.reports.explanation import explanation
 from hubvram.reports.packed import packed_line, stored_name
 from hubvram.reports.table import REST, WIDTH, align
-from hubvram.units import count, gib, size
+from hubvram.units import GIB, count, gib, size
 
 _LONGEST_NAME: Final = 100
 _LONGEST_LABEL: Final = 12  # of a row, so that sizes have room for two decimals
@@ -246,6 +246,8 @@ _NAMED: Final = 3  # the smallest that fit; whoever reads on has a larger one
 
 
 def _verdicts(title: str, fits: Sequence[Fit]) -> list[str]:
+    """From the smallest on, in whatever order they were asked for; as they come where they are of one size."""
+    fits = sorted(fits, key=lambda fit: round(fit.accelerator.usable_bytes / GIB))
     yes = [fit for fit in fits if fit.fits]
     no = [fit for fit in fits if fit.fits is False]
     unknown = [fit.accelerator.label for fit in fits if fit.fits is None]

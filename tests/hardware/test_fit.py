@@ -38,6 +38,12 @@ def test_the_high_end_decides(usable_bytes: int, fits: bool, headroom_bytes: int
     assert found.accelerator.usable_bytes == usable_bytes
 
 
+def test_each_accelerator_has_its_own_runtime() -> None:
+    # 800 of weights, and 150 instead of 200 at most.
+    runtime = MemoryComponent(name="runtime", size_bytes=100, basis=Basis.ASSUMED, low_bytes=50, high_bytes=150)
+    assert fit(estimate(is_complete=True), limit(1000, "limit"), runtime).headroom_bytes == 50
+
+
 @pytest.mark.parametrize(("usable_bytes", "fits"), [(999, False), (1000, None), (10**12, None)])
 def test_an_unknown_cache_may_not_fit(usable_bytes: int, fits: bool | None) -> None:
     """Weights that do not fit alone are a no; weights that do are no yes."""

@@ -439,6 +439,15 @@ def test_the_longest_context_is_one_with_which_all_precisions_fit(small: str) ->
     assert by_precision[0] > by_precision[1] == by_precision[2] == by_precision[3]
 
 
+def test_what_fits_a_gpu_does_not_depend_on_others(small: str) -> None:
+    # The workspace is 8 MiB on a T4, 32 MiB on an H100.
+    def headroom(*gpus: str) -> int:
+        found = inspect(small, precisions="bf16", accelerators=gpus)
+        return next(fit for fit in found.fits[0] if fit.accelerator.name == "t4-16gb").headroom_bytes
+
+    assert headroom("t4") == headroom("t4", "h100") == headroom("h100", "t4") == headroom("t4", "t4") == headroom()
+
+
 def test_a_fit_needs_something_to_fit(small: str) -> None:
     with pytest.raises(UsageError, match="--context fit needs a GPU"):
         inspect(small, context="fit")

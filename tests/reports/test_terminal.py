@@ -55,7 +55,7 @@ Memory in GiB for 8,192 tokens x 1, transformers 5.23 with sdpa
   the peak of int4 is in the mlp of the last layer, over all 8,192 tokens of
   input
 
-Fits (int4)  L40S 48GB with 2.4 GiB to spare, A100 80GB 37.1, H100 80GB 37.1 and
+Fits (int4)  L40S 48GB with 2.4 GiB to spare, A100 80GB 37.2, H100 80GB 37.1 and
              larger; not A100 40GB (2.5 GiB short)
 """
 
@@ -131,6 +131,20 @@ def test_a_verdict_for_each_gpu_that_was_asked_for() -> None:
 def test_every_accelerator_can_be_named_in_a_verdict() -> None:
     for name, accelerator in ACCELERATORS.items():
         assert accelerator.label in render(_found("openai-community/gpt2", gpu=name, tokens=1024))
+
+
+@pytest.mark.parametrize(
+    ("cache", "verdict"),
+    [
+        ("dynamic", "9GiB with 8.3 GiB to spare, T4 16GB 13.8, H100 80GB 78.4"),
+        ("static", "9GiB and larger: cannot say, what is known would fit"),  # Activations are not known beside it.
+    ],
+)
+def test_what_fits_is_named_from_the_smallest_on(cache: str, verdict: str) -> None:
+    asked = [find_accelerator(gpu) for gpu in ("h100", "9GiB", "t4")]
+    model = read_model(SnapshotSource("openai/whisper-tiny", FOLDERS["openai/whisper-tiny"]))
+    workload = Workload(context_tokens=100, input_tokens=100, batch_size=1, attention=Attention.AUTO, cache=cache)
+    assert verdict in " ".join(render(inspect_model(model, workload, ("bf16",), asked)).split())
 
 
 def test_loading_is_named_where_it_takes_more_than_running() -> None:
