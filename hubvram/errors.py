@@ -171,11 +171,21 @@ class FileUnreadableError(ModelUnreadableError):
 class NoCheckpointError(ModelUnreadableError):
     """No safetensors model among the files; `found` names what is there instead, `kind` says what that is.
 
-    `holds_model`: whether it is a whole model all the same, in a format whose headers are not read.
+    `holds_model`: whether it is a whole model all the same, in a format whose headers are not read. `left_out`: what
+    config.json does not say, so that it is not enough by itself.
     """
 
-    def __init__(self, model_id: str, *, kind: str, found: Sequence[str], holds_model: bool = False) -> None:
+    def __init__(
+        self,
+        model_id: str,
+        *,
+        kind: str,
+        found: Sequence[str],
+        holds_model: bool = False,
+        left_out: Sequence[str] = (),
+    ) -> None:
         super().__init__(model_id, kind)
+        self.left_out = tuple(left_out)
         self.kind = kind
         self.found = tuple(found)
         self.holds_model = holds_model

@@ -19,6 +19,7 @@ from hubvram.hardware.accelerators import ACCELERATORS
 from hubvram.memory.engines.transformers_code import CODE, ELSEWHERE, WHOLES
 from hubvram.memory.engines.transformers_encoders import ENCODERS
 from hubvram.memory.engines.transformers_sides import SIDES, SIDES_ELSEWHERE
+from hubvram.memory.engines.transformers_static import MEASURED as STATIC
 from hubvram.units import count
 from tests.caches.record import recorded as recorded_caches
 from tests.generation import test_records as runs
@@ -58,6 +59,7 @@ def _renewed(text: str) -> str:
     bounds = (peaks.PREFILL, peaks.DECODE, max(runs.TOLERANCE.values()))
     for words, bound in zip(("in prefill", "in a decode step", "of whole runs"), bounds, strict=True):
         text = re.sub(rf"\S+ %( {words}\b)", rf"{100 * bound:g} %\g<1>", text)
+    text = re.sub(r"static cache they are known for \d+", f"static cache they are known for {len(STATIC)}", text)
     text = re.sub(r"has \d+ real forwards", f"has {len(recorded_caches())} real forwards", text)
     gpus = ", ".join(accelerator.label for accelerator in ACCELERATORS.values())
     return re.sub(r"(GPUs: )[^\n]*?(<!-- gpus -->\.)", rf"\g<1>{gpus} \g<2>", text)

@@ -42,6 +42,16 @@ class ModelConfig:
         return self.quantization.method if self.quantization else None
 
     @property
+    def named_dtype(self) -> str | None:
+        """What it calls the type of the weights, known or not."""
+        return _named_dtype(self.whole) or _named_dtype(self.text)
+
+    @property
+    def attn_implementation(self) -> str | None:
+        """Which attention it asks for, in transformers' words; None where it leaves that to the class."""
+        return next((name for document in (self.whole, self.text) if (name := _attn_implementation(document))), None)
+
+    @property
     def is_nested(self) -> bool:
         """Whether the text model is a part of a larger one (vision, audio)."""
         return bool(self.text.path)
@@ -112,9 +122,19 @@ def _document(model_id: str, data: Mapping[str, Any], path: str, model_type: str
     )
 
 
-def _dtype(document: ConfigDocument) -> str | None:
+def _named_dtype(document: ConfigDocument) -> str | None:
     # transformers 5 writes `dtype`, everything older `torch_dtype`.
-    name = document.get(str, "dtype") or document.get(str, "torch_dtype")
+    return document.get(str, "dtype") or document.get(str, "torch_dtype")
+
+
+def _attn_implementation(document: ConfigDocument) -> str | None:
+    # Classes write neither; who edits a config may write either (configuration_utils.py, PreTrainedConfig.__init__).
+    named = (document.data.get(key) for key in ("attn_implementation", "_attn_implementation"))
+    return next((name for name in named if isinstance(name, str)), None)
+
+
+def _dtype(document: ConfigDocument) -> str | None:
+    name = _named_dtype(document)
     return TORCH_NAMES.get(name.removeprefix("torch.")) if name else None
 
 

@@ -27,11 +27,11 @@ def without_safetensors(source: ModelSource, config: ModelConfig | None, error: 
         raise error
     architecture = self_described(config)
     if architecture is None:
-        raise error
+        raise _left_out(config, error)
     total = architecture.parameters
     dtype, how = _named_or_measured(source, config, error.found, total)
     if not dtype:
-        raise unknown_dtype(source)
+        raise unknown_dtype(source, config)
     return model_of(
         source,
         config,
@@ -72,10 +72,24 @@ def derived_weights(total: int, dtype: str) -> Weights:
     )
 
 
-def unknown_dtype(source: ModelSource) -> ConfigError:
-    """For a config that names no type, where the files do not tell it either."""
-    reason = "torch_dtype: it is missing, and the size of the files does not tell the type of the weights"
+def unknown_dtype(source: ModelSource, config: ModelConfig) -> ConfigError:
+    """For a config that names no type, or none that is known, where the files do not tell it either."""
+    named = config.named_dtype
+    what = "it is missing" if named is None else f"{named!r} is no type that hubvram computes in"
+    reason = f"torch_dtype: {what}, and the size of the files does not tell the type of the weights"
     return ConfigError(source.model_id, CONFIG_FILE, reason)
+
+
+def _left_out(config: ModelConfig, error: NoCheckpointError) -> NoCheckpointError:
+    """With the fields that are not in it, where its type has a family."""
+    missing = config.text.defaulted(_WRITTEN_OUT) if described(config) is not None else ()
+    return NoCheckpointError(
+        error.model_id,
+        kind=error.kind,
+        found=error.found,
+        holds_model=True,
+        left_out=tuple(f"{config.text.path}{key}" for key in missing),
+    )
 
 
 _SIZE_TOLERANCE: Final = 0.05  # a pickle adds a little, and masks; the next type is half or twice as large

@@ -11,6 +11,7 @@ from hubvram.architecture.layers import Architecture
 from hubvram.errors import UsageError
 from hubvram.hardware.accelerators import ACCELERATORS, Accelerator
 from hubvram.hardware.fit import Fit, fit
+from hubvram.inspection.configured import as_configured, configured_notes
 from hubvram.inspection.model import Model
 from hubvram.inspection.notes import unknown_precision_note, workload_notes
 from hubvram.inspection.reading import Headers, headers_named, read_model
@@ -62,12 +63,21 @@ class Inspection:
         return (
             *self.model.notes,
             *workload_notes(self.model.architecture, self.workload),
+            *configured_notes(self.model, self.workload),
+            *((_FLASH_IN_FP32,) if self._is_flash_in_fp32 else ()),
             *(
                 unknown_precision_note(self.model.reconciliation.total, precision, reason)
                 for precision, reason in self.unknown
             ),
             *self._packing_notes(),
             *((_NOT_SOUGHT,) if self.is_longest and self.gate is None else ()),
+        )
+
+    @property
+    def _is_flash_in_fp32(self) -> bool:
+        is_flash = self.workload.attention is Attention.FLASH
+        return is_flash and any(
+            estimate.compute_dtype == "fp32" for estimate in (self.stored_estimate, *self.estimates)
         )
 
     def _packing_notes(self) -> Iterator[str]:
@@ -160,6 +170,7 @@ def inspect_as(model: Model, request: Request) -> Inspection:
     return replace(found, is_longest=True) if request.context == "fit" else found
 
 
+_FLASH_IN_FP32: Final = "flash attention runs in fp16 and bf16 only: figures in fp32 are for comparison"
 _NOT_SOUGHT: Final = "--context fit: no context can be said to fit, since not all is known; the shortest is shown"
 
 
@@ -174,7 +185,7 @@ def inspect_model(
     UsageError."""
     if model.architecture is not None:
         engine = ENGINES[workload.engine]
-        workload = engine.taken(model.architecture, workload)
+        workload = engine.taken(model.architecture, as_configured(model, workload))
         engine.check(model.architecture, workload)
     is_grounded = model.reconciliation.status.is_grounded
     # The workspace is a range unless all GPUs asked for have the same; each has its own in what fits.

@@ -176,7 +176,7 @@ def _by_size(source: ModelSource, config: ModelConfig, architecture: Architectur
         dtype = next((name for name in named if listed_bytes - total * COMPUTE_BYTES[name] in room), None)
         note = _DERIVED.format(f"and in {dtype} they make files of the sizes listed")
     elif dtype is None:
-        raise unknown_dtype(source)
+        raise unknown_dtype(source, config)
     if dtype is not None:
         stored = derived_weights(total, dtype)
     else:

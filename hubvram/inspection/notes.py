@@ -17,7 +17,7 @@ from hubvram.errors import UnsupportedOptionError
 from hubvram.memory.engines import ENGINES
 from hubvram.memory.kv_cache import kept_parts, lengths, token_bytes
 from hubvram.memory.weights import stored_compute_dtype
-from hubvram.memory.workload import Attention, Logits, Workload
+from hubvram.memory.workload import Logits, Workload
 from hubvram.quantization.precisions import nominal_bits
 from hubvram.units import size
 
@@ -86,7 +86,8 @@ def workload_notes(architecture: Architecture | None, workload: Workload) -> Ite
     engine = ENGINES[workload.engine]
     if architecture is not None and not engine.knows_activations(architecture):
         what = "activations" if engine.knows_cache(architecture) else "its cache or state and for activations"
-        yield f"what {architecture.model_type} needs for {what} is not known yet, and not in the totals"
+        name = architecture.whole_type or architecture.model_type
+        yield f"what this class of {name} needs for {what} is not known yet, and not in the totals"
     if architecture is not None and engine.knows_cache(architecture):
         yield from _source_notes(architecture, workload)
         yield from _cache_notes(architecture, workload)
@@ -96,8 +97,6 @@ def workload_notes(architecture: Architecture | None, workload: Workload) -> Ite
         yield from _codec_notes(architecture, workload)
     if workload.padded and workload.batch_size == 1:
         yield "one sequence, padded: as where its length is rounded up, since it has no longer ones beside it"
-    if workload.attention is Attention.FLASH:
-        yield "flash attention runs in fp16 and bf16 only: figures in fp32 are for comparison"
 
 
 def _beyond(architecture: Architecture, workload: Workload) -> Iterator[str]:
@@ -142,7 +141,7 @@ def _encoder_notes(architecture: Architecture, workload: Workload) -> Iterator[s
             )
             return
         padded = "padded" if workload.padded else "unpadded"
-        yield f"an encoder: one forward over {tokens} of each sequence, {padded}; it keeps no cache"
+        yield f"an encoder: one forward over all {tokens} of each sequence, {padded}; it keeps no cache"
     if architecture.waveform is not None:
         yield _heard(architecture.waveform, workload.context_tokens)
 

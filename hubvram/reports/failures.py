@@ -107,8 +107,9 @@ def _no_checkpoint(error: errors.NoCheckpointError) -> tuple[str, str]:
     found = ", ".join(error.found[:_NAMED_FILES])
     more = f" and {len(error.found) - _NAMED_FILES} more" if len(error.found) > _NAMED_FILES else ""
     files = f" ({found}{more})" if found else ""
+    alone = f", and config.json leaves out {', '.join(error.left_out)}" if error.left_out else ""
     return (
-        f"{error.model_id}: no safetensors model in it; what is there: {error.kind}{files}",
+        f"{error.model_id}: no safetensors model in it; what is there: {error.kind}{files}{alone}",
         "look for a version of it with safetensors (on the Hub: also as a revision, such as refs/pr/1)",
     )
 

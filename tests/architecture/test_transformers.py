@@ -316,9 +316,7 @@ def test_attention_support_of_all_families() -> None:
         (False, True): (Attention.EAGER, Attention.FLASH),
         (False, False): (Attention.EAGER,),
     }
-    # Their classes refuse sdpa for the sake of their vision tower; their text model takes it by itself.
-    excepted = {"got_ocr2", "pp_chart2table"}
-    flags = {model_type: class_flags(model_type) for model_type in FAMILIES if model_type not in excepted}
+    flags = {model_type: class_flags(model_type) for model_type in FAMILIES}
     known = {model_type: found for model_type, found in flags.items() if found is not None}
     assert len(known) >= 300
     differing = {

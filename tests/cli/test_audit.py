@@ -624,7 +624,7 @@ def test_an_endless_quota_ends(capsys: Capsys, hub: LoopbackHub, monkeypatch: py
 
 def test_a_precision_without_a_figure_is_in_doubt_in_every_format(capsys: Capsys, tmp_path: Path) -> None:
     asked = ("--dtype", "int8", "--dtype", "q4_k_m", "--max-vram", "80GiB")
-    arguments = ("state-spaces/mamba-130m-hf", "--cache", "static", "--offline", *asked)
+    arguments = ("google-t5/t5-small", "--cache", "static", "--offline", *asked)
     table = audited(capsys, *arguments)
     assert table.exit_code == 3
     assert " yes " not in table.stdout and " ? " in table.stdout

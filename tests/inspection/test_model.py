@@ -13,6 +13,7 @@ from hubvram.architecture.reconcile import Status
 from hubvram.errors import ConfigError, NoCheckpointError
 from hubvram.inspection import inspect, read_model
 from hubvram.memory.estimate import Basis
+from hubvram.reports.failures import failure_of
 from hubvram.sources.local import LocalSource
 from tests.samples import FIXTURES
 
@@ -54,7 +55,18 @@ def test_without_headers_the_config_answers_and_says_so(tmp_path: Path, names: t
 @pytest.mark.parametrize("key", ["hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size"])
 def test_a_config_that_leaves_out_what_matters_is_not_filled_in(tmp_path: Path, key: str) -> None:
     config = {name: value for name, value in LLAMA_8B.items() if name != key}
-    with pytest.raises(NoCheckpointError):
+    with pytest.raises(NoCheckpointError) as caught:
+        read_model(LocalSource(folder_with(tmp_path, config, "pytorch_model.bin")))
+    assert caught.value.left_out == (key,)
+    assert f"and config.json leaves out {key}" in failure_of(caught.value).message
+
+
+@pytest.mark.parametrize(
+    ("named", "said"), [(None, "it is missing"), ("float7", "'float7' is no type"), ("auto", "'auto'")]
+)
+def test_a_type_that_nothing_tells_is_asked_for(tmp_path: Path, named: str | None, said: str) -> None:
+    config = LLAMA_8B | {"torch_dtype": named}
+    with pytest.raises(ConfigError, match=f"torch_dtype: {said}"):
         read_model(LocalSource(folder_with(tmp_path, config, "pytorch_model.bin")))
 
 

@@ -82,8 +82,9 @@ class Transformers:
             return taken_first(architecture)
         supported = supported_by(architecture)
         if requested not in supported:
+            name = architecture.whole_type or architecture.model_type
             raise UnsupportedOptionError(
-                f"{architecture.model_type} does not run with {requested} attention in {self.name} {self.version}",
+                f"{name} does not run with {requested} attention in {self.name} {self.version}",
                 f"--attention takes {', '.join(supported)} for it",
             )
         return requested

@@ -19,17 +19,15 @@ _NO_FLASH: Final = """
     inkling_text kosmos-2 kosmos_2_text_model llama4 llama4_text minimax_m3_vl minimax_m3_vl_text mllama
     mllama_text_model mt5 pix2struct seamless_m4t seamless_m4t_v2 siglip2 siglip2_text_model step3p5 step3p7 swin t5
     t5gemma2 udop umt5
-    got_ocr2 pp_chart2table
 """
-"""The last two refuse sdpa for their vision towers; their text models take it by themselves."""
 _NO_SDPA: Final = """
     flint gemma2 gpt_neo gpt_oss gptj granite_swa granitemoe_swa mimo_v2_flash pegasus_x t5gemma vaultgemma
 """
 _EAGER: Final = """
     big_bird bigbird_pegasus bloom codegen cpmant deberta deberta-v2 deepseek_v4 donut-swin falcon_mamba fsmt git
-    gpt_neox_japanese hy_v4 inkling2 inkling2_text led longt5 mamba mamba2 megatron-bert mpnet mpt mvp nllb-moe
-    openai-gpt prophetnet reformer rembert roformer rwkv speech_to_text switch_transformers trocr wavlm xglm xlm xlnet
-    xlstm
+    got_ocr2 gpt_neox_japanese hy_v4 inkling2 inkling2_text led longt5 mamba mamba2 megatron-bert mpnet mpt mvp nllb-moe
+    openai-gpt pp_chart2table prophetnet reformer rembert roformer rwkv speech_to_text switch_transformers trocr wavlm
+    xglm xlm xlnet xlstm
 """
 
 SUPPORTED: Final[Mapping[str, tuple[Attention, ...]]] = {
@@ -41,8 +39,9 @@ SUPPORTED: Final[Mapping[str, tuple[Attention, ...]]] = {
 
 
 def supported_by(architecture: Architecture) -> tuple[Attention, ...]:
-    """What can be asked of a class; of one of any encoder and any decoder, what both support."""
-    types = _types(architecture)
+    """What can be asked of a class; of one of any encoder and any decoder, what both support. A whole that refuses one
+    may hold a text model that takes it by itself (got_ocr2)."""
+    types = (*_types(architecture), architecture.whole_type or architecture.model_type)
     return tuple(it for it in USUAL if all(it in SUPPORTED.get(name, USUAL) for name in types))
 
 

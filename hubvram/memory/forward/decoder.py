@@ -352,14 +352,16 @@ def usual_masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     mixers = [group.layer.mixer for group in architecture.groups()]
     kinds = {type(mixer): mixer for mixer in mixers if isinstance(mixer, FullAttention | LatentAttention)}
     kinds.pop(SharedKVAttention, None)  # which take the mask of those whose K and V they share
-    unused = (run.code.makes_window_mask or run.code.makes_full_mask) and len(kinds) == 1
+    # Beside a static cache `generate()` makes them, by the layers that there are (create_masks_for_generate).
+    makes_both = (run.code.makes_window_mask or run.code.makes_full_mask) and not run.sizes.room
+    unused = makes_both and len(kinds) == 1
     keys = [_masked_keys(run, mixer) for mixer in kinds.values()]
     if run.is_eager:
         return tuple(run.tensor("additive mask", run.tokens, each) for each in keys + keys[:1] * unused)
     if masks_sequences(run):
         keys = keys + keys[:1] * unused
         return tuple(run.tensor("mask of the sequence", run.tokens, each, element_bytes=1) for each in keys)
-    if run.sizes.room:  # `generate()` makes those itself (generation/utils.py, prepare_inputs_for_generation).
+    if run.sizes.room:
         seen = [mixer for mixer in kinds.values() if isinstance(mixer, FullAttention) and is_cut(run, mixer)]
         return tuple(
             run.tensor("mask of the sequence", run.tokens, keys_of(run, mixer), element_bytes=1) for mixer in seen

@@ -36,6 +36,16 @@ def test_an_unsupported_attention_names_the_others() -> None:
     assert caught.value.hint == "--attention takes eager, flash for it"
 
 
+def test_what_is_asked_of_a_whole_is_what_all_of_it_has() -> None:
+    # modeling_got_ocr2.py: GotOcr2PreTrainedModel._supports_sdpa = False, for its vision tower; its text is a qwen2.
+    whole = replace(architecture_of({"model_type": "qwen2"}), whole_type="got_ocr2")
+    assert engine.resolve_attention(whole, Attention.AUTO) is Attention.SDPA
+    assert engine.resolve_attention(whole, Attention.EAGER) is Attention.EAGER
+    for refused in (Attention.SDPA, Attention.FLASH):
+        with pytest.raises(UnsupportedOptionError, match="got_ocr2 does not run with"):
+            engine.resolve_attention(whole, refused)
+
+
 def test_activations_are_known_of_all_families_whose_code_is_part_of_transformers() -> None:
     shown = {*CODE, *ELSEWHERE, *WHOLES, *ENCODERS, *SIDES, *SIDES_ELSEWHERE}
     # In files of what they resemble: DeciLM's Nemotron, gte's encoder, InternVL before it was ported, DeepSeek-V3.

@@ -46,7 +46,7 @@ def test_a_static_cache_has_room_from_the_start() -> None:
     assert short.size_of("kv_cache") == long.size_of("kv_cache") == (22 * 512 + 4 * 8192) * 2 * 256 * 2
     assert short.is_complete
     assert any("without torch.compile" in note for note in inspection(GEMMA, "static", 100).notes)
-    unknown = inspection(MAMBA, "static", 100)
+    unknown = inspection(T5, "static", 100)
     assert not unknown.estimates[0].is_complete
     assert any("static cache are not known" in note for note in unknown.notes)
 

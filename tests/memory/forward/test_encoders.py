@@ -264,7 +264,7 @@ def test_an_encoder_reads_all_of_the_context() -> None:
     found = inspect_model(fixture_model("BAAI--bge-large-en-v1.5"), workload_of(512, input_tokens=100))
     assert found.workload.input_tokens == 512
     assert not found.stored_estimate.size_of("kv_cache")
-    assert "one forward over 512 tokens" in " ".join(found.notes)
+    assert "one forward over all 512 tokens" in " ".join(found.notes)
 
 
 def test_positions_that_stand_for_padding_are_no_tokens() -> None:

@@ -102,7 +102,7 @@ def test_a_llama_with_room_for_more_than_its_prompt() -> None:
 
 
 def test_what_was_not_measured_is_not_known() -> None:
-    for name in ("mistralai--Mixtral-8x7B-v0.1", "openai-community--gpt2"):
+    for name in ("deepseek-ai--DeepSeek-V3", "google-t5--t5-small"):
         assert not TRANSFORMERS.knows_beside(fixture_architecture(name), workload_of(8, cache="static"), "bf16")
     llama = fixture_architecture("meta-llama--Llama-3.1-8B")
     flash = workload_of(8, cache="static", attention=Attention.FLASH)
