@@ -12,6 +12,7 @@ from hubvram.architecture.families import FAMILIES
 from hubvram.architecture.layers import Architecture
 from hubvram.errors import ConfigError, UnsupportedOptionError
 from hubvram.memory.engines import ENGINES
+from hubvram.memory.engines.transformers_static import MEASURED
 from hubvram.memory.estimate import Basis, MemoryEstimate, exact
 from hubvram.memory.estimator import estimate_memory
 from hubvram.memory.weights import Weights
@@ -40,9 +41,12 @@ PAIRS: Final = {
     if type_of(name) in OF_TWO
 }
 """An encoder and a decoder of two types each, small: their default is a pair that was not run."""
+_ALONE: Final = {name: found for name in sorted(FAMILIES) if (found := _default(name)) is not None}
+_STATIC: Final = " with a static cache"
 ARCHITECTURES: Final = {
-    **{name: found for name in sorted(FAMILIES) if (found := _default(name)) is not None},
+    **_ALONE,
     **PAIRS,
+    **{name + _STATIC: _ALONE[name] for name in sorted(MEASURED & _ALONE.keys())},
 }
 
 OF_SEQUENCES: Final = ("kv_cache", "state", "activations", "outputs")
@@ -60,7 +64,8 @@ several_ = st.integers(2, 64)
 def estimate_of(model_type: str, *, context: int, input_tokens: int, batch: int, dtype: str = "bf16") -> MemoryEstimate:
     """Of a model without weights. Workloads that a class cannot run are no examples."""
     architecture = ARCHITECTURES[model_type]
-    workload = Workload(context_tokens=context, input_tokens=input_tokens, batch_size=batch)
+    cache = "static" if model_type.endswith(_STATIC) else "dynamic"
+    workload = Workload(context_tokens=context, input_tokens=input_tokens, batch_size=batch, cache=cache)
     try:
         ENGINES[workload.engine].check(architecture, workload)
     except UnsupportedOptionError:
