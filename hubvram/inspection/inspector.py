@@ -243,7 +243,7 @@ def _context_tokens(model: Model, request: Request, weights: _AllWeights) -> int
     if request.given_tokens is not None:
         return request.given_tokens
     shortest = request.input_tokens or 1
-    largest = _most_tokens(model.architecture, request.input_tokens) if model.architecture else None
+    largest = _most_tokens(model.architecture, request.engine, request.input_tokens) if model.architecture else None
     if request.context == "fit":
         return _longest_fit(model, request, weights, shortest, largest)
     if request.context == "max":
@@ -253,10 +253,12 @@ def _context_tokens(model: Model, request: Request, weights: _AllWeights) -> int
     return max(shortest, min(DEFAULT_CONTEXT_TOKENS, largest or DEFAULT_CONTEXT_TOKENS))
 
 
-def _most_tokens(architecture: Architecture, input_tokens: int | None) -> int | None:
+def _most_tokens(architecture: Architecture, engine: str, input_tokens: int | None) -> int | None:
     """How long a context may be; None where its config does not say it. Where an encoder reads tokens it is as much as
     that was made for, since all is input; or what is said to be, and what the decoder was made for."""
-    encoder, longest = architecture.encoder, architecture.longest
+    encoder = architecture.encoder
+    ends = (architecture.longest, ENGINES[engine].positions(architecture))
+    longest = min((end for end in ends if end is not None), default=None)
     if encoder is None or encoder.source_tokens is not None:
         return longest
     if input_tokens is not None:

@@ -51,6 +51,9 @@ class Engine(Protocol):
     def resolve_attention(self, architecture: Architecture, requested: Attention) -> Attention:
         """The attention that runs. Raises UnsupportedOptionError for one that the model cannot have."""
 
+    def positions(self, architecture: Architecture) -> int | None:
+        """How many tokens its decoder has rows of a table for; None where there is no end."""
+
     def check(self, architecture: Architecture, workload: Workload) -> None:
         """Raises UnsupportedOptionError for a workload that cannot run."""
 

@@ -13,7 +13,7 @@ from hubvram.memory.engines import transformers_code
 from hubvram.memory.engines.transformers_attention import supported_by, taken_first
 from hubvram.memory.engines.transformers_buffers import buffers
 from hubvram.memory.engines.transformers_caches import Kept, check_cache
-from hubvram.memory.engines.transformers_positions import shortages
+from hubvram.memory.engines.transformers_positions import rows, shortages
 from hubvram.memory.engines.transformers_spread import chosen
 from hubvram.memory.estimate import Instant, MemoryComponent, MemoryEstimate
 from hubvram.memory.forward.mlp import COPIED_EXPERTS
@@ -88,6 +88,9 @@ class Transformers:
                 f"--attention takes {', '.join(supported)} for it",
             )
         return requested
+
+    def positions(self, architecture: Architecture) -> int | None:
+        return rows(architecture.model_type, architecture) or None
 
     def check(self, architecture: Architecture, workload: Workload) -> None:
         """Positions from a table end where it does. Raises UnsupportedOptionError beyond, and for a kind of cache that

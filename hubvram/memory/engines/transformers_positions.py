@@ -34,29 +34,29 @@ def shortages(architecture: Architecture, workload: Workload) -> Iterator[Shorta
     context, given = workload.context_tokens, workload.input_tokens
     decoded, _ = lengths(architecture, context, given)
     if encoder is not None and encoder.source_tokens is None:
-        rows = _rows(name, encoder.alone or encoder)
-        if 0 < rows < given:
-            remedy = f"--input takes at most {rows:,} for it; without it, all of --context is input"
+        its = rows(name, encoder.alone or encoder)
+        if 0 < its < given:
+            remedy = f"--input takes at most {its:,} for it; without it, all of --context is input"
             whose = f"the encoder of {name}" + (f", {encoder.model_type}," if encoder.alone else "")
-            yield Shortage(whose, given, _said(encoder, rows), remedy)
-    rows = _rows(name, architecture)
-    if 0 < rows < decoded:
+            yield Shortage(whose, given, _said(encoder, its), remedy)
+    own = rows(name, architecture)
+    if 0 < own < decoded:
         whose = name if encoder is None else f"the decoder of {name}"
-        most = f"--context takes at most {rows + context - decoded:,} for it"
+        most = f"--context takes at most {own + context - decoded:,} for it"
         remedy = most if decoded == context else f"{most}, {given:,} of --input among them"
-        yield Shortage(whose, decoded, _said(architecture, rows), remedy)
+        yield Shortage(whose, decoded, _said(architecture, own), remedy)
 
 
-def _said(side: Architecture | Stack, rows: int) -> str:
-    return f"{rows:,} {'learned' if side.learned_positions else 'computed'} positions"
+def _said(side: Architecture | Stack, number: int) -> str:
+    return f"{number:,} {'learned' if side.learned_positions else 'computed'} positions"
 
 
-def _rows(model_type: str, side: Architecture | Stack) -> int:
+def rows(model_type: str, side: Architecture | Stack) -> int:
     """How many a side has a table for; 0 where there is no end. Some tables have rows before the first position."""
-    rows, largest = side.learned_positions, side.max_position_embeddings
+    learned, largest = side.learned_positions, side.max_position_embeddings
     if model_type in _CUT_OFF and isinstance(side, Stack):
         return 0
-    if rows:
+    if learned:
         unused = 0 if isinstance(side, Stack) else side.first_position + _UNUSED.get(model_type, 0)
-        return min(rows, largest or rows) - unused
+        return min(learned, largest or learned) - unused
     return largest or 0 if model_type in _COMPUTED else 0

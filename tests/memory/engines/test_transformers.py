@@ -36,6 +36,15 @@ def test_an_unsupported_attention_names_the_others() -> None:
     assert caught.value.hint == "--attention takes eager, flash for it"
 
 
+@pytest.mark.parametrize(
+    ("model_type", "positions"),
+    # prophetnet's last row is the padding's, and the one before it where its streams for the last token are.
+    [("prophetnet", 512 - 2), ("gpt2", 1024), ("llama", None), ("bloom", None), ("marian", 1024)],
+)
+def test_where_positions_end(model_type: str, positions: int | None) -> None:
+    assert engine.positions(architecture_of({"model_type": model_type})) == positions
+
+
 def test_what_is_asked_of_a_whole_is_what_all_of_it_has() -> None:
     # modeling_got_ocr2.py: GotOcr2PreTrainedModel._supports_sdpa = False, for its vision tower; its text is a qwen2.
     whole = replace(architecture_of({"model_type": "qwen2"}), whole_type="got_ocr2")
