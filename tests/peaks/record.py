@@ -181,6 +181,8 @@ CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "layer_types": ["full_attention"] * 2 + ["minimax_m3_sparse"] * 4,
         "mlp_layer_types": ["dense"] * 2 + ["sparse"] * 4,
     },
+    # No layer without a window, which has a mask all the same.
+    "qwen2+windows": {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0},
     "zaya+windows": {
         "layer_types": ["hybrid_sliding", "hybrid"] * 3, "sliding_window": 8, "router_hidden_size": 16,
     },

@@ -50,7 +50,7 @@ _MAMBA: Final = with_traits(
 )
 
 _LIKE_LLAMA: Final = (
-    *("llama", "mistral", "qwen2", "qwen3", "smollm3", "exaone4", "seed_oss", "ministral3", "internlm3"),
+    *("llama", "mistral", "exaone4", "seed_oss", "ministral3", "internlm3"),
     *("cwm", "arcee", "qwen3_moe", "phimoe", "olmoe", "mellum"),
 )
 
@@ -171,6 +171,7 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     "persimmon": with_traits(LAYER_NORM, keeps_unrotated=True),
     "bitnet": with_traits(LLAMA, norms_inside=True),
     # Decoders since llama.
+    **dict.fromkeys(("qwen2", "qwen3", "smollm3"), with_traits(LLAMA, full_mask_first=True)),
     "ministral": with_traits(LLAMA, makes_full_mask=True),
     "ernie4_5": _ERNIE,
     "ernie4_5_moe": with_traits(_ERNIE, shared_expert_first=True, router_logits_in_fp32=True),
@@ -189,7 +190,7 @@ CODE: Final[Mapping[str, ModelingCode]] = {
     ),
     "deepseek_v32": with_traits(FP32_ROUTER, latent_attention=_indexed("play_indexed_attention"), always_masks=True),
     "glm_moe_dsa": with_traits(FP32_ROUTER, latent_attention=_indexed("play_handed_on_attention"), always_masks=True),
-    **dict.fromkeys(_LIKE_QWEN2_VL, with_traits(LLAMA, rotary_per_sequence=True)),
+    **dict.fromkeys(_LIKE_QWEN2_VL, with_traits(LLAMA, rotary_per_sequence=True, full_mask_first=True)),
     "gemma4_text": _GEMMA4,
     "gemma4_unified_text": _GEMMA4,
     "llama4_text": with_traits(

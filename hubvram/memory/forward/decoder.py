@@ -352,9 +352,10 @@ def usual_masks(run: Run, architecture: Architecture) -> tuple[Tensor, ...]:
     mixers = [group.layer.mixer for group in architecture.groups()]
     kinds = {type(mixer): mixer for mixer in mixers if isinstance(mixer, FullAttention | LatentAttention)}
     kinds.pop(SharedKVAttention, None)  # which take the mask of those whose K and V they share
+    code, slides = run.code, SlidingAttention in kinds
+    makes_both = code.makes_window_mask or code.makes_full_mask or (code.full_mask_first and slides)
     # Beside a static cache `generate()` makes them, by the layers that there are (create_masks_for_generate).
-    makes_both = (run.code.makes_window_mask or run.code.makes_full_mask) and not run.sizes.room
-    unused = makes_both and len(kinds) == 1
+    unused = makes_both and len(kinds) == 1 and not run.sizes.room
     keys = [_masked_keys(run, mixer) for mixer in kinds.values()]
     if run.is_eager:
         return tuple(run.tensor("additive mask", run.tokens, each) for each in keys + keys[:1] * unused)

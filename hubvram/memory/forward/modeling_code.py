@@ -105,7 +105,9 @@ class ModelingCode(NamedTuple):
     always_masks: bool = False
     """Whether a mask is made even where sdpa needs none: others are joined to it (modeling_deepseek_v32.py)."""
     makes_full_mask: bool = False
-    """Whether a mask for full layers is made even where all layers slide (modeling_ministral.py)."""
+    """Whether masks for full layers and for sliding ones are made whatever there is (modeling_ministral.py)."""
+    full_mask_first: bool = False
+    """Whether a mask for full layers is made even where all layers slide (modeling_qwen2.py)."""
     norm_bytes: int = 8
     """Beside what a norm reads, per feature: an RMSNorm's fp32 copy and the product with its scale."""
     norm_fp32_bytes: int = 8
