@@ -21,6 +21,8 @@ from hubvram.config.reader import ModelConfig, parse_config
 from hubvram.dtypes import SAFETENSORS_BITS
 from hubvram.inspection import Model, read_model
 from hubvram.memory.engines.transformers import TRANSFORMERS as engine
+from hubvram.memory.estimate import Basis, exact
+from hubvram.memory.weights import Weights
 from hubvram.memory.workload import Attention, Workload
 from hubvram.sources.snapshot import SnapshotSource
 
@@ -74,6 +76,18 @@ MEASURED: Final = tuple(name for name in NAMES if engine.knows_activations(fixtu
 """Those whose activations are known."""
 ALONE: Final = tuple(name for name in MEASURED if fixture_architecture(name).encoder is None)
 """Those without an encoder."""
+
+
+def no_weights(dtype: str) -> Weights:
+    """Of a model that computes in this type: what is left of its memory is what runs."""
+    return Weights(
+        precision=dtype,
+        scheme=dtype,
+        description="",
+        compute_dtype=dtype,
+        nominal_bytes=None,
+        component=exact("weights", 0, Basis.READ),
+    )
 
 
 def folder_without_headers(folder: Path, config: Mapping[str, Any]) -> str:

@@ -13,15 +13,14 @@ from hubvram.architecture.layers import Architecture
 from hubvram.errors import ConfigError, UnsupportedOptionError
 from hubvram.memory.engines import ENGINES
 from hubvram.memory.engines.transformers_static import MEASURED
-from hubvram.memory.estimate import Basis, MemoryEstimate, exact
+from hubvram.memory.estimate import Basis, MemoryEstimate
 from hubvram.memory.estimator import estimate_memory
-from hubvram.memory.weights import Weights
 from hubvram.memory.workload import Attention, Workload
 from hubvram.quantization.schemes import SCHEMES
 from tests.peaks.both_sides_record import recorded
 from tests.peaks.pairs import OF_TWO
 from tests.peaks.record import type_of
-from tests.samples import architecture_of
+from tests.samples import architecture_of, no_weights
 
 _WANTED: Final = {"reformer": {"is_decoder": True}}
 """What the class with a head insists on."""
@@ -70,15 +69,7 @@ def estimate_of(model_type: str, *, context: int, input_tokens: int, batch: int,
         ENGINES[workload.engine].check(architecture, workload)
     except UnsupportedOptionError:
         assume(False)
-    weights = Weights(
-        precision=dtype,
-        scheme=dtype,
-        description="",
-        compute_dtype=dtype,
-        nominal_bytes=None,
-        component=exact("weights", 0, Basis.READ),
-    )
-    return estimate_memory(weights, architecture, workload)
+    return estimate_memory(no_weights(dtype), architecture, workload)
 
 
 def totals(estimate: MemoryEstimate) -> tuple[int, int, int]:

@@ -7,12 +7,11 @@ from dataclasses import replace
 from hubvram.architecture.mlp import MoEMLP
 from hubvram.architecture.parts import Linear
 from hubvram.memory.engines.transformers import TRANSFORMERS as engine
-from hubvram.memory.estimate import Basis, exact
+from hubvram.memory.estimate import Basis
 from hubvram.memory.estimator import estimate_memory
 from hubvram.memory.forward.looped_experts import play_dbrx_experts, play_longcat_experts, play_step3p5_experts
-from hubvram.memory.weights import Weights
 from tests.memory.forward.test_programs import peak_of, sizes
-from tests.samples import architecture_of, workload_of
+from tests.samples import architecture_of, no_weights, workload_of
 
 EXPERTS = MoEMLP(hidden_size=10, num_experts=8, num_experts_per_tok=2, moe_intermediate_size=100, hidden_act="silu")
 
@@ -55,14 +54,7 @@ def test_experts_without_weights_are_counted_in_logits_and_mask() -> None:
 
 
 def test_activations_have_a_range_where_tokens_decide() -> None:
-    weights = Weights(
-        precision="bf16",
-        scheme="bf16",
-        description="",
-        compute_dtype="bf16",
-        nominal_bytes=None,
-        component=exact("weights", 0, Basis.READ),
-    )
+    weights = no_weights("bf16")
     dbrx = architecture_of({"model_type": "dbrx", "ffn_config": {"ffn_hidden_size": 10752, "moe_num_experts": 16}})
     estimate = estimate_memory(weights, dbrx, workload_of(4096))
     activations = next(component for component in estimate.components if component.name == "activations")

@@ -9,13 +9,12 @@ import pytest
 from hubvram.inspection.notes import workload_notes
 from hubvram.memory.engines.transformers import TRANSFORMERS
 from hubvram.memory.engines.transformers_code import knows, play
-from hubvram.memory.estimate import Basis, MemoryEstimate, exact
+from hubvram.memory.estimate import MemoryEstimate
 from hubvram.memory.estimator import estimate_memory
 from hubvram.memory.forward.run import Sizes
-from hubvram.memory.weights import Weights
 from hubvram.memory.workload import Attention, Logits
 from tests.memory.forward.test_programs import held
-from tests.samples import architecture_of, workload_of
+from tests.samples import architecture_of, no_weights, workload_of
 
 HIDDEN, HEADS, LAYERS = 768, 12, 12
 BASE = {"model_type": "xlnet", "d_model": HIDDEN, "n_head": HEADS, "n_layer": LAYERS, "d_inner": 3072, "mem_len": None}
@@ -91,15 +90,7 @@ def test_a_copy_of_weights_is_a_moment_of_its_own() -> None:
 
 
 def estimate_in(dtype: str, logits: Logits = Logits.LAST) -> MemoryEstimate:
-    weights = Weights(
-        precision=dtype,
-        scheme=dtype,
-        description="",
-        compute_dtype=dtype,
-        nominal_bytes=None,
-        component=exact("weights", 0, Basis.READ),
-    )
-    return estimate_memory(weights, XLNET, replace(workload_of(100), logits=logits))
+    return estimate_memory(no_weights(dtype), XLNET, replace(workload_of(100), logits=logits))
 
 
 def test_it_generates_in_fp32_only() -> None:
