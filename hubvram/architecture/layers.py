@@ -177,6 +177,11 @@ class Stack:
         found = _sum((_of_layers(self.layers), by_component(self.extras, Component.OTHER)))
         return found if self.component is None else {self.component: sum(found.values())}
 
+    @property
+    def longest(self) -> int | None:
+        """How many tokens it was made for, as in Architecture."""
+        return self.alone.longest if self.alone is not None else self.max_position_embeddings
+
     def groups(self) -> tuple[LayerGroup, ...]:
         """The distinct layers."""
         return grouped(self.layers)
@@ -247,6 +252,11 @@ class Architecture:  # without slots, for the sake of what is cached
     def image_beside(self) -> Image | None:
         """What is seen beside the text: by the tower of a pair of encoders, or by the text's own encoder."""
         return next((stack.image for stack in self.stacks if stack.image is not None), None)
+
+    @property
+    def class_type(self) -> str:
+        """Type of the class that is loaded: of the whole around a text model, where there is one."""
+        return self.whole_type or self.model_type
 
     @property
     def longest(self) -> int | None:

@@ -263,7 +263,7 @@ def _most_tokens(architecture: Architecture, engine: str, input_tokens: int | No
         return longest
     if input_tokens is not None:
         return None if longest is None else input_tokens + longest
-    return encoder.alone.longest if encoder.alone else encoder.max_position_embeddings
+    return encoder.longest
 
 
 def _longest_fit(model: Model, request: Request, weights: _AllWeights, shortest: int, largest: int | None) -> int:

@@ -86,8 +86,7 @@ def workload_notes(architecture: Architecture | None, workload: Workload) -> Ite
     engine = ENGINES[workload.engine]
     if architecture is not None and not engine.knows_activations(architecture):
         what = "activations" if engine.knows_cache(architecture) else "its cache or state and for activations"
-        name = architecture.whole_type or architecture.model_type
-        yield f"what this class of {name} needs for {what} is not known yet, and not in the totals"
+        yield f"what this class of {architecture.class_type} needs for {what} is not known yet, and not in the totals"
     if architecture is not None and engine.knows_cache(architecture):
         yield from _source_notes(architecture, workload)
         yield from _cache_notes(architecture, workload)
@@ -105,8 +104,8 @@ def _beyond(architecture: Architecture, workload: Workload) -> Iterator[str]:
     largest, encoder = architecture.longest, architecture.encoder
     if largest is not None and decoded > largest:
         yield f"{decoded:,} tokens are more than the {largest:,} that the model was made for"
-    if encoder is not None and encoder.source_tokens is None and source > (encoder.max_position_embeddings or source):
-        yield f"{source:,} tokens are more than the {encoder.max_position_embeddings:,} that its encoder was made for"
+    if encoder is not None and encoder.source_tokens is None and source > (encoder.longest or source):
+        yield f"{source:,} tokens are more than the {encoder.longest:,} that its encoder was made for"
 
 
 def _type_notes(architecture: Architecture, workload: Workload) -> Iterator[str]:

@@ -12,6 +12,7 @@ The cuBLAS workspace comes through PyTorch's allocator, once per handle and stre
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from hubvram.memory.estimate import Basis, MemoryComponent
@@ -25,6 +26,7 @@ CUBLAS_WORKSPACE_BYTES: Final = 8_519_680
 CUBLAS_WORKSPACE_HOPPER_BYTES: Final = 32 * MIB
 
 
+@cache
 def runtime_component(*, workspace_bytes: int | None = None) -> MemoryComponent:
     """Context and workspace; without a GPU in mind the workspace is a range too."""
     low = CUBLAS_WORKSPACE_BYTES if workspace_bytes is None else workspace_bytes

@@ -19,7 +19,7 @@ from hubvram.architecture.families.decoder import (
     four_times_hidden,
     read_decoder,
 )
-from hubvram.architecture.families.fields import changed
+from hubvram.architecture.families.fields import changed, count_of
 from hubvram.architecture.families.interface import Read
 from hubvram.architecture.families.weights import norm
 from hubvram.architecture.layers import Architecture
@@ -132,7 +132,7 @@ def _reformer_attention(config: ConfigDocument, traits: Traits, index: int, wind
     out = Linear(name="o", out_features=hidden, in_features=inner)
     kinds = _REFORMER_MATRICES.keys() & config.strings("attn_layers")
     lengths = {name: config.size(f"{name}_attn_chunk_length") for name in kinds}
-    decodes = config.flag("is_decoder") and not any(_number(config, f"{name}_num_chunks_after") for name in lengths)
+    decodes = config.flag("is_decoder") and not any(count_of(config, f"{name}_num_chunks_after") for name in lengths)
     states = HiddenStatesAttention(
         hidden_size=hidden, num_attention_heads=heads, num_key_value_heads=heads, head_dim=head_dim
     )
@@ -150,15 +150,10 @@ def _reformer_attention(config: ConfigDocument, traits: Traits, index: int, wind
         hidden_size=hidden,
         num_attention_heads=heads,
         head_dim=head_dim,
-        num_chunks_before=_number(config, f"{kind}_num_chunks_before"),
+        num_chunks_before=count_of(config, f"{kind}_num_chunks_before"),
         num_hashes=hashes,
         num_buckets=config.one_or_more("num_buckets") if hashes else (),
     )
-
-
-def _number(config: ConfigDocument, key: str) -> int:
-    """As a size, but it may be 0."""
-    return config.size(key) if config.get(int, key) else 0
 
 
 _AXIS_LIMIT: Final = 2**31

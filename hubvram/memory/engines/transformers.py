@@ -13,6 +13,7 @@ from hubvram.memory.engines import transformers_code
 from hubvram.memory.engines.transformers_attention import supported_by, taken_first
 from hubvram.memory.engines.transformers_buffers import buffers
 from hubvram.memory.engines.transformers_caches import Kept, check_cache
+from hubvram.memory.engines.transformers_fp32 import always_in_fp32, generates_in
 from hubvram.memory.engines.transformers_positions import rows, shortages
 from hubvram.memory.engines.transformers_spread import chosen
 from hubvram.memory.estimate import Instant, MemoryComponent, MemoryEstimate
@@ -56,8 +57,6 @@ class Transformers:
     def knows_beside(self, architecture: Architecture, workload: Workload, dtype: str) -> bool:
         if not self.generates(architecture):
             return True
-        from hubvram.memory.engines.transformers_fp32 import generates_in
-
         if workload.logits is Logits.LAST and not generates_in(architecture, dtype):
             return False
         if workload.cache != "static":
@@ -82,9 +81,8 @@ class Transformers:
             return taken_first(architecture)
         supported = supported_by(architecture)
         if requested not in supported:
-            name = architecture.whole_type or architecture.model_type
             raise UnsupportedOptionError(
-                f"{name} does not run with {requested} attention in {self.name} {self.version}",
+                f"{architecture.class_type} does not run with {requested} attention in {self.name} {self.version}",
                 f"--attention takes {', '.join(supported)} for it",
             )
         return requested
@@ -160,9 +158,7 @@ class Transformers:
         return transformers_sides.plays_linears(architecture, dtype)
 
     def kept_in_fp32(self, architecture: Architecture, dtype: str) -> int:
-        from hubvram.memory.engines import transformers_fp32
-
-        always = transformers_fp32.always_in_fp32(architecture)
+        always = always_in_fp32(architecture)
         if dtype != "fp16":
             return always
         from hubvram.memory.engines import transformers_sides

@@ -41,7 +41,7 @@ SUPPORTED: Final[Mapping[str, tuple[Attention, ...]]] = {
 def supported_by(architecture: Architecture) -> tuple[Attention, ...]:
     """What can be asked of a class; of one of any encoder and any decoder, what both support. A whole that refuses one
     may hold a text model that takes it by itself (got_ocr2)."""
-    types = (*_types(architecture), architecture.whole_type or architecture.model_type)
+    types = (*_types(architecture), architecture.class_type)
     return tuple(it for it in USUAL if all(it in SUPPORTED.get(name, USUAL) for name in types))
 
 

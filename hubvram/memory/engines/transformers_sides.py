@@ -5,7 +5,7 @@ A type stands here once the peaks of its class were measured and met (fixtures/m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -281,9 +281,8 @@ def _prefilling(filled: Cached, peaks: tuple[Peak, ...], source: int, spread_byt
     peak, head, *sharing = peaks
     its = f"the decoder's first step, beside {source:,} positions of the encoder"
     yield _instant("prefill", filled, peak, f"in the {peak.phase} of {its}", spread_bytes)
-    for other in sharing:
-        if other.total_bytes > peak.total_bytes:
-            yield _instant(_sharing("prefill", other), filled, other, f"in the {other.phase} of {its}")
+    for other in _larger(sharing, peak):
+        yield _instant(_sharing("prefill", other), filled, other, f"in the {other.phase} of {its}")
     yield _instant("prefill-logits", filled, head, f"at the logits of {its}")
 
 
@@ -292,10 +291,14 @@ def _decoding(held: Cached, peaks: tuple[Peak, ...], tokens: tuple[int, int], sp
     source, decoded = tokens
     beside = f"with {decoded:,} token{'s' * (decoded != 1)} in the cache beside {source:,} positions of the encoder"
     yield _instant("decode", held, peak, f"while decoding, in the {peak.phase} of a layer, {beside}", spread_bytes)
-    for other in sharing:
-        if other.total_bytes > peak.total_bytes:
-            yield _instant(_sharing("decode", other), held, other, f"while decoding, in the {other.phase}, {beside}")
+    for other in _larger(sharing, peak):
+        yield _instant(_sharing("decode", other), held, other, f"while decoding, in the {other.phase}, {beside}")
     yield _instant("decode-logits", held, head, f"at the logits of a decoded token, {beside}")
+
+
+def _larger(moments: Iterable[Peak], peak: Peak) -> Iterator[Peak]:
+    """Those at which so much more is shared than at the peak of what sequences hold, that all of it is more."""
+    return (moment for moment in moments if moment.total_bytes > peak.total_bytes)
 
 
 def _sharing(name: str, peak: Peak) -> str:

@@ -19,6 +19,7 @@ from hubvram.memory.forward.tape import Peak, Tensor
 from hubvram.memory.kv_cache import added_bytes, held_tokens
 
 _KINDS = ("sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention")
+_LATER = "what will be cached"
 
 
 class _Widths(NamedTuple):
@@ -63,7 +64,7 @@ def _play_model(run: Run, architecture: Architecture) -> None:
     for group in architecture.groups():
         # At the one of equal layers behind which least is still to come.
         indices = (index for first, last in group.indices for index in range(first, last + 1))
-        later = _less(run, min(sum(added[index + 1 :]) for index in indices))
+        later = run.less(_LATER, min(sum(added[index + 1 :]) for index in indices))
         hidden = run.features("streams", streams * hidden_size)
         _play_layer(run, group.layer, streams, hidden_size)
         del hidden, later
@@ -117,12 +118,12 @@ def _play_attention(run: Run, block: Block) -> Tensor:
         groups=linears["o a"].count * linears["o a"].out_features,
     )
     latent = run.features("latent of Q", widths.rank)
-    not_yet = _less(run, _added(run, block))
+    not_yet = run.less(_LATER, _added(run, block))
     _play_query(run, widths)
     query = run.features("Q", widths.query)
     made = run.features("K that is V, as made", widths.size)
     del not_yet
-    not_yet = _less(run, sum(_pooled(run, pool) for pool in block.pools))
+    not_yet = run.less(_LATER, sum(_pooled(run, pool) for pool in block.pools))
     keys = held_tokens(block.keeps[0], run.keys) if run.decodes else run.tokens
     if run.decodes:
         copies = 2 if isinstance(block.keeps[0], SlidingAttention) else 1
@@ -196,7 +197,7 @@ def _play_pools(run: Run, block: Block) -> None:
     run.phase("entries")
     index = {linear.name: linear for linear in block.weights}.get("index q")
     pool, *own = block.pools
-    not_yet = _less(run, sum(_pooled(run, other) for other in own))
+    not_yet = run.less(_LATER, sum(_pooled(run, other) for other in own))
     laid = play_pool(run, pool)
     del not_yet
     if index is not None:
@@ -224,7 +225,7 @@ def play_pool(run: Run, pool: Pool) -> tuple[Tensor, ...]:
         tokens = rate * (_waiting(run, pool, run.keys) == rate)
     if not tokens:
         return tuple(kept)
-    not_yet = _less(run, tokens // rate * pool.entry_size * run.element_bytes)
+    not_yet = run.less(_LATER, tokens // rate * pool.entry_size * run.element_bytes)
     kept.append(run.tensor("weights of tokens in entries", tokens, width, element_bytes=FP32))
     if pool.overlap > 1:
         kept.append(run.tensor("values laid out for entries", tokens, width))
@@ -285,8 +286,3 @@ def _waiting(run: Run, pool: Pool, tokens: int) -> int:
     """
     rate = pool.tokens_per_entry
     return min(tokens, rate) if run.sizes.by_generate else (tokens - 1) % rate + 1
-
-
-def _less(run: Run, size_bytes: int) -> Tensor | None:
-    """Less than nothing: what is not cached yet, and counted whole with the cache."""
-    return run.tensor("less what will be cached", -size_bytes, element_bytes=1) if size_bytes else None

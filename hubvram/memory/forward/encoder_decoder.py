@@ -9,6 +9,7 @@ takes for convolutions over sound is not in it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -283,6 +284,11 @@ def _key_and_value_linears(run: Run, mixer: FullAttention) -> None:
     run.linear(mixer.kv_in_features, mixer.k_size, tokens=tokens, is_cached=is_cached)
     beside = 0 if is_cached else mixer.k_size
     run.linear(mixer.kv_in_features, mixer.v_size, tokens=tokens, beside=beside, is_cached=is_cached)
+
+
+def attention_across(layers: Iterable[Layer]) -> Iterator[CrossAttention]:
+    """A decoder's to what the encoder says."""
+    return (part for layer in layers for part in layer.others if isinstance(part, CrossAttention))
 
 
 def keys_and_values(run: Run, mixer: FullAttention) -> tuple[int, Tensor | None]:

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hubvram.architecture.attention import CrossAttention
 from hubvram.architecture.layers import Architecture, Stack, Waveform
 from hubvram.memory.forward.encoder import given_to, width_before_head
 from hubvram.memory.forward.encoder_code import EncoderCode, Types
-from hubvram.memory.forward.encoder_decoder import play_step
+from hubvram.memory.forward.encoder_decoder import attention_across, play_step
 from hubvram.memory.forward.run import ID_BYTES, Run
 from hubvram.memory.forward.sides_code import BothSides
 from hubvram.memory.forward.speech import MASK_BYTES, given_samples
 from hubvram.memory.forward.tape import Peak, Tensor
-from hubvram.memory.kv_cache import token_bytes
 
 
 def play_pair_step(
@@ -60,21 +58,15 @@ def _hand_over(run: Run, architecture: Architecture, stack: Stack) -> tuple[Tens
     source, sound = run.sizes.source_tokens, stack.waveform
     said = run.tensor("what the encoder says", source, stack.hidden_size)
     ids = run.tensor("token ids", run.keys, element_bytes=ID_BYTES)
-    not_yet = _not_yet_cached(run, architecture)
+    not_yet = (
+        run.not_yet_cached(layer.mixer for layer in architecture.layers),
+        run.across_not_yet_cached(attention_across(architecture.layers)),
+    )
     width = architecture.hidden_size
     projected = run.tensor("the same for the decoder", source, width) if is_projected(architecture) else None
     mask = _mask_positions(run, sound) if sound and sound.all_normed else None
     del said, ids, not_yet
     return projected, mask
-
-
-def _not_yet_cached(run: Run, architecture: Architecture) -> tuple[Tensor | None, ...]:
-    """Less than nothing: of the token, and in the first step of what the encoder says, which the cache counts."""
-    own = run.not_yet_cached(layer.mixer for layer in architecture.layers)
-    parts = [part for layer in architecture.layers for part in layer.others if isinstance(part, CrossAttention)]
-    added = 0 if run.decodes else sum(token_bytes(part, run.cache_element_bytes) for part in parts)
-    across = run.tensor("less K and V across", run.sizes.source_tokens, -added, element_bytes=1) if added else None
-    return own, across
 
 
 def _mask_positions(run: Run, waveform: Waveform) -> Tensor:

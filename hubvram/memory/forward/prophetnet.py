@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from hubvram.architecture.attention import BidirectionalAttention, CrossAttention, FullAttention
+from hubvram.architecture.attention import BidirectionalAttention, FullAttention
 from hubvram.architecture.layers import Architecture, Layer, Stack
 from hubvram.architecture.mlp import DenseMLP
 from hubvram.architecture.parts import Block, Linear
 from hubvram.architecture.parts import Tensor as Table
 from hubvram.memory.forward.attention import play_scores
-from hubvram.memory.forward.encoder_decoder import keys_and_values
+from hubvram.memory.forward.attention_in_blocks import attention_of
+from hubvram.memory.forward.encoder_decoder import attention_across, keys_and_values
 from hubvram.memory.forward.mlp import play_mlp
 from hubvram.memory.forward.run import FP32, ID_BYTES, Run
 from hubvram.memory.forward.tape import Peak, Tensor
@@ -91,10 +92,8 @@ def _play_decoder(run: Run, architecture: Architecture, encoder: Stack) -> None:
     del summed
     for group in architecture.groups():
         hidden = wide.features("input of the layer", width)
-        mixer = group.layer.mixer
-        assert isinstance(mixer, Block)
-        across = (partial(_attend, wide, part) for part in group.layer.others if isinstance(part, CrossAttention))
-        _play_layer(wide, group.layer, partial(_attend_in_streams, run, wide, streams, mixer), *across)
+        across = (partial(_attend, wide, part) for part in attention_across((group.layer,)))
+        _play_layer(wide, group.layer, partial(_attend_in_streams, run, wide, streams, group.layer), *across)
         del hidden
     del embedded, around, mask
 
@@ -111,7 +110,10 @@ def _played_at_last(run: Run, width: int, streams: int) -> tuple[Tensor, ...]:
 def _played_at_first(run: Run, architecture: Architecture, streams: int) -> tuple[object, ...]:
     """Positions are counted by a mask, for each sequence."""
     width, rows = architecture.hidden_size, architecture.max_position_embeddings or 0
-    not_yet = _not_yet_cached(run, architecture)
+    not_yet = (
+        run.not_yet_cached(attention_of(layer) for layer in architecture.layers),
+        run.across_not_yet_cached(attention_across(architecture.layers)),
+    )
     places = run.features("position ids", 1, element_bytes=ID_BYTES)
     embedded = run.features("embedded positions", width)
     _play_tables(run, rows)
@@ -124,22 +126,6 @@ def _played_at_first(run: Run, architecture: Architecture, streams: int) -> tupl
     masks = run.shared("masks of streams", streams, run.tokens, 2 * run.tokens)
     del not_yet, summed
     return places, embedded, buckets, following, added, mask, masks
-
-
-def _not_yet_cached(run: Run, architecture: Architecture) -> tuple[Tensor | None, Tensor]:
-    """Less than nothing: what no layer has cached yet, of own tokens and of the encoder's."""
-    across = [part for layer in architecture.layers for part in layer.others if isinstance(part, CrossAttention)]
-    own = run.not_yet_cached(_own(layer) for layer in architecture.layers)
-    size = run.sizes.source_tokens * sum(part.k_size + part.v_size for part in across)
-    return own, run.tensor("less K and V across, which are not cached yet", -size)
-
-
-def _own(layer: Layer) -> FullAttention:
-    """A layer's attention to its own tokens."""
-    assert isinstance(layer.mixer, Block)
-    mixer = layer.mixer.keeps[0]
-    assert isinstance(mixer, FullAttention)
-    return mixer
 
 
 def _play_tables(run: Run, rows: int) -> None:
@@ -231,17 +217,16 @@ def _attend(run: Run, mixer: FullAttention) -> None:
     del query, made, probabilities
 
 
-def _attend_in_streams(run: Run, wide: Run, streams: int, block: Block) -> tuple[Tensor, Tensor]:
+def _attend_in_streams(run: Run, wide: Run, streams: int, layer: Layer) -> tuple[Tensor, Tensor]:
     """Returns the probabilities of tokens and of streams (ProphetNetNgramSelfAttention.forward)."""
-    mixer = block.keeps[0]
-    assert isinstance(mixer, FullAttention)
+    mixer = attention_of(layer)
     width = mixer.q_size
     made = wide.features("Q, K and V", 3 * width)
     another = wide.features("one of them, scaled, or in the order of heads", width)
     del another
     old = run.tensor("K or V before this token", run.past_tokens, width) if run.decodes else None
     del old
-    scores = _Scores(run, mixer, _buckets(block) // mixer.num_attention_heads, run.keys)
+    scores = _Scores(run, mixer, _buckets(layer) // mixer.num_attention_heads, run.keys)
     weights = scores.play()
     probabilities = scores.play_softmax()
     _play_answers(run, width)
@@ -286,9 +271,10 @@ def _play_answers(run: Run, width: int) -> None:
     del answers
 
 
-def _buckets(block: Block) -> int:
+def _buckets(layer: Layer) -> int:
     """Numbers of a token: one for each bucket and head."""
-    matrix = next(it for it in block.others if isinstance(it, Linear) and it.name == "relative positions")
+    others = layer.mixer.others if isinstance(layer.mixer, Block) else ()
+    matrix = next(it for it in others if isinstance(it, Linear) and it.name == "relative positions")
     return matrix.out_features
 
 

@@ -28,6 +28,7 @@ from hubvram.memory.forward.mlp import play_mlp
 from hubvram.memory.forward.run import ID_BYTES, Run
 from hubvram.memory.forward.tape import Peak, Tensor
 
+_LATER: Final = "what is not cached yet"
 _INDEX: Final = 4
 """Of a bucket among all of them: its sequence, head, hash and place."""
 
@@ -57,7 +58,7 @@ def _play_model(run: Run, architecture: Architecture) -> Tensor:
         since = sum(
             _kept_bytes(run, block, run.keys, run.keys) - _kept_bytes(run, block, keys, keys) for block in blocks
         )
-        later = _less(run, since)
+        later = run.less(_LATER, since)
         _play_pass(step, architecture, blocks)
         del later
     whole = filled_up(blocks[0].chunks, run.tokens)
@@ -93,12 +94,12 @@ def _play_pass(run: Run, architecture: Architecture, blocks: list[AttentionInChu
     # Its own prepare_inputs_for_generation hands on the prompt as it is.
     copies = run.sizes.by_generate and not run.decodes
     not_copied = run.tensor("less a copy of the ids", -given, element_bytes=ID_BYTES) if copies else None
-    not_yet = _less(run, sum(_added_bytes(run, block) for block in blocks))
+    not_yet = run.less(_LATER, sum(_added_bytes(run, block) for block in blocks))
     _embed(run, architecture)
     del not_yet
     embedded = run.features("embeddings, and two streams of them", 3 * hidden_size)
     for group in architecture.groups():
-        later = _less(run, sum(_added_bytes(run, block) for block in blocks[group.indices[-1][1] + 1 :]))
+        later = run.less(_LATER, sum(_added_bytes(run, block) for block in blocks[group.indices[-1][1] + 1 :]))
         # The first layer reads the streams as they begin.
         reads = "" if group.indices == ((0, 0),) else "both streams of the layer before"
         streams = run.features(reads, 2 * hidden_size) if reads else None
@@ -150,7 +151,7 @@ def _play_layer(run: Run, layer: Layer) -> None:
     block = _block(layer)
     hidden_size = block.hidden_size
     run.phase("norms")
-    own = _less(run, _added_bytes(run, block))
+    own = run.less(_LATER, _added_bytes(run, block))
     normed = run.norm(hidden_size)
     run.phase("attention")
     said = _play_attention(run, block)
@@ -186,10 +187,6 @@ def _added_bytes(run: Run, block: AttentionInChunks) -> int:
     if not run.decodes:
         return _kept_bytes(run, block, run.sizes.tokens, run.tokens)
     return _kept_bytes(run, block, run.keys, run.keys) - _kept_bytes(run, block, run.past_tokens, run.past_tokens)
-
-
-def _less(run: Run, added: int) -> Tensor | None:
-    return run.tensor("less what is not cached yet", -added, element_bytes=1) if added else None
 
 
 def _renew(run: Run, block: AttentionInChunks) -> None:

@@ -11,7 +11,7 @@ from hubvram.architecture.parts import Part
 from hubvram.memory.cached import Cached
 from hubvram.memory.forward.modeling_code import LLAMA, ModelingCode
 from hubvram.memory.forward.tape import Share, Tape, Tensor
-from hubvram.memory.kv_cache import added_bytes, prompt_bytes
+from hubvram.memory.kv_cache import added_bytes, prompt_bytes, token_bytes
 from hubvram.memory.workload import Attention
 
 if TYPE_CHECKING:
@@ -230,7 +230,12 @@ class Run:
             added = room_bytes(self, found)
         else:
             added = added_bytes(found, self.cache_element_bytes, tokens=self.tokens, past_tokens=self.past_tokens)
-        return self.tensor("less K and V, which are not cached yet", -added, element_bytes=1) if added else None
+        return self.less("K and V, which are not cached yet", added)
+
+    def across_not_yet_cached(self, parts: Iterable[Part]) -> Tensor | None:
+        """Less than nothing: K and V of what the encoder says, which the decoder's first step makes."""
+        of_token = 0 if self.decodes else sum(token_bytes(part, self.cache_element_bytes) for part in parts)
+        return self.less("K and V across, which are not cached yet", self.sizes.source_tokens * of_token)
 
     def prompt_not_yet_cached(self, layers: Iterable[Layer]) -> Tensor | None:
         """Less than nothing: what layers that are still to run will keep of the prompt, states with it."""
@@ -243,7 +248,11 @@ class Run:
             )
             for layer in layers
         )
-        return self.tensor("less what later layers will cache", -kept, element_bytes=1) if kept else None
+        return self.less("what later layers will cache", kept)
+
+    def less(self, what: str, size_bytes: int) -> Tensor | None:
+        """Less than nothing, of each sequence: what is counted whole with the cache, and is not there yet."""
+        return self.tensor(f"less {what}", -size_bytes, element_bytes=1) if size_bytes else None
 
     def norm(self, width: int, what: str = "normed") -> Tensor:
         """(B, S, width) from as many. An RMSNorm makes an fp32 copy first, and the normed; in fp32 the normed, and its

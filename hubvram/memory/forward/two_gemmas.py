@@ -191,11 +191,7 @@ def _play_layers(
 def _not_yet(run: Run, layers: tuple[Layer, ...]) -> tuple[Tensor | None, ...]:
     """Less than nothing: what layers that are still to run will cache."""
     own = run.not_yet_cached(_own(layer) for layer in layers)
-    if run.decodes:
-        return (own,)
-    width = sum(_cross(layer).k_size + _cross(layer).v_size for layer in layers)
-    across = run.tensor("less K and V across, which are not cached yet", -run.sizes.source_tokens * width)
-    return own, across
+    return own, run.across_not_yet_cached(_cross(layer) for layer in layers)
 
 
 def _play_layer(run: Run, layer: Layer, hidden_size: int, gemmas: TwoGemmas) -> None:

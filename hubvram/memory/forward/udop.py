@@ -106,9 +106,8 @@ def _make_bias(run: Run, *, stack: Stack) -> Tensor:
         del distances
         bias = make("bias of each pair", heads, *pairs)
         del buckets
-        added = make("sum of biases", heads, *pairs)
-        total = added
-        del bias, added
+        total = make("sum of biases", heads, *pairs)
+        del bias
     assert total is not None
     run.phase("attention")
     return total
